@@ -1,0 +1,117 @@
+//! What a launch of the attention kernel is told.
+
+use crate::simt::Global;
+
+/// The arguments of one launch. Strides count items of the array they belong to (elements, not bytes).
+///
+/// What only the device knows (lengths, row counts, sets, tables) is checked on the device: anything out of range is
+/// treated as masked and reported through [`Params::status`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Params {
+    /// Queries after rotary embedding, `[total_rows, query_heads, head_dim]`, 16-bit items; heads contiguous.
+    pub query: Global<u16>,
+    /// Items from one query row to the next; a multiple of 8.
+    pub query_row_stride: u64,
+    /// Items from one query head to the next; a multiple of 8.
+    pub query_head_stride: u64,
+    /// Key cache after rotary embedding, pages of `page_size` tokens, 16-bit items; `head_dim` contiguous.
+    pub key: Global<u16>,
+    /// Value cache, with the strides of the key cache.
+    pub value: Global<u16>,
+    /// Items from one page to the next, in both caches; a multiple of 8.
+    pub page_stride: u64,
+    /// Items from one token of a page to the next; a multiple of 8.
+    pub token_stride: u64,
+    /// Items from one KV head to the next; a multiple of 8.
+    pub kv_head_stride: u64,
+    /// Physical page numbers, `[batch, table_width]`.
+    pub block_table: Global<i32>,
+    /// Items from one sequence's table to the next.
+    pub table_stride: u64,
+    /// Confirmed lengths, `[batch]`.
+    pub lengths: Global<i32>,
+    /// First query row of each sequence and, last, the number of rows, `[batch + 1]`, ascending.
+    pub row_starts: Global<i32>,
+    /// Positions of each sequence's verification set, `[batch, set_capacity]`, in any order.
+    pub set: Global<i32>,
+    /// Items from one sequence's set to the next.
+    pub set_stride: u64,
+    /// Positions in each sequence's set, `[batch]`.
+    pub set_sizes: Global<i32>,
+    /// Output, `[total_rows, query_heads, head_dim]`: 16-bit items, or fp32 where `output_f32` is set.
+    pub output: Global<u16>,
+    /// Items from one output row to the next; a multiple of 8.
+    pub output_row_stride: u64,
+    /// Items from one output head to the next; a multiple of 8.
+    pub output_head_stride: u64,
+    /// Log-sum-exp of each row and head, `[total_rows, query_heads]`, or null.
+    pub lse: Global<f32>,
+    /// Unnormalised outputs of the splits, `[splits, total_rows, query_heads, head_dim]`; null for one split.
+    pub partial_output: Global<f32>,
+    /// Maximum and sum of the splits, `[splits, total_rows, query_heads, 2]`; null for one split.
+    pub partial_sums: Global<f32>,
+    /// Splits that have finished, `[batch, kv_heads, chunks]`, zero between launches; null for one split.
+    pub arrivals: Global<u32>,
+    /// The sticky status word: see [`Fault::word`].
+    pub status: Global<u64>,
+    /// The softmax scale times log2(e).
+    pub scale_log2: f32,
+    /// The unit of the log-sum-exp: ln(2) for base e, 1 for base 2.
+    pub lse_unit: f32,
+    /// Pages in the cache.
+    pub pages: u32,
+    /// Pages in one sequence's table.
+    pub table_width: u32,
+    /// log2 of the page size.
+    pub page_shift: u32,
+    /// Query heads that share one KV head, 1 to 16.
+    pub group: u32,
+    /// Query heads.
+    pub query_heads: u32,
+    /// Query rows in the batch, the capacity of `query` and `output`.
+    pub total_rows: u32,
+    /// The most query rows that one sequence may have.
+    pub row_capacity: u32,
+    /// The most positions that one sequence's set may have.
+    pub set_capacity: u32,
+    /// Chunks of query columns that one sequence's rows are divided into.
+    pub chunks: u32,
+    /// 1 if the output is fp32, else 0.
+    pub output_f32: u32,
+}
+
+/// What the device found wrong with the arrays that only it can see.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// A position of the set is negative, or at or beyond the sequence's confirmed length.
+    Position = 1,
+    /// A position lies beyond the sequence's block table.
+    Length = 2,
+    /// A block table names a page outside the cache.
+    Page = 3,
+    /// A set's size is negative or above the capacity.
+    SetSize = 4,
+    /// A sequence's rows are descending, more than the capacity, or outside the batch's rows.
+    Rows = 5,
+}
+
+impl Fault {
+    /// Every fault.
+    pub const ALL: [Fault; 5] = [Fault::Position, Fault::Length, Fault::Page, Fault::SetSize, Fault::Rows];
+
+    /// The status word of this fault in `sequence`: kind in the high half, sequence in the low half. The highest
+    /// word stays, so that the word is the same whatever the order of the blocks.
+    #[must_use]
+    pub const fn word(self, sequence: u32) -> u64 {
+        (self as u64) << 32 | sequence as u64
+    }
+
+    /// The fault and the sequence of a status word; nothing for 0 or for a word that no kernel writes.
+    #[must_use]
+    pub fn parse(word: u64) -> Option<(Fault, u32)> {
+        let fault = Self::ALL.into_iter().find(|&fault| fault as u64 == word >> 32)?;
+        Some((fault, word as u32))
+    }
+}

@@ -1,0 +1,2 @@
+//! The SIMT executor.
+pub mod ops;

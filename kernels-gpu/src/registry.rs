@@ -1,0 +1,144 @@
+//! The variants that exist, as data for the host: stable ids, tiles, embedded PTX and the executor's entry.
+
+use sha2::{Digest, Sha256};
+
+use crate::attention::{config::Tile, params::Params, smem::Plan};
+
+pub use crate::attention::variants::VARIANTS as ATTENTION;
+
+/// The element type of queries, keys, values and outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dtype {
+    /// bfloat16.
+    Bf16,
+    /// IEEE half precision.
+    F16,
+}
+
+/// The lowest GPU that a variant's PTX runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Target {
+    /// Compute capability 8.0 and later.
+    Sm80,
+    /// Compute capability 9.0 and later.
+    Sm90,
+    /// Compute capability 9.0 exactly.
+    Sm90a,
+}
+
+impl Target {
+    /// The target's name in PTX.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sm80 => "sm_80",
+            Self::Sm90 => "sm_90",
+            Self::Sm90a => "sm_90a",
+        }
+    }
+
+    /// The PTX version that its files are written in.
+    #[must_use]
+    pub const fn ptx_version(self) -> &'static str {
+        match self {
+            Self::Sm80 => "ptx78",
+            Self::Sm90 | Self::Sm90a => "ptx80",
+        }
+    }
+
+    /// Whether a GPU of compute capability `major.minor` runs it.
+    #[must_use]
+    pub const fn runs_on(self, major: u32, minor: u32) -> bool {
+        match self {
+            Self::Sm80 => major >= 8,
+            Self::Sm90 => major >= 9,
+            Self::Sm90a => major == 9 && minor == 0,
+        }
+    }
+}
+
+/// A variant's PTX, where the crate was built with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ptx(Option<&'static str>);
+
+impl Ptx {
+    #[cfg(feature = "ptx")]
+    pub(crate) const fn of(text: &'static str) -> Self {
+        Self(Some(text))
+    }
+
+    #[cfg(not(feature = "ptx"))]
+    pub(crate) const fn of() -> Self {
+        Self(None)
+    }
+
+    /// The text, unless the crate was built without the feature `ptx`.
+    #[must_use]
+    pub const fn text(self) -> Option<&'static str> {
+        self.0
+    }
+
+    /// The SHA-256 of the text, in hexadecimal, that a profile's choice is bound to.
+    #[must_use]
+    pub fn digest(self) -> Option<String> {
+        let digest = Sha256::digest(self.0?);
+        Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// One compiled configuration of the attention kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionVariant {
+    /// Stable id, the name of the PTX entry and of its file.
+    pub id: &'static str,
+    /// Rises whenever the variant's meaning changes.
+    pub revision: u32,
+    /// The lowest GPU that it runs on.
+    pub target: Target,
+    /// Element type.
+    pub dtype: Dtype,
+    /// Head size.
+    pub head_dim: u32,
+    /// Tile configuration.
+    pub tile: Tile,
+    /// The embedded PTX.
+    pub ptx: Ptx,
+    /// The kernel's body, for the executor.
+    ///
+    /// # Safety
+    /// Every array that the parameters name exists, with the documented shape, until the launch has ended.
+    pub body: unsafe fn(&Params),
+}
+
+impl AttentionVariant {
+    /// Dynamic shared memory of one block, in bytes.
+    #[must_use]
+    pub const fn shared_bytes(&self) -> u32 {
+        Plan::new(self.tile, self.head_dim).bytes
+    }
+}
+
+/// What the PTX builder has to know of an entry.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Name of the entry, and of its file.
+    pub name: &'static str,
+    /// The lowest GPU that it runs on.
+    pub target: Target,
+    /// Threads in a block, the entry's launch bound.
+    pub threads: u32,
+    /// Dynamic shared memory of one block, in bytes.
+    pub shared_bytes: u32,
+}
+
+/// Every entry that is compiled to PTX: the variants of all kernels, and the probes that guard the compiler.
+#[must_use]
+pub fn entries() -> Vec<Entry> {
+    let variants = ATTENTION.iter().map(|variant| Entry {
+        name: variant.id,
+        target: variant.target,
+        threads: variant.tile.threads(),
+        shared_bytes: variant.shared_bytes(),
+    });
+    variants.chain(crate::probes::ENTRIES.iter().copied()).collect()
+}

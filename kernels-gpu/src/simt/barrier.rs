@@ -1,0 +1,53 @@
+//! Execution barriers. Each orders the memory accesses of the threads that take part.
+
+#[cfg(not(target_arch = "nvptx64"))]
+use crate::executor::ops;
+
+/// Waits until every thread of the block has arrived.
+///
+/// # PTX
+/// `barrier.sync 0`. All threads of the block must reach it.
+#[inline(always)]
+#[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+pub fn block_sync() {
+    #[cfg(target_arch = "nvptx64")]
+    // SAFETY: a barrier has no operands; memory is clobbered as it must be.
+    unsafe {
+        core::arch::asm!("barrier.sync 0;", options(nostack))
+    }
+    #[cfg(not(target_arch = "nvptx64"))]
+    ops::block_sync();
+}
+
+/// Waits until `threads` threads of the block have arrived at barrier `ID`.
+///
+/// # PTX
+/// `barrier.sync ID, threads`. `ID` is 1 to 15 (0 is [`block_sync`]'s); `threads` is a multiple of 32.
+#[inline(always)]
+#[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+pub fn named_sync<const ID: u32>(threads: u32) {
+    const { assert!(ID >= 1 && ID <= 15, "named barriers are 1 to 15") };
+    #[cfg(target_arch = "nvptx64")]
+    // SAFETY: a barrier touches no memory of its own; memory is clobbered as it must be.
+    unsafe {
+        core::arch::asm!("barrier.sync {id}, {threads};", id = const ID, threads = in(reg32) threads, options(nostack))
+    }
+    #[cfg(not(target_arch = "nvptx64"))]
+    ops::named_sync(ID, threads);
+}
+
+/// Waits until every lane of the warp has arrived.
+///
+/// # PTX
+/// `bar.warp.sync 0xffffffff`.
+#[inline(always)]
+#[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+pub fn warp_sync() {
+    #[cfg(target_arch = "nvptx64")]
+    // SAFETY: a barrier has no operands; memory is clobbered as it must be.
+    unsafe {
+        core::arch::asm!("bar.warp.sync 0xffffffff;", options(nostack))
+    }
+    #[cfg(not(target_arch = "nvptx64"))]
+    ops::warp_sync();
+}

@@ -1,0 +1,30 @@
+//! The vocabulary of device operations that kernels are written against: one file per hardware facility,
+//! each operation a thin wrapper named after what the instruction does.
+//!
+//! Compiled for the GPU an operation is its PTX instruction. Compiled for the host it is a call into the
+//! [`executor`](crate::executor), which runs the same kernel source and checks every access.
+//! On the host every operation carries its caller's source line, so that a report names the line of the kernel.
+//!
+//! Operations that touch memory are `unsafe`: the caller promises that the address lies in an allocation that
+//! outlives the launch and that the access is aligned to its size. The executor checks that promise.
+
+pub mod atomic;
+pub mod barrier;
+pub mod cp_async;
+pub mod element;
+pub mod global;
+pub mod ldmatrix;
+pub mod math;
+pub mod mma;
+pub mod shared;
+pub mod shuffle;
+pub mod thread;
+pub mod word;
+
+pub use element::{Bf16, Element, F16};
+pub use global::Global;
+pub use shared::Shared;
+pub use word::Word;
+
+/// Lanes in a warp.
+pub const WARP: u32 = 32;
