@@ -1,0 +1,111 @@
+//! The layout of a paged KV cache.
+
+use crate::error::InvalidInput;
+
+/// The order of a page's items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum KvLayout {
+    /// `[pages, page_size, kv_heads, head_dim]`.
+    Nhd,
+    /// `[pages, kv_heads, page_size, head_dim]`.
+    Hnd,
+}
+
+/// A paged cache of keys and one of values, of the same shape and strides: two arrays, or one interleaved one whose
+/// page stride covers both. `head_dim` items are contiguous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PagedKv {
+    /// Pages in the cache.
+    pub pages: u32,
+    /// Tokens in a page: a power of two, 1 to 256.
+    pub page_size: u32,
+    /// KV heads.
+    pub kv_heads: u32,
+    /// Items in a head.
+    pub head_dim: u32,
+    /// Items (elements, not bytes) from one page to the next; a multiple of 8, as are the other strides.
+    pub page_stride: u64,
+    /// Items from one token of a page to the next.
+    pub token_stride: u64,
+    /// Items from one KV head to the next.
+    pub kv_head_stride: u64,
+}
+
+impl PagedKv {
+    /// A dense cache in `layout`, keys and values in two arrays.
+    #[must_use]
+    pub fn dense(layout: KvLayout, pages: u32, page_size: u32, kv_heads: u32, head_dim: u32) -> Self {
+        let (page, heads, dim) = (u64::from(page_size), u64::from(kv_heads), u64::from(head_dim));
+        let (token_stride, kv_head_stride) = match layout {
+            KvLayout::Nhd => (heads * dim, dim),
+            KvLayout::Hnd => (dim, page * dim),
+        };
+        Self {
+            pages,
+            page_size,
+            kv_heads,
+            head_dim,
+            page_stride: page * heads * dim,
+            token_stride,
+            kv_head_stride,
+        }
+    }
+
+    /// The layout that the strides amount to, as tuning keys name it: the order of the two inner strides.
+    #[must_use]
+    pub const fn layout(&self) -> KvLayout {
+        if self.token_stride >= self.kv_head_stride { KvLayout::Nhd } else { KvLayout::Hnd }
+    }
+
+    /// Items from the start of the array to the last item's end.
+    #[must_use]
+    pub fn extent(&self) -> u64 {
+        if self.pages == 0 || self.page_size == 0 || self.kv_heads == 0 {
+            return 0;
+        }
+        u64::from(self.pages - 1) * self.page_stride
+            + u64::from(self.page_size - 1) * self.token_stride
+            + u64::from(self.kv_heads - 1) * self.kv_head_stride
+            + u64::from(self.head_dim)
+    }
+
+    /// Item offset of the head vector of `token` of `page`.
+    #[must_use]
+    pub fn offset(&self, page: u32, token: u32, kv_head: u32) -> u64 {
+        u64::from(page) * self.page_stride
+            + u64::from(token) * self.token_stride
+            + u64::from(kv_head) * self.kv_head_stride
+    }
+
+    /// Checks the shape and the strides on behalf of `operation`.
+    ///
+    /// # Errors
+    /// The first field that is not as documented.
+    pub fn validate(&self, operation: &'static str) -> Result<(), InvalidInput> {
+        let error =
+            |field, required: &str, actual: u64| Err(InvalidInput::new(operation, field, required, actual));
+        if !self.page_size.is_power_of_two() || self.page_size > 256 {
+            return error("kv.page_size", "a power of two from 1 to 256", self.page_size.into());
+        }
+        if self.pages == 0 || self.pages > i32::MAX as u32 {
+            return error("kv.pages", "from 1 to 2^31 - 1", self.pages.into());
+        }
+        if self.kv_heads == 0 {
+            return error("kv.kv_heads", "at least 1", 0);
+        }
+        if !matches!(self.head_dim, 64 | 128) {
+            return error("kv.head_dim", "64 or 128", self.head_dim.into());
+        }
+        let strides = [
+            ("kv.page_stride", self.page_stride),
+            ("kv.token_stride", self.token_stride),
+            ("kv.kv_head_stride", self.kv_head_stride),
+        ];
+        for (field, stride) in strides {
+            if !stride.is_multiple_of(8) || stride > 1 << 40 {
+                return error(field, "a multiple of 8 items, at most 2^40", stride);
+            }
+        }
+        Ok(())
+    }
+}
