@@ -18,5 +18,7 @@ pub mod kernel;
 mod online;
 pub mod params;
 mod products;
+mod shape;
 pub mod smem;
+mod task;
 pub mod variants;

@@ -57,3 +57,19 @@ pub fn wait<const PENDING: u32>() {
     #[cfg(not(target_arch = "nvptx64"))]
     ops::copy_wait(PENDING);
 }
+
+/// [`wait`] for a number of groups, 0 to 7, that is constant once inlined.
+#[inline(always)]
+#[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+pub fn wait_pending(pending: u32) {
+    match pending {
+        0 => wait::<0>(),
+        1 => wait::<1>(),
+        2 => wait::<2>(),
+        3 => wait::<3>(),
+        4 => wait::<4>(),
+        5 => wait::<5>(),
+        6 => wait::<6>(),
+        _ => wait::<7>(),
+    }
+}
