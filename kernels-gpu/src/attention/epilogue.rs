@@ -34,8 +34,8 @@ pub(super) unsafe fn gather_block<G: Shape, const C: usize, const DT: usize>(
     for n in 0..C {
         for j in 0..2 {
             let mut sum = softmax.sums[n][j];
-            for distance in [4, 8, 16] {
-                sum += shuffle_xor_f32(sum, distance);
+            for bit in 2..5 {
+                sum += shuffle_xor_f32(sum, 1 << bit);
             }
             if lane() < 4 {
                 // SAFETY: the region holds one item for each warp and column.
@@ -203,7 +203,7 @@ unsafe fn write_partial<G: Shape>(params: &Params, task: &Task, local: u32, colu
 #[inline(always)]
 unsafe fn is_last<G: Shape>(params: &Params, task: &Task) -> bool {
     let verdict = Shared::<u32>::at(G::PLAN.thresholds);
-    let kv_heads = params.query_heads / params.group;
+    let kv_heads = params.query_heads / params.group.max(1);
     let counter = u64::from((task.sequence * kv_heads + task.kv_head) * params.chunks + task.chunk);
     // All partial results of the block stand before its arrival is announced.
     barrier::block_sync();
@@ -247,8 +247,8 @@ unsafe fn merge<G: Shape>(params: &Params, task: &Task, column: u32, item: u32) 
         let (old, new) = (math::exp2(merged.maximum - reference), math::exp2(maximum - reference));
         merged.maximum = raised;
         merged.sum = merged.sum * old + sum * new;
-        for (total, value) in merged.items.iter_mut().zip(items) {
-            *total = *total * old + value * new;
+        for i in 0..ITEMS {
+            merged.items[i] = merged.items[i] * old + items[i] * new;
         }
     }
     merged

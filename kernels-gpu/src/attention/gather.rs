@@ -133,21 +133,21 @@ unsafe fn copy_rows<G: Shape, const BATCH: usize>(params: &Params, task: &Task, 
     for batch in 0..G::TOKENS / rows_per_pass / BATCH as u32 {
         let row = |i: usize| (batch * BATCH as u32 + i as u32) * rows_per_pass + lane_row;
         // All look-ups of a batch come before its first copy, so that their latencies overlap.
-        let mut tokens_of_batch = [(0u64, HIDDEN); BATCH];
-        for (i, token) in tokens_of_batch.iter_mut().enumerate() {
+        let mut row_offsets = [0; BATCH];
+        let mut row_thresholds = [HIDDEN; BATCH];
+        for i in 0..BATCH {
             // SAFETY: the row lies in the tile, whose tokens have been stored.
-            *token = unsafe { (offsets.load(base + row(i)), thresholds.load(base + row(i))) };
+            unsafe {
+                row_offsets[i] = offsets.load(base + row(i));
+                row_thresholds[i] = thresholds.load(base + row(i));
+            }
         }
-        for (i, (offset, threshold)) in tokens_of_batch.into_iter().enumerate() {
+        for i in 0..BATCH {
             if row(i) < tokens {
+                let to = slot.byte(swizzled(row(i), word, G::HEAD_DIM));
+                let from = source + 2 * row_offsets[i];
                 // SAFETY: the slot holds `TOKENS` rows and is free; a token that is not hidden lies in the cache.
-                unsafe {
-                    cp_async::copy_16(
-                        slot.byte(swizzled(row(i), word, G::HEAD_DIM)),
-                        source + 2 * offset,
-                        threshold != HIDDEN,
-                    );
-                }
+                unsafe { cp_async::copy_16(to, from, row_thresholds[i] != HIDDEN) };
             }
         }
     }

@@ -9,7 +9,10 @@ use super::{
     shape::{Shape, Variant},
     task::Task,
 };
-use crate::simt::{Element, Shared, barrier, cp_async, thread::warp};
+use crate::simt::{
+    Element, Shared, barrier, cp_async,
+    thread::{self, warp},
+};
 
 /// Attention of one block: see [`super`]. Head size `D`, `W` warps, `M` groups of 16 tokens to a warp and tile, `C`
 /// groups of 8 query columns, `S` slots in the ring, `DT` groups of 16 items of the head to a warp.
@@ -46,14 +49,14 @@ unsafe fn run<E: Element, G: Shape, const M: usize, const C: usize, const DT: us
     let slot = |fill: u32| Shared::<u32>::at(G::PLAN.ring + fill % stages * G::PLAN.slot).byte(0);
 
     online::reset_maxima::<G>();
-    for tile in 0..=lookahead {
+    for tile in 0..thread::opaque(lookahead + 1) {
         // SAFETY: the caller's promise.
         unsafe { Lookup::start::<G>(params, &task, tile) }.store::<G>(tile);
     }
     barrier::block_sync();
     // SAFETY: the caller's promise; the first tiles' tokens are stored and every slot is free.
     unsafe { gather::fill_queries::<G>(params, &task) };
-    for fill in 0..stages {
+    for fill in 0..thread::opaque(stages) {
         // SAFETY: as above.
         unsafe { gather::fill::<G>(params, &task, fill) };
         cp_async::commit();

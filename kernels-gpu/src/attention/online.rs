@@ -90,8 +90,8 @@ pub(super) fn raise_maxima<G: Shape, const M: usize, const C: usize>(logits: &[[
             for tile in logits {
                 largest = largest.max(tile[n][j]).max(tile[n][2 + j]);
             }
-            for distance in [4, 8, 16] {
-                largest = largest.max(shuffle_xor_f32(largest, distance));
+            for bit in 2..5 {
+                largest = largest.max(shuffle_xor_f32(largest, 1 << bit));
             }
             if lane() < 4 {
                 let column = (8 * n + j) as u32 + 2 * lane();

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::simt::{
     atomic,
-    thread::{block_x, block_y, block_z, thread_index},
+    thread::{block_x, block_y, block_z, grid_x, thread_index},
 };
 
 /// One block's share of a launch. All values are the same in every thread of the block.
@@ -38,10 +38,11 @@ impl Task {
     /// The arrays that the parameters name are as documented.
     #[inline(always)]
     pub(super) unsafe fn of_block<G: Shape>(params: &Params) -> Option<Self> {
-        let chunk = block_y() % params.chunks;
+        let chunks = params.chunks.max(1);
+        let chunk = block_y() % chunks;
         let mut task = Self {
             sequence: block_z(),
-            kv_head: block_y() / params.chunks,
+            kv_head: block_y() / chunks,
             chunk,
             split: block_x(),
             first_row: 0,
@@ -84,7 +85,7 @@ impl Task {
 
         // Whole groups of 16 tokens to each split, by the sequence's own count alone.
         let count = task.set_size + rows as u32;
-        let share = count.div_ceil(16).div_ceil(crate::simt::thread::grid_x()) * 16;
+        let share = count.div_ceil(16).div_ceil(grid_x().max(1)) * 16;
         task.begin = (task.split * share).min(count);
         task.end = (task.begin + share).min(count);
         (task.first_column < task.columns).then_some(task)
@@ -102,8 +103,10 @@ impl Task {
     /// Query row of the batch and query head of the sequence's column `column`.
     #[inline(always)]
     pub(super) fn row_and_head(&self, params: &Params, column: u32) -> (u64, u64) {
-        let row = self.first_row + column / params.group;
-        let head = self.kv_head * params.group + column % params.group;
+        // The host has checked that there is a group; `max` spares the division its test for zero.
+        let group = params.group.max(1);
+        let row = self.first_row + column / group;
+        let head = self.kv_head * group + column % group;
         (u64::from(row), u64::from(head))
     }
 }

@@ -39,6 +39,24 @@ special_register!(
     grid_x, _grid_dim_x, ops::grid_size(0)
 );
 
+/// `value`, which the compiler must take as unknown: a loop with such a bound stays a loop. Bodies that are large and run
+/// once are kept from being unrolled so.
+#[inline(always)]
+#[must_use]
+pub fn opaque(value: u32) -> u32 {
+    #[cfg(target_arch = "nvptx64")]
+    {
+        let out: u32;
+        // SAFETY: registers only.
+        unsafe {
+            core::arch::asm!("mov.u32 {0}, {1};", out(reg32) out, in(reg32) value, options(nomem, nostack))
+        };
+        out
+    }
+    #[cfg(not(target_arch = "nvptx64"))]
+    value
+}
+
 /// Lane of the calling thread in its warp, for blocks of one dimension.
 #[inline(always)]
 #[must_use]
