@@ -57,16 +57,17 @@ impl PagedKv {
         if self.token_stride >= self.kv_head_stride { KvLayout::Nhd } else { KvLayout::Hnd }
     }
 
-    /// Items from the start of the array to the last item's end.
+    /// Items from the start of the array to the last item's end, `u64::MAX` if that cannot be counted.
     #[must_use]
     pub fn extent(&self) -> u64 {
         if self.pages == 0 || self.page_size == 0 || self.kv_heads == 0 {
             return 0;
         }
-        u64::from(self.pages - 1) * self.page_stride
-            + u64::from(self.page_size - 1) * self.token_stride
-            + u64::from(self.kv_heads - 1) * self.kv_head_stride
-            + u64::from(self.head_dim)
+        let span = |count: u32, stride: u64, width| {
+            u64::from(count - 1).saturating_mul(stride).saturating_add(width)
+        };
+        let heads = span(self.kv_heads, self.kv_head_stride, self.head_dim.into());
+        span(self.pages, self.page_stride, span(self.page_size, self.token_stride, heads))
     }
 
     /// Item offset of the head vector of `token` of `page`.

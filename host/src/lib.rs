@@ -4,11 +4,17 @@
 //! |---|---|
 //! | [`geometry`] | model geometry: layers, heads, head size |
 //! | [`problem`] | what a caller asks, in capacities that the host knows |
+//! | [`arrays`] | strides of the arrays, and views of those in host memory |
+//! | [`launch`] | grid, workspace and parameters of a kernel launch |
+//! | [`space`] | the tuning space as data, and the choice made without tuning |
 
+pub mod arrays;
 pub mod error;
 pub mod geometry;
 pub mod kv;
+pub mod launch;
 pub mod problem;
+pub mod space;
 
 pub use dustin_kernels::registry::Dtype;
 pub use error::InvalidInput;

@@ -1,0 +1,230 @@
+//! The arrays of an attention problem: how they are strided, and views of those that lie in host memory.
+
+use dustin_kernels::registry::Dtype;
+
+use crate::{error::InvalidInput, problem::AttentionProblem};
+
+const OPERATION: &str = "sparse attention";
+
+/// The base of the log-sum-exp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LogBase {
+    /// Natural logarithm.
+    E,
+    /// Binary logarithm.
+    Two,
+}
+
+impl LogBase {
+    /// What a binary logarithm is multiplied by.
+    #[must_use]
+    pub const fn unit(self) -> f32 {
+        match self {
+            Self::E => std::f32::consts::LN_2,
+            Self::Two => 1.0,
+        }
+    }
+}
+
+/// The item type of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OutputType {
+    /// The problem's 16-bit element type.
+    Rounded,
+    /// fp32.
+    F32,
+}
+
+/// Distances between rows, in items of the array they belong to (elements, not bytes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AttentionStrides {
+    /// From one query row to the next; a multiple of 8, as are the other three of queries and outputs.
+    pub query_row: u64,
+    /// From one query head to the next.
+    pub query_head: u64,
+    /// From one output row to the next.
+    pub output_row: u64,
+    /// From one output head to the next.
+    pub output_head: u64,
+    /// From one sequence's block table to the next.
+    pub table: u64,
+    /// From one sequence's set to the next.
+    pub set: u64,
+}
+
+impl AttentionStrides {
+    /// Arrays without gaps: queries and outputs `[total_rows, query_heads, head_dim]`, tables
+    /// `[batch, table_width]`, sets `[batch, set_capacity]`.
+    #[must_use]
+    pub fn dense(problem: &AttentionProblem) -> Self {
+        let head = u64::from(problem.kv.head_dim);
+        let row = u64::from(problem.query_heads) * head;
+        Self {
+            query_row: row,
+            query_head: head,
+            output_row: row,
+            output_head: head,
+            table: problem.table_width.into(),
+            set: problem.set_capacity.into(),
+        }
+    }
+
+    /// Checks the strides of `problem`'s arrays, which must be valid itself.
+    ///
+    /// # Errors
+    /// The first stride that is not a multiple of 8 where it must be, or that lets rows of the output, tables or
+    /// sets overlap.
+    pub fn validate(&self, problem: &AttentionProblem) -> Result<(), InvalidInput> {
+        let error = |field, required: &str, actual| InvalidInput::new(OPERATION, field, required, actual);
+        let vectors = [
+            ("strides.query_row", self.query_row),
+            ("strides.query_head", self.query_head),
+            ("strides.output_row", self.output_row),
+            ("strides.output_head", self.output_head),
+        ];
+        for (field, stride) in vectors {
+            if !stride.is_multiple_of(8) || stride > 1 << 40 {
+                return Err(error(field, "a multiple of 8 items, at most 2^40", stride));
+            }
+        }
+        let (rows, heads) = (u64::from(problem.total_rows), u64::from(problem.query_heads));
+        let (row, head, dim) = (self.output_row, self.output_head, u64::from(problem.kv.head_dim));
+        if head < dim {
+            return Err(error("strides.output_head", "at least head_dim", head));
+        }
+        let rows_outside = row >= span(heads, head, dim);
+        let heads_outside = row >= dim && head >= span(rows, row, dim);
+        if !rows_outside && !heads_outside {
+            return Err(error("strides.output_row", "large enough that no two heads overlap", row));
+        }
+        for (field, stride, width) in [
+            ("strides.table", self.table, problem.table_width),
+            ("strides.set", self.set, problem.set_capacity),
+        ] {
+            if stride < width.into() || stride > 1 << 40 {
+                return Err(InvalidInput::new(
+                    OPERATION,
+                    field,
+                    format!("from {width} to 2^40 items"),
+                    stride,
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Items of the query array.
+    #[must_use]
+    pub fn query_extent(&self, problem: &AttentionProblem) -> u64 {
+        extent(problem, self.query_row, self.query_head)
+    }
+
+    /// Items of the output array.
+    #[must_use]
+    pub fn output_extent(&self, problem: &AttentionProblem) -> u64 {
+        extent(problem, self.output_row, self.output_head)
+    }
+
+    /// Items of the array of block tables.
+    #[must_use]
+    pub fn table_extent(&self, problem: &AttentionProblem) -> u64 {
+        span(problem.batch.into(), self.table, problem.table_width.into())
+    }
+
+    /// Items of the array of sets.
+    #[must_use]
+    pub fn set_extent(&self, problem: &AttentionProblem) -> u64 {
+        span(problem.batch.into(), self.set, problem.set_capacity.into())
+    }
+}
+
+/// Items from the start of the first of `count` rows to the end of the last: absurd strides saturate, and are refused
+/// as arrays that are too short.
+fn span(count: u64, stride: u64, width: u64) -> u64 {
+    (count - 1).saturating_mul(stride).saturating_add(width)
+}
+
+fn extent(problem: &AttentionProblem, row: u64, head: u64) -> u64 {
+    let heads = span(problem.query_heads.into(), head, problem.kv.head_dim.into());
+    span(problem.total_rows.into(), row, heads)
+}
+
+/// What attention reads, in host memory; 16-bit items as their bits. The shapes are those of
+/// [`Params`](dustin_kernels::attention::params::Params).
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionArrays<'a> {
+    /// Queries after rotary embedding, `[total_rows, query_heads, head_dim]`.
+    pub query: &'a [u16],
+    /// Key cache after rotary embedding.
+    pub key: &'a [u16],
+    /// Value cache.
+    pub value: &'a [u16],
+    /// Physical page numbers, `[batch, table_width]`.
+    pub block_table: &'a [i32],
+    /// Confirmed lengths, `[batch]`.
+    pub lengths: &'a [i32],
+    /// First query row of each sequence and, last, the number of rows, `[batch + 1]`.
+    pub row_starts: &'a [i32],
+    /// Positions of each sequence's set, `[batch, set_capacity]`.
+    pub set: &'a [i32],
+    /// Positions in each sequence's set, `[batch]`.
+    pub set_sizes: &'a [i32],
+    /// The softmax scale.
+    pub scale: f32,
+    /// Distances between rows.
+    pub strides: AttentionStrides,
+}
+
+impl AttentionArrays<'_> {
+    /// Checks the problem, the strides, the scale and that every array holds what the shapes ask for.
+    ///
+    /// # Errors
+    /// The first field that is not as documented, or the first array that is too short.
+    pub fn validate(&self, problem: &AttentionProblem) -> Result<(), InvalidInput> {
+        problem.validate()?;
+        self.strides.validate(problem)?;
+        if !self.scale.is_finite() {
+            return Err(InvalidInput::new(OPERATION, "scale", "finite", self.scale));
+        }
+        let batch = u64::from(problem.batch);
+        for (field, actual, required) in [
+            ("query", self.query.len(), self.strides.query_extent(problem)),
+            ("key", self.key.len(), problem.kv.extent()),
+            ("value", self.value.len(), problem.kv.extent()),
+            ("block_table", self.block_table.len(), self.strides.table_extent(problem)),
+            ("lengths", self.lengths.len(), batch),
+            ("row_starts", self.row_starts.len(), batch + 1),
+            ("set", self.set.len(), self.strides.set_extent(problem)),
+            ("set_sizes", self.set_sizes.len(), batch),
+        ] {
+            require_items(field, actual, required)?;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses an array shorter than `required` items.
+pub(crate) fn require_items(field: &'static str, actual: usize, required: u64) -> Result<(), InvalidInput> {
+    if (actual as u64) < required {
+        return Err(InvalidInput::new(OPERATION, field, format!("at least {required} items long"), actual));
+    }
+    Ok(())
+}
+
+/// The value of a 16-bit item.
+#[must_use]
+pub fn decode(dtype: Dtype, bits: u16) -> f32 {
+    match dtype {
+        Dtype::Bf16 => half::bf16::from_bits(bits).to_f32(),
+        Dtype::F16 => half::f16::from_bits(bits).to_f32(),
+    }
+}
+
+/// The 16-bit item nearest to `value`, ties to even.
+#[must_use]
+pub fn encode(dtype: Dtype, value: f32) -> u16 {
+    match dtype {
+        Dtype::Bf16 => half::bf16::from_f32(value).to_bits(),
+        Dtype::F16 => half::f16::from_f32(value).to_bits(),
+    }
+}

@@ -1,0 +1,379 @@
+//! From a problem and a variant to a launch: grid, shared memory, workspace and parameters. Pure, so that the GPU and
+//! the executor are launched alike.
+
+use std::ops::Range;
+
+use dustin_kernels::{attention::params::Params, registry::AttentionVariant, simt::Global};
+
+use crate::{
+    arrays::{AttentionStrides, LogBase, OutputType},
+    error::InvalidInput,
+    problem::AttentionProblem,
+};
+
+const OPERATION: &str = "sparse attention launch";
+
+/// The most splits that a sequence's tokens are divided into.
+pub const MAX_SPLITS: u32 = 64;
+
+/// Bytes that each part of the workspace, and the workspace itself, is aligned to.
+pub const WORKSPACE_ALIGNMENT: u64 = 256;
+
+/// A validated launch of one variant for one problem.
+#[derive(Clone, Debug)]
+pub struct AttentionPlan {
+    /// The problem served.
+    pub problem: AttentionProblem,
+    /// The kernel launched.
+    pub variant: &'static AttentionVariant,
+    /// Splits of each sequence's tokens: 1 to [`MAX_SPLITS`].
+    pub splits: u32,
+    /// Chunks of query columns that one sequence's rows are divided into.
+    pub chunks: u32,
+    /// Blocks: `[splits, kv_heads · chunks, batch]`.
+    pub grid: [u32; 3],
+    /// Threads in a block.
+    pub threads: u32,
+    /// Dynamic shared memory of one block, in bytes.
+    pub shared_bytes: u32,
+    /// The parts of the workspace.
+    pub workspace: WorkspaceLayout,
+}
+
+/// Where the parts of a launch's workspace lie, in bytes from its start, each aligned to [`WORKSPACE_ALIGNMENT`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkspaceLayout {
+    /// The sticky status word, one u64: zeroed by the caller, raised by launches.
+    pub status: Range<u64>,
+    /// Splits that have finished, u32 `[batch, kv_heads, chunks]`: zeroed once by the caller, zero again after each
+    /// launch.
+    pub arrivals: Range<u64>,
+    /// Maximum and sum of the splits, f32 `[splits, total_rows, query_heads, 2]`; empty for one split.
+    pub partial_sums: Range<u64>,
+    /// Outputs of the splits, f32 `[splits, total_rows, query_heads, head_dim]`; empty for one split.
+    pub partial_output: Range<u64>,
+}
+
+impl WorkspaceLayout {
+    fn new(problem: &AttentionProblem, chunks: u32, splits: u32) -> Self {
+        let mut end = 0u64;
+        let mut part = |bytes: u64| {
+            let start = end.next_multiple_of(WORKSPACE_ALIGNMENT);
+            end = start + bytes;
+            start..end
+        };
+        let columns = u64::from(problem.total_rows) * u64::from(problem.query_heads);
+        let partials = if splits > 1 { u64::from(splits) * columns } else { 0 };
+        Self {
+            status: part(8),
+            arrivals: part(u64::from(problem.batch) * u64::from(problem.kv.kv_heads) * u64::from(chunks) * 4),
+            partial_sums: part(partials * 8),
+            partial_output: part(partials * u64::from(problem.kv.head_dim) * 4),
+        }
+    }
+
+    /// Bytes in all.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.partial_output.end
+    }
+
+    /// The bytes that must be zero before the first launch: status word and arrivals, from the workspace's start.
+    #[must_use]
+    pub const fn zeroed_bytes(&self) -> u64 {
+        self.arrivals.end
+    }
+}
+
+/// The addresses of a launch's arrays, and what of it changes from launch to launch. The shapes are those of
+/// [`Params`].
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionBuffers {
+    /// Queries, 16-bit items; aligned to 16 bytes.
+    pub query: u64,
+    /// Key cache, 16-bit items; aligned to 16 bytes.
+    pub key: u64,
+    /// Value cache, 16-bit items; aligned to 16 bytes.
+    pub value: u64,
+    /// Physical page numbers, i32.
+    pub block_table: u64,
+    /// Confirmed lengths, i32.
+    pub lengths: u64,
+    /// First query rows, i32.
+    pub row_starts: u64,
+    /// Positions of the sets, i32.
+    pub set: u64,
+    /// Sizes of the sets, i32.
+    pub set_sizes: u64,
+    /// Output, of the type `output_type`; aligned to 16 bytes.
+    pub output: u64,
+    /// Log-sum-exp, f32; 0 unless the problem asks for it.
+    pub lse: u64,
+    /// The workspace, of [`AttentionPlan::workspace_bytes`]; aligned to [`WORKSPACE_ALIGNMENT`].
+    pub workspace: u64,
+    /// The softmax scale.
+    pub scale: f32,
+    /// The base of the log-sum-exp.
+    pub lse_base: LogBase,
+    /// The item type of the output.
+    pub output_type: OutputType,
+    /// Distances between rows.
+    pub strides: AttentionStrides,
+}
+
+impl AttentionPlan {
+    /// Plans the launch of `variant` for `problem` with the tokens of each sequence divided into `splits`.
+    ///
+    /// # Errors
+    /// The problem is invalid, the variant is for another element type or head size, or the launch would exceed what
+    /// a grid can be.
+    pub fn new(
+        problem: &AttentionProblem,
+        variant: &'static AttentionVariant,
+        splits: u32,
+    ) -> Result<Self, InvalidInput> {
+        problem.validate()?;
+        if variant.dtype != problem.dtype {
+            let (required, actual) = (format!("{:?}", problem.dtype), format!("{:?}", variant.dtype));
+            return Err(InvalidInput::new(OPERATION, "variant.dtype", required, actual));
+        }
+        if variant.head_dim != problem.kv.head_dim {
+            let (required, actual) = (problem.kv.head_dim, variant.head_dim);
+            return Err(InvalidInput::new(OPERATION, "variant.head_dim", required, actual));
+        }
+        if !(1..=MAX_SPLITS).contains(&splits) {
+            return Err(InvalidInput::new(OPERATION, "splits", format!("from 1 to {MAX_SPLITS}"), splits));
+        }
+        let chunks = chunks(problem, variant);
+        let blocks_y = u64::from(problem.kv.kv_heads) * u64::from(chunks);
+        if blocks_y > 65_535 {
+            return Err(InvalidInput::new(OPERATION, "kv_heads · chunks", "at most 65535", blocks_y));
+        }
+        Ok(Self {
+            problem: *problem,
+            variant,
+            splits,
+            chunks,
+            grid: [splits, blocks_y as u32, problem.batch],
+            threads: variant.tile.threads(),
+            shared_bytes: variant.shared_bytes(),
+            workspace: WorkspaceLayout::new(problem, chunks, splits),
+        })
+    }
+
+    /// Bytes of workspace that a launch needs.
+    #[must_use]
+    pub const fn workspace_bytes(&self) -> u64 {
+        self.workspace.bytes()
+    }
+
+    /// The kernel's parameters for a launch over `buffers`.
+    ///
+    /// # Errors
+    /// An address is missing or misaligned, a stride is not as documented, the scale is not finite, or a log-sum-exp
+    /// is given that the problem does not ask for.
+    pub fn params(&self, buffers: &AttentionBuffers) -> Result<Params, InvalidInput> {
+        self.validate(buffers)?;
+        let problem = &self.problem;
+        let split = |part: &Range<u64>| if self.splits > 1 { buffers.workspace + part.start } else { 0 };
+        Ok(Params {
+            query: Global::at(buffers.query),
+            query_row_stride: buffers.strides.query_row,
+            query_head_stride: buffers.strides.query_head,
+            key: Global::at(buffers.key),
+            value: Global::at(buffers.value),
+            page_stride: problem.kv.page_stride,
+            token_stride: problem.kv.token_stride,
+            kv_head_stride: problem.kv.kv_head_stride,
+            block_table: Global::at(buffers.block_table),
+            table_stride: buffers.strides.table,
+            lengths: Global::at(buffers.lengths),
+            row_starts: Global::at(buffers.row_starts),
+            set: Global::at(buffers.set),
+            set_stride: buffers.strides.set,
+            set_sizes: Global::at(buffers.set_sizes),
+            output: Global::at(buffers.output),
+            output_row_stride: buffers.strides.output_row,
+            output_head_stride: buffers.strides.output_head,
+            lse: Global::at(buffers.lse),
+            partial_output: Global::at(split(&self.workspace.partial_output)),
+            partial_sums: Global::at(split(&self.workspace.partial_sums)),
+            arrivals: Global::at(split(&self.workspace.arrivals)),
+            status: Global::at(buffers.workspace + self.workspace.status.start),
+            scale_log2: buffers.scale * std::f32::consts::LOG2_E,
+            lse_unit: buffers.lse_base.unit(),
+            pages: problem.kv.pages,
+            table_width: problem.table_width,
+            page_shift: problem.kv.page_size.trailing_zeros(),
+            group: problem.group(),
+            query_heads: problem.query_heads,
+            total_rows: problem.total_rows,
+            row_capacity: problem.rows,
+            set_capacity: problem.set_capacity,
+            chunks: self.chunks,
+            output_f32: u32::from(buffers.output_type == OutputType::F32),
+        })
+    }
+
+    fn validate(&self, buffers: &AttentionBuffers) -> Result<(), InvalidInput> {
+        buffers.strides.validate(&self.problem)?;
+        if !buffers.scale.is_finite() {
+            return Err(InvalidInput::new(OPERATION, "scale", "finite", buffers.scale));
+        }
+        for (field, address, alignment) in [
+            ("query", buffers.query, 16),
+            ("key", buffers.key, 16),
+            ("value", buffers.value, 16),
+            ("block_table", buffers.block_table, 4),
+            ("lengths", buffers.lengths, 4),
+            ("row_starts", buffers.row_starts, 4),
+            ("set_sizes", buffers.set_sizes, 4),
+            ("output", buffers.output, 16),
+            ("workspace", buffers.workspace, WORKSPACE_ALIGNMENT),
+        ] {
+            require_address(field, address, alignment)?;
+        }
+        if self.problem.set_capacity > 0 {
+            require_address("set", buffers.set, 4)?;
+        }
+        if self.problem.lse {
+            require_address("lse", buffers.lse, 4)?;
+        } else if buffers.lse != 0 {
+            let required = "null, as the problem asks for none";
+            return Err(InvalidInput::new(OPERATION, "lse", required, format!("{:#x}", buffers.lse)));
+        }
+        Ok(())
+    }
+}
+
+/// Chunks of query columns that `variant` divides the rows of one of `problem`'s sequences into.
+#[must_use]
+pub fn chunks(problem: &AttentionProblem, variant: &AttentionVariant) -> u32 {
+    (problem.rows * problem.group()).div_ceil(variant.tile.query_columns())
+}
+
+fn require_address(field: &'static str, address: u64, alignment: u64) -> Result<(), InvalidInput> {
+    if address == 0 || !address.is_multiple_of(alignment) {
+        let required = format!("an address aligned to {alignment} bytes");
+        return Err(InvalidInput::new(OPERATION, field, required, format!("{address:#x}")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use dustin_kernels::registry::{ATTENTION, Dtype};
+
+    use super::*;
+    use crate::kv::{KvLayout, PagedKv};
+
+    fn problem() -> AttentionProblem {
+        AttentionProblem {
+            batch: 16,
+            rows: 5,
+            total_rows: 80,
+            set_capacity: 512,
+            query_heads: 64,
+            kv: PagedKv::dense(KvLayout::Nhd, 100, 16, 8, 128),
+            table_width: 2049,
+            dtype: Dtype::Bf16,
+            lse: false,
+        }
+    }
+
+    fn variant(columns: u32) -> &'static AttentionVariant {
+        let fits =
+            |v: &&AttentionVariant| v.dtype == Dtype::Bf16 && v.head_dim == 128 && v.tile.columns == columns;
+        ATTENTION.iter().find(fits).expect("a variant of each width")
+    }
+
+    fn buffers(problem: &AttentionProblem) -> AttentionBuffers {
+        AttentionBuffers {
+            query: 0x1000,
+            key: 0x2000,
+            value: 0x3000,
+            block_table: 0x4000,
+            lengths: 0x5000,
+            row_starts: 0x6000,
+            set: 0x7000,
+            set_sizes: 0x8000,
+            output: 0x9000,
+            lse: 0,
+            workspace: 0xa000,
+            scale: 0.125,
+            lse_base: LogBase::E,
+            output_type: OutputType::Rounded,
+            strides: AttentionStrides::dense(problem),
+        }
+    }
+
+    #[test]
+    fn forty_columns_of_a_group_of_eight_are_one_chunk_of_five_or_five_chunks_of_one() {
+        let plan = AttentionPlan::new(&problem(), variant(5), 3).unwrap();
+        assert_eq!((plan.chunks, plan.grid), (1, [3, 8, 16]));
+        let plan = AttentionPlan::new(&problem(), variant(1), 1).unwrap();
+        assert_eq!((plan.chunks, plan.grid), (5, [1, 40, 16]));
+    }
+
+    #[test]
+    fn workspace_parts_are_aligned_and_follow_the_rows_held() {
+        let plan = AttentionPlan::new(&problem(), variant(5), 2).unwrap();
+        let parts = &plan.workspace;
+        assert_eq!(parts.status, 0..8);
+        assert_eq!(parts.arrivals, 256..256 + 16 * 8 * 4);
+        assert_eq!(parts.partial_sums, 768..768 + 2 * 80 * 64 * 8);
+        assert_eq!(parts.partial_output.start % WORKSPACE_ALIGNMENT, 0);
+        assert_eq!(plan.workspace_bytes(), parts.partial_output.start + 2 * 80 * 64 * 128 * 4);
+        let single = AttentionPlan::new(&problem(), variant(5), 1).unwrap();
+        assert_eq!(single.workspace_bytes(), 768);
+        assert_eq!(single.workspace.zeroed_bytes(), 768);
+    }
+
+    #[test]
+    fn one_split_has_no_partial_arrays() {
+        let problem = problem();
+        let one = AttentionPlan::new(&problem, variant(5), 1).unwrap().params(&buffers(&problem)).unwrap();
+        assert!(one.partial_output.is_null() && one.partial_sums.is_null() && one.arrivals.is_null());
+        let two = AttentionPlan::new(&problem, variant(5), 2).unwrap().params(&buffers(&problem)).unwrap();
+        assert_eq!(two.arrivals.address(), 0xa000 + 256);
+        assert_eq!(two.status.address(), 0xa000);
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_launched_is_refused_by_field() {
+        let good = problem();
+        let field = |problem: AttentionProblem, variant, splits| {
+            AttentionPlan::new(&problem, variant, splits).unwrap_err().field
+        };
+        assert_eq!(field(AttentionProblem { batch: 0, ..good }, variant(5), 1), "batch");
+        assert_eq!(field(AttentionProblem { dtype: Dtype::F16, ..good }, variant(5), 1), "variant.dtype");
+        let kv = PagedKv::dense(KvLayout::Nhd, 100, 16, 8, 64);
+        assert_eq!(field(AttentionProblem { kv, ..good }, variant(5), 1), "variant.head_dim");
+        let kv = PagedKv { head_dim: 96, ..good.kv };
+        assert_eq!(field(AttentionProblem { kv, ..good }, variant(5), 1), "kv.head_dim");
+        assert_eq!(field(good, variant(5), 0), "splits");
+        assert_eq!(field(good, variant(5), 65), "splits");
+        let kv = PagedKv::dense(KvLayout::Nhd, 100, 16, 1 << 16, 128);
+        let wide = AttentionProblem { kv, query_heads: 1 << 16, ..good };
+        assert_eq!(field(wide, variant(5), 1), "kv_heads · chunks");
+    }
+
+    #[test]
+    fn bad_addresses_scales_and_strides_are_refused_by_field() {
+        let problem = problem();
+        let plan = AttentionPlan::new(&problem, variant(5), 1).unwrap();
+        let field = |change: fn(&mut AttentionBuffers)| {
+            let mut buffers = buffers(&problem);
+            change(&mut buffers);
+            plan.params(&buffers).unwrap_err().field
+        };
+        assert_eq!(field(|b| b.key += 8), "key");
+        assert_eq!(field(|b| b.set = 0), "set");
+        assert_eq!(field(|b| b.workspace += 16), "workspace");
+        assert_eq!(field(|b| b.lse = 0x100), "lse");
+        assert_eq!(field(|b| b.scale = f32::NAN), "scale");
+        assert_eq!(field(|b| b.strides.query_row += 1), "strides.query_row");
+        assert_eq!(field(|b| b.strides.output_row = 128), "strides.output_row");
+        assert_eq!(field(|b| b.strides.set = 511), "strides.set");
+    }
+}
