@@ -2,6 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`cuda`] | the CUDA back end: contexts, streams, memory, compiled kernels, graphs, timing |
 //! | [`geometry`] | model geometry: layers, heads, head size |
 //! | [`problem`] | what a caller asks, in capacities that the host knows |
 //! | [`arrays`] | strides of the arrays, and views of those in host memory |
@@ -9,6 +10,7 @@
 //! | [`space`] | the tuning space as data, and the choice made without tuning |
 
 pub mod arrays;
+pub mod cuda;
 pub mod error;
 pub mod geometry;
 pub mod kv;

@@ -1,0 +1,56 @@
+//! Launches of attention.
+
+use super::{
+    error::CudaError,
+    module::{Kernel, ModuleCache, Resources},
+    stream::Stream,
+};
+use crate::launch::{AttentionBuffers, AttentionPlan};
+
+/// A plan and its compiled kernel.
+#[derive(Clone, Debug)]
+pub struct AttentionKernel {
+    plan: AttentionPlan,
+    kernel: Kernel,
+}
+
+impl AttentionKernel {
+    /// Compiles the plan's variant, unless `modules` holds it already.
+    ///
+    /// # Errors
+    /// As [`ModuleCache::attention`].
+    pub fn new(modules: &ModuleCache, plan: AttentionPlan) -> Result<Self, CudaError> {
+        let kernel = modules.attention(plan.variant)?;
+        Ok(Self { plan, kernel })
+    }
+
+    /// The plan.
+    #[must_use]
+    pub fn plan(&self) -> &AttentionPlan {
+        &self.plan
+    }
+
+    /// What the kernel takes of a multiprocessor.
+    #[must_use]
+    pub fn resources(&self) -> Resources {
+        self.kernel.resources()
+    }
+
+    /// Launches on `stream`. Allocates nothing, does not wait, and can be captured into a graph.
+    ///
+    /// # Safety
+    /// Until the launch has ended, the arrays of `buffers` exist in the stream's context with the shapes of
+    /// [`Params`](dustin_kernels::attention::params::Params), nothing else writes them or touches output, log-sum-exp
+    /// and workspace, and the workspace has been initialised for this plan. What the arrays *contain* needs no
+    /// promise: the device checks it.
+    ///
+    /// # Errors
+    /// As [`AttentionPlan::params`]; a stream of another context; what the driver returns.
+    pub unsafe fn launch(&self, stream: &Stream, buffers: &AttentionBuffers) -> Result<(), CudaError> {
+        let mut params = self.plan.params(buffers)?;
+        let mut arguments = [std::ptr::from_mut(&mut params).cast()];
+        // SAFETY: the kernel's one parameter is `Params` by value, which the driver copies before it returns; the rest
+        // is the caller's promise.
+        unsafe { self.kernel.launch(stream, self.plan.grid, &mut arguments) }
+    }
+}

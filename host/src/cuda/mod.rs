@@ -1,0 +1,48 @@
+//! The CUDA back end: devices through the driver API, found and checked at run time.
+//!
+//! Building needs no CUDA toolkit, and running needs no driver: without a usable one every entry point returns a
+//! [`CudaError`] and touches nothing. A caller may bring its own context, stream and memory: raw handles and device
+//! addresses are accepted wherever this module would make its own.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `library` | the guard: finding the driver, checking its version and functions before any use |
+//! | `functions` | the driver's functions that are used |
+//! | `error` | [`CudaError`] |
+//! | `context`, `stream`, `memory` | contexts, streams and device memory, own or borrowed |
+//! | `module` | compiled variants, one cache per context |
+//! | `attention`, `workspace` | launches of attention, and the memory they work in |
+//! | `input` | arrays of an attention problem in device memory |
+//! | `event`, `graph`, `timing` | events, captured graphs, and timing with both |
+//! | `device_info`, `nvml` | what a device is |
+
+mod attention;
+mod context;
+mod device_info;
+mod error;
+mod event;
+mod functions;
+mod graph;
+mod input;
+mod library;
+mod memory;
+mod module;
+mod nvml;
+mod stream;
+mod timing;
+mod workspace;
+
+pub use attention::AttentionKernel;
+pub use context::{Context, device_count};
+pub use device_info::DeviceInfo;
+pub use error::{CudaError, CudaVersion};
+pub use event::Event;
+pub use functions::SYMBOLS;
+pub use graph::Graph;
+pub use input::{AttentionInput, AttentionOutput};
+pub use library::{REQUIRED_DRIVER, available};
+pub use memory::{DeviceBuffer, DeviceItem};
+pub use module::{Kernel, ModuleCache, Resources};
+pub use stream::Stream;
+pub use timing::{TimingPolicy, time_graph};
+pub use workspace::Workspace;

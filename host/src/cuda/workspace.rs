@@ -1,0 +1,133 @@
+//! The memory that launches of attention work in.
+
+use dustin_kernels::attention::params::Fault;
+
+use super::{
+    error::CudaError,
+    memory::{DeviceBuffer, fill, read},
+    stream::Stream,
+};
+use crate::{
+    error::InvalidInput,
+    launch::{AttentionPlan, WORKSPACE_ALIGNMENT, WorkspaceLayout},
+};
+
+/// The workspace of one plan's launches, in memory of its own or of the caller. Launches that share a workspace must
+/// not overlap in time.
+///
+/// It holds the sticky status word: the first of what launches have found wrong with the arrays that only the device
+/// can see. Faulty items are treated as masked; the word stays until it is cleared.
+#[derive(Debug)]
+pub struct Workspace {
+    address: u64,
+    layout: WorkspaceLayout,
+    // Keeps the memory, where it is not the caller's.
+    _memory: Option<DeviceBuffer<u8>>,
+}
+
+impl Workspace {
+    /// A workspace in new memory, initialised in the stream's order.
+    ///
+    /// # Errors
+    /// [`CudaError::OutOfMemory`]; what the driver returns.
+    pub fn allocate(stream: &Stream, plan: &AttentionPlan) -> Result<Self, CudaError> {
+        let memory = DeviceBuffer::allocate(stream.context(), plan.workspace_bytes() as usize)?;
+        let (address, layout) = (memory.address(), plan.workspace.clone());
+        let workspace = Self { address, layout, _memory: Some(memory) };
+        workspace.initialise(stream)?;
+        Ok(workspace)
+    }
+
+    /// A workspace in the `bytes` bytes at `address`. It has to be initialised before its first launch, and again
+    /// after another plan has used the memory.
+    ///
+    /// # Safety
+    /// The memory exists as long as the result, in the context of the streams that the result is used with, and
+    /// nothing else touches it.
+    ///
+    /// # Errors
+    /// Memory that is misaligned or too small for the plan.
+    pub unsafe fn borrow(plan: &AttentionPlan, address: u64, bytes: u64) -> Result<Self, InvalidInput> {
+        if address == 0 || !address.is_multiple_of(WORKSPACE_ALIGNMENT) {
+            let required = format!("an address aligned to {WORKSPACE_ALIGNMENT} bytes");
+            return Err(InvalidInput::new("workspace", "address", required, format!("{address:#x}")));
+        }
+        if bytes < plan.workspace_bytes() {
+            let required = format!("at least {} for this plan", plan.workspace_bytes());
+            return Err(InvalidInput::new("workspace", "bytes", required, bytes));
+        }
+        Ok(Self { address, layout: plan.workspace.clone(), _memory: None })
+    }
+
+    /// Readies the memory for the plan's launches, and clears the status word, in the stream's order. Does not wait.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn initialise(&self, stream: &Stream) -> Result<(), CudaError> {
+        // SAFETY: the workspace holds at least these bytes.
+        unsafe { fill(stream, self.address, 0, self.layout.zeroed_bytes() as usize) }
+    }
+
+    /// What launches have found wrong since the word was cleared, with the sequence: of several faults the one of
+    /// the highest kind, and of the highest sequence. Waits for the stream.
+    ///
+    /// # Errors
+    /// What the driver returns, an earlier launch's fault included.
+    pub fn status(&self, stream: &Stream) -> Result<Option<(Fault, u32)>, CudaError> {
+        let mut word = [0u64];
+        // SAFETY: the workspace holds the word.
+        unsafe { read(stream, self.address + self.layout.status.start, &mut word)? };
+        Ok(Fault::parse(word[0]))
+    }
+
+    /// Clears the status word in the stream's order. Does not wait.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn clear_status(&self, stream: &Stream) -> Result<(), CudaError> {
+        let part = &self.layout.status;
+        // SAFETY: the workspace holds the word.
+        unsafe { fill(stream, self.address + part.start, 0, (part.end - part.start) as usize) }
+    }
+
+    /// The device address.
+    #[must_use]
+    pub fn address(&self) -> u64 {
+        self.address
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dustin_kernels::registry::ATTENTION;
+
+    use super::*;
+    use crate::{
+        kv::{KvLayout, PagedKv},
+        problem::AttentionProblem,
+    };
+
+    #[test]
+    fn memory_of_the_caller_must_be_aligned_and_large_enough() {
+        let variant = &ATTENTION[0];
+        let problem = AttentionProblem {
+            batch: 2,
+            rows: 5,
+            total_rows: 10,
+            set_capacity: 64,
+            query_heads: 8,
+            kv: PagedKv::dense(KvLayout::Nhd, 16, 16, 2, variant.head_dim),
+            table_width: 8,
+            dtype: variant.dtype,
+            lse: false,
+        };
+        let plan = AttentionPlan::new(&problem, variant, 2).unwrap();
+        let bytes = plan.workspace_bytes();
+        // SAFETY: nothing is launched with it.
+        let borrow = |address, bytes| unsafe { Workspace::borrow(&plan, address, bytes) };
+        assert_eq!(borrow(0, bytes).unwrap_err().field, "address");
+        assert_eq!(borrow(WORKSPACE_ALIGNMENT + 128, bytes).unwrap_err().field, "address");
+        assert_eq!(borrow(WORKSPACE_ALIGNMENT, bytes - 1).unwrap_err().field, "bytes");
+        assert_eq!(borrow(WORKSPACE_ALIGNMENT, bytes).unwrap().address(), WORKSPACE_ALIGNMENT);
+    }
+}
