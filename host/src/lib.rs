@@ -5,6 +5,7 @@
 //! | [`cuda`] | the CUDA back end: contexts, streams, memory, compiled kernels, graphs, timing |
 //! | [`geometry`] | model geometry: layers, heads, head size |
 //! | [`problem`] | what a caller asks, in capacities that the host knows |
+//! | [`profile`] | tuned profiles: schema, tuning key, lookup and fallbacks |
 //! | [`arrays`] | strides of the arrays, and views of those in host memory |
 //! | [`launch`] | grid, workspace and parameters of a kernel launch |
 //! | [`space`] | the tuning space as data, and the choice made without tuning |
@@ -16,6 +17,7 @@ pub mod geometry;
 pub mod kv;
 pub mod launch;
 pub mod problem;
+pub mod profile;
 pub mod space;
 
 pub use dustin_kernels::registry::Dtype;

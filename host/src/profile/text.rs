@@ -1,0 +1,195 @@
+//! Between a profile and its TOML text.
+
+use std::{fmt::Write as _, path::Path};
+
+use serde::{Deserialize, Serialize};
+use toml::{Spanned, Table, Value};
+
+use super::{
+    error::{Problem, ProfileError, Warning},
+    schema::{Entry, Profile, Provenance, SCHEMA_VERSION, Selection},
+    validate,
+};
+
+const FORMAT: &str = "dustin-profile";
+
+/// What a reader of the file should know.
+const HEADING: &str = "\
+# Written by autotune. Edits are welcome: an entry that is changed by hand is used as it stands and counts as manual.
+";
+
+/// The tables that stand under a heading of their own; all others are written in one line.
+const SECTIONS: [&str; 6] = ["provenance", "entry", "key", "choice", "measurement", "selection"];
+
+/// The file; entries and selections are read one by one, so that a bad one costs nothing but itself.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    format: String,
+    schema_version: i64,
+    entry_count: u64,
+    provenance: Provenance,
+    #[serde(default)]
+    entry: Vec<Spanned<Table>>,
+    #[serde(default)]
+    selection: Vec<Spanned<Table>>,
+}
+
+#[derive(Serialize)]
+struct FileOut<'a> {
+    format: &'static str,
+    schema_version: u32,
+    entry_count: usize,
+    provenance: &'a Provenance,
+    selection: &'a [Selection],
+    entry: &'a [Entry],
+}
+
+/// A profile and what of its text could not be used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Read {
+    /// The profile; an entry or selection that is not as the schema has it is left out.
+    pub profile: Profile,
+    /// What was left out, and other doubts.
+    pub warnings: Vec<Warning>,
+}
+
+/// Reads the text of a profile; `path` is for messages.
+///
+/// # Errors
+/// The text is not a profile, or not of a known version. Entries never make an error, only warnings.
+pub fn parse(text: &str, path: &Path) -> Result<Read, ProfileError> {
+    let file: File = toml::from_str(text).map_err(|error| diagnose(text, path, &error))?;
+    check_head(path, Some(&file.format), file.schema_version)?;
+    let mut warnings = Vec::new();
+    let found = file.entry.len() as u64;
+    if file.entry_count != found {
+        let problem = Problem::Count { announced: file.entry_count, found };
+        warnings.push(Warning::new("entry_count", problem));
+    }
+    let mut entries: Vec<Entry> = sections(text, "entry", file.entry, &mut warnings, |_| Ok(()));
+    entries.iter_mut().for_each(Entry::judge);
+    let selections = sections(text, "selection", file.selection, &mut warnings, |selection| {
+        validate::selection(selection).map_err(Problem::Illegal)
+    });
+    Ok(Read { profile: Profile { provenance: file.provenance, entries, selections }, warnings })
+}
+
+/// Those of `tables` that are a `T` and pass `check`.
+fn sections<T: for<'de> Deserialize<'de>>(
+    text: &str,
+    name: &str,
+    tables: Vec<Spanned<Table>>,
+    warnings: &mut Vec<Warning>,
+    check: impl Fn(&T) -> Result<(), Problem>,
+) -> Vec<T> {
+    let mut read = Vec::with_capacity(tables.len());
+    for (index, table) in tables.into_iter().enumerate() {
+        let start = table.span().start;
+        let section = T::deserialize(table.into_inner())
+            .map_err(|error| Problem::Unreadable { message: one_line(&error.to_string()) })
+            .and_then(|section| check(&section).map(|()| section));
+        match section {
+            Ok(section) => read.push(section),
+            Err(problem) => {
+                let place = format!("{name} {} (line {})", index + 1, line(text, start));
+                warnings.push(Warning::new(place, problem));
+            }
+        }
+    }
+    read
+}
+
+/// Why a text is no profile, starting with the most basic reason.
+fn diagnose(text: &str, path: &Path, error: &toml::de::Error) -> ProfileError {
+    if text.trim().is_empty() {
+        return ProfileError::Empty { path: path.into() };
+    }
+    let line = line(text, error.span().map_or(0, |span| span.start));
+    let message = one_line(error.message());
+    let Ok(table) = text.parse::<Table>() else {
+        return ProfileError::NotToml { path: path.into(), line, message };
+    };
+    let format = table.get("format").and_then(Value::as_str);
+    let version = table.get("schema_version").and_then(Value::as_integer);
+    match check_head(path, format, version.unwrap_or(SCHEMA_VERSION.into())) {
+        Err(error) => error,
+        Ok(()) => ProfileError::Invalid { path: path.into(), line, message },
+    }
+}
+
+fn check_head(path: &Path, format: Option<&str>, version: i64) -> Result<(), ProfileError> {
+    if format != Some(FORMAT) {
+        return Err(ProfileError::Foreign { path: path.into() });
+    }
+    if version > SCHEMA_VERSION.into() {
+        return Err(ProfileError::Newer { path: path.into(), found: version });
+    }
+    if version < 1 {
+        let message = format!("schema_version must be from 1 to {SCHEMA_VERSION}, but is {version}");
+        return Err(ProfileError::Invalid { path: path.into(), line: 1, message });
+    }
+    Ok(())
+}
+
+fn line(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
+}
+
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The text of a profile.
+///
+/// # Errors
+/// A value that TOML cannot express.
+pub fn render(profile: &Profile) -> Result<String, toml::ser::Error> {
+    let file = FileOut {
+        format: FORMAT,
+        schema_version: SCHEMA_VERSION,
+        entry_count: profile.entries.len(),
+        provenance: &profile.provenance,
+        selection: &profile.selections,
+        entry: &profile.entries,
+    };
+    let mut text = String::from(HEADING);
+    table(&mut text, "", &Table::try_from(file)?);
+    Ok(text)
+}
+
+/// Writes a table: values first, since in TOML they would otherwise belong to the last section, then sections.
+fn table(text: &mut String, path: &str, fields: &Table) {
+    let tables = |name: &str, value: &Value| -> Option<Vec<Table>> {
+        match value {
+            _ if !SECTIONS.contains(&name) => None,
+            Value::Table(table) => Some(vec![table.clone()]),
+            Value::Array(items) if !items.is_empty() => {
+                items.iter().map(|item| item.as_table().cloned()).collect()
+            }
+            _ => None,
+        }
+    };
+    for (name, value) in fields.iter().filter(|&(name, value)| tables(name, value).is_none()) {
+        let _ = writeln!(text, "{name} = {}", inline(value));
+    }
+    for (name, value) in fields {
+        let heading = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let heading_line = if value.is_array() { format!("[[{heading}]]") } else { format!("[{heading}]") };
+        for section in tables(name, value).into_iter().flatten() {
+            let _ = writeln!(text, "\n{heading_line}");
+            table(text, &heading, &section);
+        }
+    }
+}
+
+/// A value in one line, but for arrays of tables: one line each, so that they compare well.
+fn inline(value: &Value) -> String {
+    match value {
+        Value::Array(items) if items.iter().any(Value::is_table) => {
+            let lines: String = items.iter().map(|item| format!("    {item},\n")).collect();
+            format!("[\n{lines}]")
+        }
+        _ => value.to_string(),
+    }
+}

@@ -1,0 +1,153 @@
+//! What must hold of an entry or a selection that parsed.
+
+use super::{
+    bucket,
+    catalogue::Catalogue,
+    error::Problem,
+    key::Key,
+    schema::{Choice, Entry, LayerHeads, Measurement, Selection},
+};
+use crate::InvalidInput;
+
+/// The longest time that is believed: 1,000 seconds.
+const LONGEST_US: f64 = 1e9;
+
+/// Checks that `entry` can be used with the variants of `catalogue`.
+///
+/// # Errors
+/// The first thing that stands against it.
+pub(super) fn entry(entry: &Entry, catalogue: &impl Catalogue) -> Result<(), Problem> {
+    key(&entry.key).map_err(Problem::Illegal)?;
+    if let Some(found) = &entry.measurement {
+        measurement(found).map_err(Problem::Illegal)?;
+    }
+    choice(&entry.key, &entry.choice, catalogue)
+}
+
+fn choice(key: &Key, choice: &Choice, catalogue: &impl Catalogue) -> Result<(), Problem> {
+    let variant = &choice.variant;
+    let known = catalogue
+        .variant(key, variant)
+        .ok_or_else(|| Problem::UnknownVariant { variant: variant.clone() })?;
+    if known.revision != choice.revision {
+        return Err(Problem::Revision {
+            variant: variant.clone(),
+            required: known.revision,
+            actual: choice.revision,
+        });
+    }
+    if known.ptx_digest.as_deref() != choice.ptx_digest.as_deref() {
+        let word = |digest: Option<&str>| digest.unwrap_or("absent").to_owned();
+        return Err(Problem::Digest {
+            variant: variant.clone(),
+            required: word(known.ptx_digest.as_deref()),
+            actual: word(choice.ptx_digest.as_deref()),
+        });
+    }
+    catalogue.check(key, variant, &choice.launch).map_err(Problem::Illegal)
+}
+
+/// A key must be one that a valid problem can have: any other would never be asked for.
+fn key(key: &Key) -> Result<(), InvalidInput> {
+    let error = |field, required: String, actual: u32| {
+        Err(InvalidInput::new("profile entry", field, required, actual))
+    };
+    if key.kv_heads == 0 {
+        return error("key.kv_heads", "at least 1".into(), 0);
+    }
+    if key.query_heads == 0 || !key.query_heads.is_multiple_of(key.kv_heads) || key.group() > 16 {
+        let required = format!("1 to 16 times the {} KV heads", key.kv_heads);
+        return error("key.query_heads", required, key.query_heads);
+    }
+    if !key.page_size.is_power_of_two() || key.page_size > 256 {
+        return error("key.page_size", "a power of two from 1 to 256".into(), key.page_size);
+    }
+    let buckets = [
+        ("key.batch", key.batch, bucket::batch(key.batch)),
+        ("key.rows", key.rows, bucket::rows(key.rows)),
+        ("key.set_capacity", key.set_capacity, bucket::set_capacity(key.set_capacity)),
+        ("key.length_class", key.length_class, bucket::length_class(key.length_class.into())),
+    ];
+    match buckets.into_iter().find(|(_, actual, end)| actual != end) {
+        Some((field, actual, end)) => error(field, format!("a bucket's upper end, such as {end}"), actual),
+        None => Ok(()),
+    }
+}
+
+fn measurement(found: &Measurement) -> Result<(), InvalidInput> {
+    let error =
+        |field, required: &str, actual: f64| Err(InvalidInput::new("profile entry", field, required, actual));
+    if found.repetitions == 0 {
+        return error("measurement.repetitions", "at least 1", 0.0);
+    }
+    let times = [
+        ("measurement.median_us", found.median_us),
+        ("measurement.ci95_low_us", found.ci95_low_us),
+        ("measurement.ci95_high_us", found.ci95_high_us),
+        ("measurement.default.median_us", found.default.median_us),
+    ];
+    let tied = found.tied.iter().map(|tied| ("measurement.tied.median_us", tied.median_us));
+    for (field, time) in times.into_iter().chain(tied) {
+        if !(time > 0.0 && time <= LONGEST_US) {
+            return error(field, "above 0 and at most 1e9", time);
+        }
+    }
+    if found.ci95_low_us > found.median_us {
+        return error("measurement.ci95_low_us", "at most the median", found.ci95_low_us);
+    }
+    if found.ci95_high_us < found.median_us {
+        return error("measurement.ci95_high_us", "at least the median", found.ci95_high_us);
+    }
+    match found.roofline_fraction {
+        // Above 1 where inputs come from a warm cache while the roofline is that of memory.
+        Some(fraction) if !(0.0..=1000.0).contains(&fraction) => {
+            error("measurement.roofline_fraction", "from 0 to 1000", fraction)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks a selection.
+///
+/// # Errors
+/// The first field that is not as documented.
+pub(super) fn selection(selection: &Selection) -> Result<(), InvalidInput> {
+    let error = |field, required: String, actual: String| {
+        Err(InvalidInput::new("profile selection", field, required, actual))
+    };
+    let Selection { k, m, sinks, recent, pooling, recovery, .. } = selection;
+    let kept = u64::from(*sinks) + u64::from(*recent);
+    if kept > u64::from(*k) {
+        return error("sinks + recent", format!("at most k = {k}"), kept.to_string());
+    }
+    if m > k {
+        return error("m", format!("at most k = {k}"), m.to_string());
+    }
+    if pooling.is_multiple_of(2) {
+        return error("pooling", "odd".into(), pooling.to_string());
+    }
+    if *m < *k {
+        heads("target_heads", &selection.target_heads)?;
+    }
+    if *m > 0 {
+        heads("draft_heads", &selection.draft_heads)?;
+    }
+    if !(0.0..=1.0).contains(&recovery.mean) {
+        return error("recovery.mean", "from 0 to 1".into(), recovery.mean.to_string());
+    }
+    if !(0.0..=recovery.mean).contains(&recovery.ci95_low) {
+        let required = format!("from 0 to the mean, {}", recovery.mean);
+        return error("recovery.ci95_low", required, recovery.ci95_low.to_string());
+    }
+    Ok(())
+}
+
+fn heads(field: &'static str, layers: &[LayerHeads]) -> Result<(), InvalidInput> {
+    let ascending = layers.is_sorted_by(|a, b| a.layer < b.layer)
+        && layers.iter().all(|layer| layer.heads.is_sorted_by(|a, b| a < b));
+    if layers.is_empty() || layers.iter().any(|layer| layer.heads.is_empty()) || !ascending {
+        let required = "at least one layer, each with at least one head, both ascending";
+        return Err(InvalidInput::new("profile selection", field, required, format!("{layers:?}")));
+    }
+    Ok(())
+}
