@@ -126,7 +126,12 @@ fn variants(problem: &AttentionProblem) -> impl Iterator<Item = &'static Attenti
     ATTENTION.iter().filter(move |variant| variant.dtype == dtype && variant.head_dim == head_dim)
 }
 
-fn exclusion(problem: &AttentionProblem, limits: &DeviceLimits, candidate: Candidate) -> Option<String> {
+/// Why `candidate` cannot be launched on the device; nothing if it can.
+pub(crate) fn exclusion(
+    problem: &AttentionProblem,
+    limits: &DeviceLimits,
+    candidate: Candidate,
+) -> Option<String> {
     let variant = candidate.variant;
     if !variant.target.runs_on(limits.major, limits.minor) {
         let (major, minor) = (limits.major, limits.minor);

@@ -1,6 +1,10 @@
 //! The GPU's variants as a catalogue.
 
-use std::{borrow::Cow, collections::HashMap, sync::LazyLock, sync::OnceLock};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{LazyLock, OnceLock},
+};
 
 use dustin_kernels::registry::{ATTENTION, AttentionVariant};
 
@@ -8,62 +12,40 @@ use super::{
     catalogue::{Catalogue, Known},
     key::{IndexSet, Kernel, Key, KvDtype, KvScale, Mask},
     schema::{Choice, Launch},
+    validate,
 };
-use crate::InvalidInput;
+use crate::{
+    InvalidInput,
+    launch::AttentionPlan,
+    space::{self, Candidate, DeviceLimits},
+};
 
 const OPERATION: &str = "sparse attention on a GPU";
-
-/// The most splits of one sequence: beyond this the merge costs more than any split saves.
-const SPLIT_LIMIT: u32 = 128;
 
 /// The attention variants of this build on one GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GpuCatalogue {
-    /// Streaming multiprocessors.
-    pub sm_count: u32,
-    /// Shared memory that one block may have, in bytes (opt-in).
-    pub shared_bytes: u32,
+    /// What bounds a launch on it.
+    pub limits: DeviceLimits,
 }
 
-/// The most splits that the problems of a bucket can use: each split takes whole groups of 16 tokens.
-#[must_use]
-pub fn max_splits(key: &Key) -> u32 {
-    key.set_capacity.saturating_add(key.rows).div_ceil(16).clamp(1, SPLIT_LIMIT)
-}
+impl Choice {
+    /// The choice of a candidate of the GPU's tuning space.
+    #[must_use]
+    pub fn gpu(candidate: Candidate) -> Self {
+        Self {
+            variant: candidate.variant.id.into(),
+            revision: candidate.variant.revision,
+            ptx_digest: digest(candidate.variant).map(Into::into),
+            launch: Launch { splits: Some(candidate.splits), threads: None },
+        }
+    }
 
-impl GpuCatalogue {
-    /// Whether `variant` can serve the key at all.
-    fn serves(&self, key: &Key, variant: &AttentionVariant) -> Result<(), InvalidInput> {
-        let error = |field, required: String, actual: String| {
-            Err(InvalidInput::new(OPERATION, field, required, actual))
-        };
-        let capability = key.device.compute_capability;
-        if !capability.is_some_and(|capability| variant.target.runs_on(capability.major, capability.minor)) {
-            let actual = capability.map_or("no GPU".into(), |capability| capability.to_string());
-            let required = format!("one that runs {}", variant.target.name());
-            return error("compute capability", required, actual);
-        }
-        if variant.dtype != key.dtype {
-            return error("variant.dtype", format!("{:?}", key.dtype), format!("{:?}", variant.dtype));
-        }
-        if KvDtype::from(variant.dtype) != key.kv_dtype || key.kv_scale != KvScale::None {
-            let actual = format!("{:?}, scale {:?}", key.kv_dtype, key.kv_scale);
-            return error("kv_dtype", "that of the queries, without scale".into(), actual);
-        }
-        if variant.head_dim != key.head_dim {
-            return error("variant.head_dim", key.head_dim.to_string(), variant.head_dim.to_string());
-        }
-        if key.mask != Mask::Causal {
-            return error("mask", "Causal".into(), format!("{:?}", key.mask));
-        }
-        if key.index_set != IndexSet::PerSequence {
-            return error("index_set", "PerSequence".into(), format!("{:?}", key.index_set));
-        }
-        if variant.shared_bytes() > self.shared_bytes {
-            let required = format!("at most the GPU's {}", self.shared_bytes);
-            return error("variant.shared_bytes", required, variant.shared_bytes().to_string());
-        }
-        Ok(())
+    /// The candidate of the GPU's tuning space that this choice names; nothing if it names none. That it may be
+    /// launched is for [`Tuned`](super::Tuned) to say.
+    #[must_use]
+    pub fn gpu_candidate(&self) -> Option<Candidate> {
+        Some(Candidate { variant: BY_ID.get(self.variant.as_str())?.variant, splits: self.launch.splits? })
     }
 }
 
@@ -74,51 +56,57 @@ impl Catalogue for GpuCatalogue {
     }
 
     fn check(&self, key: &Key, id: &str, launch: &Launch) -> Result<(), InvalidInput> {
-        let variant = find(key, id).ok_or_else(|| {
-            InvalidInput::new(OPERATION, "variant", "one of this build's for a GPU", format!("{id:?}"))
-        })?;
-        self.serves(key, variant)?;
-        let most = max_splits(key);
-        match launch.splits {
-            Some(splits) if (1..=most).contains(&splits) => {}
-            splits => {
-                let actual = splits.map_or("absent".into(), |splits| splits.to_string());
-                return Err(InvalidInput::new(
-                    OPERATION,
-                    "launch.splits",
-                    format!("from 1 to {most}"),
-                    actual,
-                ));
-            }
+        let error = |field, required: &str, actual: String| {
+            Err(InvalidInput::new(OPERATION, field, required, actual))
+        };
+        expressible(key)?;
+        let Some(variant) = find(key, id) else {
+            return error("variant", "one of this build's for a GPU", format!("{id:?}"));
+        };
+        if let Some(threads) = launch.threads {
+            return error("launch.threads", "absent", threads.to_string());
         }
-        match launch.threads {
+        let Some(splits) = launch.splits else {
+            return error("launch.splits", "given", "absent".into());
+        };
+        let problem = key.problem();
+        AttentionPlan::new(&problem, variant, splits)?;
+        match space::exclusion(&problem, &self.limits, Candidate { variant, splits }) {
+            Some(reason) => {
+                error("variant", "one that this GPU can launch", format!("{id:?}, which {reason}"))
+            }
             None => Ok(()),
-            Some(threads) => Err(InvalidInput::new(OPERATION, "launch.threads", "absent", threads)),
         }
     }
 
-    /// The variant whose blocks take all query columns of a KV head with the least to spare, at 8 warps where there
-    /// is such a tile, and enough splits for two blocks on each multiprocessor.
     fn default(&self, key: &Key) -> Option<Choice> {
-        if key.kernel != Kernel::SparseAttention || key.group() == 0 {
-            return None;
-        }
-        let columns = key.rows.saturating_mul(key.group());
-        let chunks = |variant: &AttentionVariant| columns.div_ceil(variant.tile.query_columns());
-        let variant =
-            ATTENTION.iter().filter(|variant| self.serves(key, variant).is_ok()).min_by_key(|variant| {
-                let tile = variant.tile;
-                (chunks(variant), tile.columns, tile.warps.abs_diff(8), tile.groups, tile.stages.abs_diff(3))
-            })?;
-        let blocks = key.batch.saturating_mul(key.kv_heads).saturating_mul(chunks(variant)).max(1);
-        let splits = (self.sm_count.saturating_mul(2) / blocks).clamp(1, max_splits(key));
-        Some(Choice {
-            variant: variant.id.into(),
-            revision: variant.revision,
-            ptx_digest: digest(variant).map(Into::into),
-            launch: Launch { splits: Some(splits), threads: None },
-        })
+        expressible(key).ok()?;
+        space::default_candidate(&key.problem(), &self.limits).ok().map(Choice::gpu)
     }
+}
+
+/// Refuses what a key can say and no variant can do.
+fn expressible(key: &Key) -> Result<(), InvalidInput> {
+    let error =
+        |field, required: &str, actual: String| Err(InvalidInput::new(OPERATION, field, required, actual));
+    validate::key(key)?;
+    match key.kernel {
+        Kernel::SparseAttention if key.device.is_gpu() => {}
+        Kernel::SparseAttention => return error("key.device", "a GPU", format!("{:?}", key.device.name)),
+    }
+    if key.kv_dtype != KvDtype::from(key.dtype) {
+        return error("key.kv_dtype", "that of the queries", format!("{:?}", key.kv_dtype));
+    }
+    if key.kv_scale != KvScale::None {
+        return error("key.kv_scale", "None", format!("{:?}", key.kv_scale));
+    }
+    if key.mask != Mask::Causal {
+        return error("key.mask", "Causal", format!("{:?}", key.mask));
+    }
+    if key.index_set != IndexSet::PerSequence {
+        return error("key.index_set", "PerSequence", format!("{:?}", key.index_set));
+    }
+    Ok(())
 }
 
 struct Listed {

@@ -6,7 +6,10 @@ use dustin_kernels::registry::Dtype;
 use serde::{Deserialize, Serialize};
 
 use super::bucket;
-use crate::{kv::KvLayout, problem::AttentionProblem};
+use crate::{
+    kv::{KvLayout, PagedKv},
+    problem::AttentionProblem,
+};
 
 /// A compute capability, written `9.0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -256,6 +259,25 @@ impl Key {
             index_set: IndexSet::PerSequence,
             mask: Mask::Causal,
             lse: problem.lse,
+        }
+    }
+
+    /// The largest problem of the bucket, as far as a problem can say: a choice that serves it serves them all.
+    /// The key must be valid.
+    pub(super) fn problem(&self) -> AttentionProblem {
+        let page_size = self.page_size.max(1);
+        let table_width = (self.length_class / page_size).clamp(1, i32::MAX as u32 / page_size);
+        let (batch, rows) = (self.batch.min(65_535), self.rows.min(64));
+        AttentionProblem {
+            batch,
+            rows,
+            total_rows: batch * rows,
+            set_capacity: self.set_capacity.min(table_width * page_size),
+            query_heads: self.query_heads,
+            kv: PagedKv::dense(self.layout, 1, page_size, self.kv_heads, self.head_dim),
+            table_width,
+            dtype: self.dtype,
+            lse: self.lse,
         }
     }
 

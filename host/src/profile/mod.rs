@@ -31,7 +31,7 @@ mod validate;
 
 pub use catalogue::{Catalogue, Known};
 pub use error::{Problem, ProfileError, Warning};
-pub use gpu::{GpuCatalogue, max_splits};
+pub use gpu::GpuCatalogue;
 pub use key::{
     CacheState, ComputeCapability, DeviceId, IndexSet, Kernel, Key, KvDtype, KvScale, LaunchMode, Mask,
     Policy,

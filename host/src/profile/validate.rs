@@ -48,12 +48,17 @@ fn choice(key: &Key, choice: &Choice, catalogue: &impl Catalogue) -> Result<(), 
 }
 
 /// A key must be one that a valid problem can have: any other would never be asked for.
-fn key(key: &Key) -> Result<(), InvalidInput> {
-    let error = |field, required: String, actual: u32| {
-        Err(InvalidInput::new("profile entry", field, required, actual))
-    };
-    if key.kv_heads == 0 {
-        return error("key.kv_heads", "at least 1".into(), 0);
+///
+/// # Errors
+/// The first field that no valid problem has.
+pub(super) fn key(key: &Key) -> Result<(), InvalidInput> {
+    let error =
+        |field, required: String, actual: u32| Err(InvalidInput::new("tuning key", field, required, actual));
+    if key.kv_heads == 0 || key.kv_heads > 65_535 {
+        return error("key.kv_heads", "from 1 to 65535".into(), key.kv_heads);
+    }
+    if key.head_dim == 0 || key.head_dim > 1024 {
+        return error("key.head_dim", "from 1 to 1024".into(), key.head_dim);
     }
     if key.query_heads == 0 || !key.query_heads.is_multiple_of(key.kv_heads) || key.group() > 16 {
         let required = format!("1 to 16 times the {} KV heads", key.kv_heads);
