@@ -102,7 +102,7 @@ impl Machine {
         for lane in 0..LANES {
             (sources[lane], values[lane]) = match self.threads[first + lane].wait {
                 Wait::Collective(Operation::ShuffleXor { value, mask }) => {
-                    (lane ^ mask as usize % LANES, value)
+                    (lane ^ (mask as usize % LANES), value)
                 }
                 Wait::Collective(Operation::ShuffleIndex { value, source }) => {
                     (source as usize % LANES, value)
