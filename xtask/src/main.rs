@@ -1,2 +1,49 @@
-//! xtask
-fn main() {}
+//! `cargo xtask`: developer commands.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::{ptx, ptxas};
+
+/// Developer commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compile the kernels to PTX, check it, and write kernels-gpu/ptx
+    Ptx {
+        /// Prove that the checked-in PTX belongs to the source; write nothing
+        #[arg(long)]
+        check: bool,
+        /// Compile only the entries whose name contains this text, into target/ptx; write nothing else
+        #[arg(long, value_name = "TEXT", conflicts_with = "check")]
+        only: Option<String>,
+    },
+    /// Install NVIDIA's PTX assembler into target/nvcc, with pip
+    Ptxas,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            eprintln!("error: {}", causes.join(": "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Ptx { check: true, .. } => ptx::check(),
+        Command::Ptx { only: Some(text), .. } => ptx::preview(&text),
+        Command::Ptx { .. } => ptx::write(),
+        Command::Ptxas => ptxas::install().map(|ptxas| println!("{}", ptxas.path().display())),
+    }
+}

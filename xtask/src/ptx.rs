@@ -1,0 +1,258 @@
+//! The command `ptx`: build, check, write.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use dustin_kernels::registry::{self, Entry};
+use rayon::prelude::*;
+
+use crate::{
+    codegen, convergent, device_build, freshness, inspect, launch_bounds,
+    manifest::{FILE, Manifest, Record, Versions},
+    ptxas::{self, Ptxas, Usage},
+    root, source, table,
+    toolchain::{self, Toolchain},
+};
+
+/// An entry that was compiled.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// What the registry says of it.
+    pub entry: Entry,
+    /// Its PTX.
+    pub ptx: String,
+    /// What it takes on each GPU that it was assembled for; nothing without an assembler.
+    pub usage: Vec<(&'static str, Usage)>,
+}
+
+/// Builds every entry, prints the table of resources, and writes `kernels-gpu/ptx`.
+///
+/// # Errors
+/// There is no toolchain, a step fails, or an entry has a fault: nothing is written then.
+pub fn write() -> Result<()> {
+    let toolchain = toolchain::find()?;
+    let ptxas = assembler();
+    let (built, faults) = build(&toolchain, ptxas.as_ref(), &registry::entries())?;
+    println!("{}", table::resources(&built));
+    refuse(&faults)?;
+
+    let folder = folder();
+    fs::create_dir_all(&folder)?;
+    for file in fs::read_dir(&folder)? {
+        let path = file?.path();
+        let stale = |built: &Built| path.file_stem().is_some_and(|stem| stem == built.entry.name);
+        if path.extension().is_some_and(|extension| extension == "ptx") && !built.iter().any(stale) {
+            fs::remove_file(&path)?;
+        }
+    }
+    for built in &built {
+        fs::write(folder.join(format!("{}.ptx", built.entry.name)), &built.ptx)?;
+    }
+    let manifest = Manifest {
+        source: source::hash(root())?,
+        toolchain: versions(&toolchain, ptxas.as_ref()),
+        entry: built.iter().map(|built| (built.entry.name.to_owned(), Record::of(built))).collect(),
+    };
+    fs::write(folder.join(FILE), manifest.to_string())?;
+    println!("{} entries written to {}", built.len(), folder.display());
+    Ok(())
+}
+
+/// Builds the entries whose name contains `text` into `target/ptx` and prints their table: for work on a kernel.
+///
+/// # Errors
+/// As [`write`], or no entry's name contains the text.
+pub fn preview(text: &str) -> Result<()> {
+    let entries: Vec<Entry> =
+        registry::entries().into_iter().filter(|entry| entry.name.contains(text)).collect();
+    ensure!(!entries.is_empty(), "no entry's name contains \"{text}\"");
+    let (built, faults) = build(&toolchain::find()?, assembler().as_ref(), &entries)?;
+    println!("{}", table::resources(&built));
+    println!("{} entries written to {}", built.len(), work_folder().display());
+    refuse(&faults)
+}
+
+/// Proves that the checked-in PTX belongs to the source and, where there is a device toolchain, that it rebuilds.
+///
+/// # Errors
+/// It does not; the error lists the differences.
+pub fn check() -> Result<()> {
+    let entries = registry::entries();
+    let folder = folder();
+    refuse(&freshness::faults(&folder, &source::hash(root())?, &entries)?)?;
+    println!("the PTX of {} entries belongs to the source", entries.len());
+
+    let toolchain = match toolchain::find() {
+        Ok(toolchain) => toolchain,
+        Err(missing) => {
+            println!("whether it rebuilds was not checked: no device toolchain ({})", missing.0.join("; "));
+            return Ok(());
+        }
+    };
+    let ptxas = assembler();
+    let (built, faults) = build(&toolchain, ptxas.as_ref(), &entries)?;
+    refuse(&faults)?;
+    let manifest = freshness::manifest(&folder)?;
+    let versions = versions(&toolchain, ptxas.as_ref());
+    if (&versions.rustc, &versions.llvm) != (&manifest.toolchain.rustc, &manifest.toolchain.llvm) {
+        println!(
+            "{} entries rebuild without faults; rustc {} and LLVM {} are not those that built the checked-in PTX \
+             ({}, {}), so the text was not compared",
+            built.len(),
+            versions.rustc,
+            versions.llvm,
+            manifest.toolchain.rustc,
+            manifest.toolchain.llvm
+        );
+        return Ok(());
+    }
+    refuse(&differences(
+        &built,
+        &manifest,
+        versions.ptxas.is_some() && versions.ptxas == manifest.toolchain.ptxas,
+    ))?;
+    println!("{} entries rebuild byte for byte", built.len());
+    Ok(())
+}
+
+/// Where what was rebuilt is not what is recorded.
+fn differences(built: &[Built], manifest: &Manifest, same_assembler: bool) -> Vec<String> {
+    let rebuilt: BTreeMap<&str, Record> =
+        built.iter().map(|built| (built.entry.name, Record::of(built))).collect();
+    let mut differences = Vec::new();
+    for (name, record) in rebuilt {
+        let recorded = manifest.entry.get(name);
+        if recorded.is_none_or(|recorded| recorded.sha256 != record.sha256) {
+            differences
+                .push(format!("{name}: it rebuilds to other PTX; compare target/ptx with kernels-gpu/ptx"));
+        } else if same_assembler && recorded != Some(&record) {
+            differences.push(format!("{name}: it rebuilds with other resources than recorded"));
+        }
+    }
+    differences
+}
+
+/// Compiles, inspects and assembles the entries, into `target/ptx`. The faults come beside, so that the table of
+/// resources can be shown with them.
+fn build(
+    toolchain: &Toolchain,
+    ptxas: Option<&Ptxas>,
+    entries: &[Entry],
+) -> Result<(Vec<Built>, Vec<String>)> {
+    let module = device_build::module(toolchain, entries)?;
+    let module = launch_bounds::annotate(&convergent::mark(&module)?, entries)?;
+    let folder = work_folder();
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    }
+    let texts = codegen::ptx(toolchain, &module, entries, &folder)?;
+    let built: Vec<Built> = entries
+        .par_iter()
+        .zip(texts)
+        .map(|(&entry, ptx)| {
+            let usage = assemble(ptxas, &entry, &ptx, &folder).with_context(|| entry.name.to_owned())?;
+            Ok(Built { entry, ptx, usage })
+        })
+        .collect::<Result<_>>()?;
+    let faults = built.iter().flat_map(faults).collect();
+    Ok((built, faults))
+}
+
+fn assemble(
+    ptxas: Option<&Ptxas>,
+    entry: &Entry,
+    ptx: &str,
+    folder: &Path,
+) -> Result<Vec<(&'static str, Usage)>> {
+    let file = folder.join(format!("{}.ptx", entry.name));
+    fs::write(&file, ptx)?;
+    let Some(ptxas) = ptxas else { return Ok(Vec::new()) };
+    ptxas::architectures(entry).into_iter().map(|gpu| Ok((gpu, ptxas.assemble(&file, gpu)?))).collect()
+}
+
+fn faults(built: &Built) -> Vec<String> {
+    let mut faults = inspect::faults(&built.entry, &built.ptx);
+    for (gpu, usage) in &built.usage {
+        if usage.stack > 0 || usage.spills > 0 {
+            faults.push(format!(
+                "{}: {} bytes of stack and {} of spills on {gpu}",
+                built.entry.name, usage.stack, usage.spills
+            ));
+        }
+    }
+    faults
+}
+
+fn refuse(faults: &[String]) -> Result<()> {
+    if !faults.is_empty() {
+        bail!("{} faults:\n  {}", faults.len(), faults.join("\n  "));
+    }
+    Ok(())
+}
+
+fn assembler() -> Option<Ptxas> {
+    let ptxas = ptxas::find();
+    if ptxas.is_none() {
+        println!("no ptxas: registers, stack and spills are not checked (`cargo xtask ptxas` installs it)");
+    }
+    ptxas
+}
+
+fn versions(toolchain: &Toolchain, ptxas: Option<&Ptxas>) -> Versions {
+    Versions {
+        rustc: toolchain.rustc_release.clone(),
+        llvm: toolchain.llvm_version.clone(),
+        ptxas: ptxas.map(|ptxas| ptxas.version().to_owned()),
+    }
+}
+
+/// Where the checked-in PTX lies.
+#[must_use]
+pub fn folder() -> PathBuf {
+    root().join("kernels-gpu/ptx")
+}
+
+fn work_folder() -> PathBuf {
+    root().join("target/ptx")
+}
+
+#[cfg(test)]
+mod tests {
+    use dustin_kernels::registry::Target;
+
+    use super::*;
+
+    fn built(stack: u32, spills: u32) -> Built {
+        let entry = Entry { name: "kernel", target: Target::Sm80, threads: 128, shared_bytes: 0 };
+        let ptx = ".target sm_80\n.visible .entry kernel(\n)\n.maxntid 128, 1, 1\n".to_owned();
+        Built { entry, ptx, usage: vec![("sm_80", Usage { registers: 32, stack, spills })] }
+    }
+
+    #[test]
+    fn stack_and_spills_are_faults() {
+        assert_eq!(faults(&built(0, 0)), [""; 0]);
+        assert_eq!(faults(&built(8, 0)), ["kernel: 8 bytes of stack and 0 of spills on sm_80"]);
+        assert_eq!(faults(&built(0, 4)), ["kernel: 0 bytes of stack and 4 of spills on sm_80"]);
+    }
+
+    #[test]
+    fn a_rebuild_that_differs_is_reported() {
+        let first = built(0, 0);
+        let manifest = Manifest {
+            source: String::new(),
+            toolchain: Versions { rustc: String::new(), llvm: String::new(), ptxas: None },
+            entry: BTreeMap::from([("kernel".to_owned(), Record::of(&first))]),
+        };
+        assert_eq!(differences(std::slice::from_ref(&first), &manifest, true), [""; 0]);
+        let other_text = Built { ptx: format!("{}\tret;\n", first.ptx), ..first.clone() };
+        assert_eq!(differences(&[other_text], &manifest, true).len(), 1);
+        let other_registers =
+            Built { usage: vec![("sm_80", Usage { registers: 33, stack: 0, spills: 0 })], ..first };
+        assert_eq!(differences(std::slice::from_ref(&other_registers), &manifest, true).len(), 1);
+        assert_eq!(differences(&[other_registers], &manifest, false), [""; 0]);
+    }
+}

@@ -1,0 +1,93 @@
+//! The hash of everything that PTX is made from, but for the toolchain's versions.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+use walkdir::WalkDir;
+
+use crate::{codegen, convergent, device_build};
+
+/// What lies in `kernels-gpu/src` and is host code alone.
+const HOST_ONLY: &[&str] = &["executor", "registry.rs"];
+
+/// The SHA-256, in hexadecimal, of the device source below `root` and of how it is compiled.
+///
+/// # Errors
+/// A file cannot be read, or the root manifest has no profile `ptx`.
+pub fn hash(root: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    let mut add = |name: &str, content: &[u8]| {
+        hash.update(format!("{name}\0{}\0", content.len()));
+        hash.update(content);
+    };
+
+    let source = root.join("kernels-gpu/src");
+    for file in WalkDir::new(&source).sort_by_file_name() {
+        let file = file?;
+        let path = file.path().strip_prefix(&source)?;
+        if file.file_type().is_file() && !HOST_ONLY.iter().any(|host| path.starts_with(host)) {
+            let content = fs::read(file.path()).with_context(|| file.path().display().to_string())?;
+            add(&path.to_string_lossy(), &content);
+        }
+    }
+
+    let manifest: toml::Table = toml::from_str(&fs::read_to_string(root.join("Cargo.toml"))?)?;
+    let profiles = manifest.get("profile").context("the root manifest has no profiles")?;
+    for name in ["release", "ptx"] {
+        let profile =
+            profiles.get(name).with_context(|| format!("the root manifest has no profile `{name}`"))?;
+        add(name, profile.to_string().as_bytes());
+    }
+    for flags in [device_build::RUSTFLAGS, codegen::OPT_FLAGS, codegen::LLC_FLAGS, convergent::PER_THREAD] {
+        add("flags", flags.join(" ").as_bytes());
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+/// The SHA-256 of `content`, in hexadecimal.
+#[must_use]
+pub fn digest(content: &[u8]) -> String {
+    hex(&Sha256::digest(content))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repository(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, content) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        root
+    }
+
+    const MANIFEST: (&str, &str) =
+        ("Cargo.toml", "[profile.release]\nstrip = true\n[profile.ptx]\nlto = \"fat\"\n");
+    const KERNEL: (&str, &str) = ("kernels-gpu/src/a/kernel.rs", "fn kernel() {}");
+
+    #[test]
+    fn every_input_changes_the_hash_and_host_code_does_not() {
+        let hash_of = |files: &[(&str, &str)]| hash(repository(files).path()).unwrap();
+        let base = hash_of(&[MANIFEST, KERNEL]);
+        assert_ne!(base, hash_of(&[MANIFEST, (KERNEL.0, "fn kernel() { }")]));
+        assert_ne!(base, hash_of(&[MANIFEST, ("kernels-gpu/src/b/kernel.rs", KERNEL.1)]));
+        assert_ne!(base, hash_of(&[("Cargo.toml", &MANIFEST.1.replace("fat", "thin")), KERNEL]));
+        assert_ne!(base, hash_of(&[("Cargo.toml", &MANIFEST.1.replace("true", "false")), KERNEL]));
+        assert_eq!(base, hash_of(&[MANIFEST, KERNEL, ("kernels-gpu/src/executor/ops.rs", "")]));
+        assert_eq!(base, hash_of(&[MANIFEST, KERNEL, ("kernels-gpu/src/registry.rs", "")]));
+        assert_eq!(base, hash_of(&[MANIFEST, KERNEL, ("host/src/lib.rs", "")]));
+    }
+
+    #[test]
+    fn a_manifest_without_the_profile_is_an_error() {
+        assert!(hash(repository(&[("Cargo.toml", "[profile.release]\n"), KERNEL]).path()).is_err());
+    }
+}
