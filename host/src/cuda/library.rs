@@ -1,6 +1,6 @@
 //! The guard: no function of the driver is called before the library is known to be there, new enough and complete.
 
-use std::{ffi::c_int, sync::OnceLock};
+use std::{error::Error, ffi::c_int, sync::OnceLock};
 
 use libloading::Library;
 
@@ -71,10 +71,15 @@ fn find() -> Result<Library, CudaError> {
         // SAFETY: loading runs the initialisers of the library that the system has under the driver's name.
         match unsafe { Library::new(*name) } {
             Ok(library) => return Ok(library),
-            Err(error) => reason = reason.or(Some(error.to_string())),
+            Err(error) => reason = reason.or(Some(innermost(&error))),
         }
     }
     Err(CudaError::LibraryMissing { names: NAMES.join(" or "), reason: reason.unwrap_or_default() })
+}
+
+/// The loader's own words, which libloading keeps in the source of its error.
+fn innermost(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), innermost)
 }
 
 fn version(library: &Library) -> Result<CudaVersion, CudaError> {
