@@ -1,20 +1,18 @@
 //! The arrays of an attention problem in device memory, for callers that do not bring their own.
 
-use super::{
-    error::CudaError,
-    memory::{DeviceBuffer, DeviceItem},
-    stream::Stream,
-    workspace::Workspace,
-};
+use super::{error::CudaError, memory::DeviceBuffer, stream::Stream, workspace::Workspace};
 use crate::{
-    arrays::{AttentionArrays, AttentionStrides, LogBase, OutputType, decode},
+    arrays::{AttentionArrays, AttentionStrides, LogBase, OutputType},
     launch::AttentionBuffers,
     problem::AttentionProblem,
 };
 
+/// All bits set are a NaN of every floating-point type.
+const NAN_BYTE: u8 = 0xff;
+
 /// What attention reads. The shapes are those of [`Params`](dustin_kernels::attention::params::Params).
 #[derive(Debug)]
-pub struct AttentionInput {
+pub struct DeviceInput {
     /// Queries, 16-bit items.
     pub query: DeviceBuffer<u16>,
     /// Key cache, 16-bit items.
@@ -39,20 +37,25 @@ pub struct AttentionInput {
 
 /// What attention writes.
 #[derive(Debug)]
-pub struct AttentionOutput {
-    problem: AttentionProblem,
-    lse: Option<DeviceBuffer<f32>>,
-    lse_base: LogBase,
-    items: Items,
+pub struct DeviceOutput {
+    /// The output's items.
+    pub items: DeviceItems,
+    /// Log-sum-exp, `[total_rows, query_heads]`, if the problem asks for it.
+    pub lse: Option<DeviceBuffer<f32>>,
+    /// The base of the log-sum-exp.
+    pub lse_base: LogBase,
 }
 
+/// An output's items, strided as the launch is told.
 #[derive(Debug)]
-enum Items {
+pub enum DeviceItems {
+    /// 16-bit items of the problem's element type.
     Rounded(DeviceBuffer<u16>),
+    /// fp32 items.
     F32(DeviceBuffer<f32>),
 }
 
-impl AttentionInput {
+impl DeviceInput {
     /// A copy of `arrays`. Waits for the stream.
     ///
     /// # Errors
@@ -79,7 +82,7 @@ impl AttentionInput {
 
     /// The buffers of a launch that reads this input.
     #[must_use]
-    pub fn buffers(&self, output: &AttentionOutput, workspace: &Workspace) -> AttentionBuffers {
+    pub fn buffers(&self, output: &DeviceOutput, workspace: &Workspace) -> AttentionBuffers {
         AttentionBuffers {
             query: self.query.address(),
             key: self.key.address(),
@@ -89,18 +92,18 @@ impl AttentionInput {
             row_starts: self.row_starts.address(),
             set: self.set.address(),
             set_sizes: self.set_sizes.address(),
-            output: output.address(),
+            output: output.items.address(),
             lse: output.lse.as_ref().map_or(0, DeviceBuffer::address),
             workspace: workspace.address(),
             scale: self.scale,
             lse_base: output.lse_base,
-            output_type: output.output_type(),
+            output_type: output.items.output_type(),
             strides: self.strides,
         }
     }
 }
 
-impl AttentionOutput {
+impl DeviceOutput {
     /// Memory for the output of `problem`, and for its log-sum-exp if it asks for one, both filled with NaN.
     ///
     /// # Errors
@@ -115,12 +118,12 @@ impl AttentionOutput {
         let context = stream.context();
         let len = strides.output_extent(problem) as usize;
         let items = match output_type {
-            OutputType::Rounded => Items::Rounded(DeviceBuffer::allocate(context, len)?),
-            OutputType::F32 => Items::F32(DeviceBuffer::allocate(context, len)?),
+            OutputType::Rounded => DeviceItems::Rounded(DeviceBuffer::allocate(context, len)?),
+            OutputType::F32 => DeviceItems::F32(DeviceBuffer::allocate(context, len)?),
         };
         let columns = problem.total_rows as usize * problem.query_heads as usize;
         let lse = problem.lse.then(|| DeviceBuffer::allocate(context, columns)).transpose()?;
-        let mut output = Self { problem: *problem, lse, lse_base, items };
+        let mut output = Self { items, lse, lse_base };
         output.poison(stream)?;
         Ok(output)
     }
@@ -131,50 +134,27 @@ impl AttentionOutput {
     /// What the driver returns.
     pub fn poison(&mut self, stream: &Stream) -> Result<(), CudaError> {
         match &mut self.items {
-            Items::Rounded(items) => poison(items, stream)?,
-            Items::F32(items) => poison(items, stream)?,
+            DeviceItems::Rounded(items) => items.fill(stream, NAN_BYTE)?,
+            DeviceItems::F32(items) => items.fill(stream, NAN_BYTE)?,
         }
-        self.lse.as_mut().map_or(Ok(()), |lse| poison(lse, stream))
-    }
-
-    /// The output's items, strided as the launch was told. Waits for the stream.
-    ///
-    /// # Errors
-    /// What the driver returns.
-    pub fn download(&self, stream: &Stream) -> Result<Vec<f32>, CudaError> {
-        match &self.items {
-            Items::F32(items) => items.download(stream),
-            Items::Rounded(items) => {
-                let items = items.download(stream)?;
-                Ok(items.into_iter().map(|bits| decode(self.problem.dtype, bits)).collect())
-            }
-        }
-    }
-
-    /// The log-sum-exp, `[total_rows, query_heads]`, if there is one. Waits for the stream.
-    ///
-    /// # Errors
-    /// What the driver returns.
-    pub fn download_lse(&self, stream: &Stream) -> Result<Option<Vec<f32>>, CudaError> {
-        self.lse.as_ref().map(|lse| lse.download(stream)).transpose()
-    }
-
-    fn address(&self) -> u64 {
-        match &self.items {
-            Items::Rounded(items) => items.address(),
-            Items::F32(items) => items.address(),
-        }
-    }
-
-    fn output_type(&self) -> OutputType {
-        match self.items {
-            Items::Rounded(_) => OutputType::Rounded,
-            Items::F32(_) => OutputType::F32,
-        }
+        self.lse.as_mut().map_or(Ok(()), |lse| lse.fill(stream, NAN_BYTE))
     }
 }
 
-// All bits set is a NaN of every floating-point type.
-fn poison<T: DeviceItem>(items: &mut DeviceBuffer<T>, stream: &Stream) -> Result<(), CudaError> {
-    items.fill(stream, 0xff)
+impl DeviceItems {
+    /// The item type.
+    #[must_use]
+    pub fn output_type(&self) -> OutputType {
+        match self {
+            Self::Rounded(_) => OutputType::Rounded,
+            Self::F32(_) => OutputType::F32,
+        }
+    }
+
+    fn address(&self) -> u64 {
+        match self {
+            Self::Rounded(items) => items.address(),
+            Self::F32(items) => items.address(),
+        }
+    }
 }

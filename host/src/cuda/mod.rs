@@ -39,7 +39,7 @@ pub use error::{CudaError, CudaVersion};
 pub use event::Event;
 pub use functions::SYMBOLS;
 pub use graph::Graph;
-pub use input::{AttentionInput, AttentionOutput};
+pub use input::{DeviceInput, DeviceItems, DeviceOutput};
 pub use library::{REQUIRED_DRIVER, available};
 pub use memory::{DeviceBuffer, DeviceItem};
 pub use module::{Kernel, ModuleCache, Resources};
