@@ -5,8 +5,8 @@
 //!
 //! | field | upper ends |
 //! |---|---|
-//! | batch, set capacity above 64 | 2ⁿ and 3·2ⁿ: 1, 2, 3, 4, 6, 8, 12, 16, 24, 32 … |
-//! | set capacity | the same from 64 on |
+//! | batch | 2ⁿ and 3·2ⁿ: 1, 2, 3, 4, 6, 8, 12, 16, 24, 32 … |
+//! | set capacity | the same, from 64 on |
 //! | rows | 1 to 8 each, then multiples of 8: query columns decide the tile |
 //! | length class | powers of two |
 

@@ -74,3 +74,36 @@ fn stage(directory: &Path, content: &str) -> io::Result<NamedTempFile> {
     file.as_file().sync_all()?;
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{DeviceId, Provenance};
+
+    #[test]
+    fn a_crash_before_the_rename_leaves_the_old_profile() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h200.toml");
+        let provenance = Provenance {
+            device: DeviceId::gpu("NVIDIA H200", 9, 0),
+            sm_count: None,
+            cpu_threads: None,
+            l2_kib: None,
+            memory_mib: None,
+            driver: None,
+            cuda: None,
+            power_limit_w: None,
+            mig: None,
+            kernel_source_hash: String::new(),
+            search_space_hash: String::new(),
+            crate_version: String::new(),
+            date: "old".into(),
+        };
+        write(&path, &Profile::new(provenance.clone())).unwrap();
+        let new = text::render(&Profile::new(Provenance { date: "new".into(), ..provenance })).unwrap();
+        // All that `write` does before the rename; a crash runs no destructor.
+        std::mem::forget(stage(folder.path(), &new).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(read(&path).unwrap().profile.provenance.date, "old");
+    }
+}

@@ -1,0 +1,11 @@
+//! Profiles: the tuning key, the order of fallbacks, and files in every state that a file can be in.
+
+mod gpu;
+mod keys;
+mod lookup;
+mod manual;
+mod properties;
+mod selection;
+mod store;
+mod support;
+mod text;
