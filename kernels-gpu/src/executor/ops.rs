@@ -1,92 +1,197 @@
-//! What the vocabulary calls on the host. (Bodies follow.)
-#![allow(unused_variables, missing_docs)]
+//! What the vocabulary calls on the host.
+//!
+//! Each operation carries the source location of the kernel's line that uses it.
+
+use std::panic::Location;
+
+pub(crate) use super::mma::MmaItem;
+use super::{
+    collective::Operation,
+    lane,
+    machine::{self, Machine},
+    sites::{SiteId, SyncKind},
+};
 use crate::simt::Word;
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MmaItem {
-    Bf16,
-    F16,
+
+/// Performs an operation that waits for nobody.
+#[inline]
+#[track_caller]
+fn step<R>(work: impl FnOnce(&mut Machine, SiteId) -> R) -> R {
+    let (result, stopped) = machine::at(Location::caller(), |machine, site| {
+        machine.tick(site);
+        (work(machine, site), machine.stopped)
+    });
+    if stopped {
+        lane::park();
+    }
+    result
 }
+
+/// Performs a synchronisation operation, unless the run drops it; false if it does.
+#[inline]
+#[track_caller]
+fn synchronise(kind: SyncKind, work: impl FnOnce(&mut Machine, SiteId)) -> bool {
+    let location = Location::caller();
+    step(|machine, site| {
+        let performed = machine.sites.synchronises(kind, location);
+        if performed {
+            work(machine, site);
+        }
+        performed
+    })
+}
+
+/// Performs a warp-wide operation.
+#[inline]
+#[track_caller]
+fn collective(operation: Operation) -> [u32; 4] {
+    step(|machine, site| machine.post(operation, site));
+    lane::suspend();
+    machine::with(|machine| machine.threads[usize::from(machine.current)].result)
+}
+
 #[track_caller]
 pub(crate) fn thread_index() -> u32 {
-    unimplemented!()
+    machine::with(|machine| u32::from(machine.current))
 }
+
 #[track_caller]
 pub(crate) fn block_index(axis: usize) -> u32 {
-    unimplemented!()
+    machine::with(|machine| machine.block[axis])
 }
+
 #[track_caller]
 pub(crate) fn grid_size(axis: usize) -> u32 {
-    unimplemented!()
+    machine::with(|machine| machine.grid[axis])
 }
+
 #[track_caller]
 pub(crate) fn block_sync() {
-    unimplemented!()
+    if synchronise(SyncKind::BlockBarrier, |machine, site| machine.arrive(0, None, site)) {
+        lane::suspend();
+    }
 }
+
 #[track_caller]
 pub(crate) fn named_sync(id: u32, threads: u32) {
-    unimplemented!()
+    if synchronise(SyncKind::NamedBarrier, |machine, site| machine.arrive(id, Some(threads), site)) {
+        lane::suspend();
+    }
 }
+
 #[track_caller]
 pub(crate) fn warp_sync() {
-    unimplemented!()
+    if synchronise(SyncKind::WarpBarrier, |machine, site| machine.post(Operation::Sync, site)) {
+        lane::suspend();
+    }
 }
+
 #[track_caller]
 pub(crate) fn shuffle_xor(value: u32, mask: u32) -> u32 {
-    unimplemented!()
+    collective(Operation::ShuffleXor { value, mask })[0]
 }
+
 #[track_caller]
 pub(crate) fn shuffle_index(value: u32, source: u32) -> u32 {
-    unimplemented!()
+    collective(Operation::ShuffleIndex { value, source })[0]
 }
+
 #[track_caller]
 pub(crate) fn load_global<T: Word>(address: u64) -> T {
-    unimplemented!()
+    step(|machine, site| {
+        machine.counts.global += 1;
+        machine.load_global(address, site).unwrap_or_else(zero)
+    })
 }
+
 #[track_caller]
 pub(crate) fn store_global<T: Word>(address: u64, value: T) {
-    unimplemented!()
+    step(|machine, site| {
+        machine.counts.global += 1;
+        machine.store_global(address, value, site);
+    });
 }
+
 #[track_caller]
 pub(crate) fn load_shared<T: Word>(address: u32) -> T {
-    unimplemented!()
+    step(|machine, site| {
+        machine.counts.shared += 1;
+        machine.load_shared(address, site).unwrap_or_else(zero)
+    })
 }
+
 #[track_caller]
 pub(crate) fn store_shared<T: Word>(address: u32, value: T) {
-    unimplemented!()
+    step(|machine, site| {
+        machine.counts.shared += 1;
+        machine.store_shared(address, value, site);
+    });
 }
+
 #[track_caller]
 pub(crate) fn copy_async_16(to: u32, from: u64, valid: bool) {
-    unimplemented!()
+    step(|machine, site| {
+        machine.counts.copies += 1;
+        machine.copy_start(to, valid.then_some(from), site);
+    });
 }
+
 #[track_caller]
 pub(crate) fn copy_commit() {
-    unimplemented!()
+    synchronise(SyncKind::CopyCommit, |machine, _| machine.copy_commit());
 }
+
 #[track_caller]
 pub(crate) fn copy_wait(pending: u32) {
-    unimplemented!()
+    synchronise(SyncKind::CopyWait, |machine, _| machine.copy_wait(pending));
 }
+
 #[track_caller]
 pub(crate) fn ldmatrix_x4(row: u32, transposed: bool) -> [u32; 4] {
-    unimplemented!()
+    collective(Operation::LdMatrix { row, matrices: 4, transposed })
 }
+
 #[track_caller]
 pub(crate) fn ldmatrix_x2(row: u32, transposed: bool) -> [u32; 2] {
-    unimplemented!()
+    let [low, high, ..] = collective(Operation::LdMatrix { row, matrices: 2, transposed });
+    [low, high]
 }
+
 #[track_caller]
 pub(crate) fn mma_m16n8k16(item: MmaItem, accumulator: [f32; 4], a: [u32; 4], b: [u32; 2]) -> [f32; 4] {
-    unimplemented!()
+    collective(Operation::Mma { item, accumulator, a, b }).map(f32::from_bits)
 }
+
 #[track_caller]
 pub(crate) fn shared_max_i32(address: u32, value: i32) {
-    unimplemented!()
+    step(|machine, site| {
+        machine.counts.shared += 1;
+        machine.update_shared(address, site, |before: i32| before.max(value));
+    });
 }
+
 #[track_caller]
 pub(crate) fn global_add_acq_rel_u32(address: u64, value: u32) -> u32 {
-    unimplemented!()
+    let location = Location::caller();
+    step(|machine, site| {
+        machine.counts.global += 1;
+        let before = machine.update_global(address, site, |before: u32| before.wrapping_add(value));
+        if before.is_some() && machine.sites.synchronises(SyncKind::AtomicOrder, location) {
+            machine.acquire_release(address);
+        }
+        before.unwrap_or(0)
+    })
 }
+
 #[track_caller]
 pub(crate) fn global_max_u64(address: u64, value: u64) {
-    unimplemented!()
+    step(|machine, site| {
+        machine.counts.global += 1;
+        machine.update_global(address, site, |before: u64| before.max(value));
+    });
+}
+
+/// What a load returns that cannot be performed; it has been reported.
+fn zero<T: Word>() -> T {
+    T::from_bytes(&[0; 16][..T::BYTES])
 }

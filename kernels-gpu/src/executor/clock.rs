@@ -1,0 +1,184 @@
+//! Vector clocks: what every thread knows of every other thread.
+//!
+//! A thread's own component counts its releases (barriers, releasing atomics). Knowledge of others is shared by
+//! reference, since after a barrier all its threads know the same: a barrier costs one pass over the threads.
+//! What is known of other blocks of the grid stands in a sparse map, which stays empty until an atomic operation
+//! at device scope acquires it.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use super::sites::SiteId;
+
+/// Who did something, and when by its own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    /// Running number of the block over all launches of a [`Memory`](super::Memory); 0 in an empty stamp.
+    pub(super) block: u32,
+    pub(super) clock: u32,
+    pub(super) thread: u16,
+    pub(super) site: SiteId,
+}
+
+/// The running numbers that tell this block, this launch and earlier launches apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    /// The first block of this launch: whatever an earlier block did is ordered by the kernel boundary.
+    pub(super) launch: u32,
+    /// The block that runs.
+    pub(super) block: u32,
+}
+
+/// Clocks of other blocks' threads, by the block's running number.
+type Foreign = BTreeMap<u32, Rc<[u32]>>;
+
+/// What a thread knows of others.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Knowledge {
+    threads: Vec<u32>,
+    foreign: Rc<Foreign>,
+}
+
+impl Knowledge {
+    /// Whether `stamp` happened before, its own thread's program order apart.
+    #[inline]
+    pub(super) fn covers(&self, stamp: Stamp, now: Now) -> bool {
+        if stamp.block == now.block {
+            self.threads[usize::from(stamp.thread)] >= stamp.clock
+        } else {
+            stamp.block < now.launch
+                || self
+                    .foreign
+                    .get(&stamp.block)
+                    .is_some_and(|threads| threads[usize::from(stamp.thread)] >= stamp.clock)
+        }
+    }
+
+    fn join(&mut self, other: &Self) {
+        raise(&mut self.threads, &other.threads);
+        if !Rc::ptr_eq(&self.foreign, &other.foreign) && !other.foreign.is_empty() {
+            let foreign = Rc::make_mut(&mut self.foreign);
+            for (&block, threads) in other.foreign.iter() {
+                join_block(foreign, block, threads);
+            }
+        }
+    }
+}
+
+fn raise(clocks: &mut [u32], to: &[u32]) {
+    for (clock, &other) in clocks.iter_mut().zip(to) {
+        *clock = (*clock).max(other);
+    }
+}
+
+fn join_block(foreign: &mut Foreign, block: u32, threads: &Rc<[u32]>) {
+    match foreign.entry(block) {
+        std::collections::btree_map::Entry::Vacant(slot) => {
+            slot.insert(Rc::clone(threads));
+        }
+        std::collections::btree_map::Entry::Occupied(mut slot) => {
+            if !Rc::ptr_eq(slot.get(), threads) {
+                let mut joined = slot.get().to_vec();
+                raise(&mut joined, threads);
+                slot.insert(joined.into());
+            }
+        }
+    }
+}
+
+/// A thread's vector clock.
+#[derive(Clone, Debug)]
+pub(super) struct Clock {
+    pub(super) own: u32,
+    pub(super) known: Rc<Knowledge>,
+}
+
+/// The clocks of a block's threads when it starts: none knows anything of the others.
+pub(super) fn start(threads: usize) -> Vec<Clock> {
+    let known = Rc::new(Knowledge { threads: vec![0; threads], foreign: Rc::default() });
+    vec![Clock { own: 1, known }; threads]
+}
+
+/// Lets the `participants` of a barrier know all that any of them knows or did.
+pub(super) fn meet(clocks: &mut [Clock], participants: impl Iterator<Item = usize> + Clone) {
+    let mut joined = Knowledge::default();
+    let mut last: Option<&Rc<Knowledge>> = None;
+    for thread in participants.clone() {
+        let known = &clocks[thread].known;
+        match last {
+            None => joined = Knowledge::clone(known),
+            // Threads that met before share what they know.
+            Some(last) if Rc::ptr_eq(last, known) => {}
+            Some(_) => joined.join(known),
+        }
+        last = Some(known);
+    }
+    for thread in participants.clone() {
+        joined.threads[thread] = clocks[thread].own;
+    }
+    let joined = Rc::new(joined);
+    for thread in participants {
+        clocks[thread].own += 1;
+        clocks[thread].known = Rc::clone(&joined);
+    }
+}
+
+/// What has been released at one atomic variable.
+#[derive(Debug, Default)]
+pub(super) struct Released(Foreign);
+
+impl Released {
+    /// `thread` of `block` acquires what was released here, and releases what it knows and did.
+    pub(super) fn acquire_release(&mut self, block: u32, thread: usize, clock: &mut Clock) {
+        let known = Rc::make_mut(&mut clock.known);
+        for (&other, threads) in &self.0 {
+            if other == block {
+                raise(&mut known.threads, threads);
+            } else {
+                join_block(Rc::make_mut(&mut known.foreign), other, threads);
+            }
+        }
+        for (&other, threads) in known.foreign.iter() {
+            join_block(&mut self.0, other, threads);
+        }
+        let mut threads = known.threads.clone();
+        threads[thread] = clock.own;
+        join_block(&mut self.0, block, &threads.into());
+        clock.own += 1;
+    }
+}
+
+/// The threads that receive what an access reads: all of them must be ordered behind the last write.
+#[derive(Clone, Copy)]
+pub(super) enum Readers<'a> {
+    /// The accessing thread alone.
+    Thread { thread: u16, known: &'a Knowledge },
+    /// All lanes of a warp, from thread `first` on. `uniform` if they share what they know.
+    Warp { first: u16, clocks: &'a [Clock], uniform: bool },
+}
+
+impl<'a> Readers<'a> {
+    pub(super) fn thread(thread: u16, clock: &'a Clock) -> Self {
+        Self::Thread { thread, known: &clock.known }
+    }
+
+    /// The lanes of the warp whose clocks are given, from thread `first` on.
+    pub(super) fn warp(first: u16, clocks: &'a [Clock]) -> Self {
+        let uniform = clocks.windows(2).all(|pair| Rc::ptr_eq(&pair[0].known, &pair[1].known));
+        Self::Warp { first, clocks, uniform }
+    }
+
+    /// Whether `stamp` happened before what all the readers do now.
+    #[inline]
+    pub(super) fn see(self, stamp: Stamp, now: Now) -> bool {
+        match self {
+            Self::Thread { thread, known } => {
+                (stamp.block == now.block && stamp.thread == thread) || known.covers(stamp, now)
+            }
+            // Whoever wrote, another lane reads too.
+            Self::Warp { clocks, uniform: true, .. } => clocks[0].known.covers(stamp, now),
+            Self::Warp { first, clocks, uniform: false } => (first..).zip(clocks).all(|(lane, clock)| {
+                (stamp.block == now.block && stamp.thread == lane) || clock.known.covers(stamp, now)
+            }),
+        }
+    }
+}

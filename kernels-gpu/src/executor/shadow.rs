@@ -1,0 +1,125 @@
+//! Shadow memory: the history of every piece of a memory.
+//!
+//! Histories are kept in lines of 16 bytes, the widest access, and a line is split into granules of 2 bytes, the
+//! narrowest, when an access covers a part of it. Pages of lines exist once something has touched them.
+
+use super::clock::Stamp;
+use super::history::{Cell, Crowds, Verdict, Visit};
+
+/// Bytes of a line.
+const LINE: usize = 16;
+/// Bytes of a granule.
+const GRANULE: usize = 2;
+/// Granules in a line.
+const GRANULES: usize = LINE / GRANULE;
+/// Lines in a page.
+const PAGE: usize = 256;
+
+/// The history of 16 bytes.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    /// The block that the history belongs to, where memory lives as long as a block.
+    block: u32,
+    /// Number of the line's [`Shadow::splits`], plus 1; 0 while all granules share `cell`.
+    split: u32,
+    cell: Cell,
+    /// The asynchronous copy into the line that is under way.
+    in_flight: Option<Stamp>,
+}
+
+/// The histories of one memory.
+#[derive(Debug, Default)]
+pub(super) struct Shadow {
+    pages: Vec<Option<Box<[Line]>>>,
+    splits: Vec<[Cell; GRANULES]>,
+    free: Vec<u32>,
+    crowds: Crowds,
+    /// The block that owns the memory, for memory that lives as long as a block; else 0.
+    block: u32,
+}
+
+impl Shadow {
+    /// Starts anew for `block`, before which nobody has written. Lines of earlier blocks are recognised by their
+    /// number and forgotten one by one.
+    pub(super) fn begin_block(&mut self, block: u32) {
+        self.block = block;
+        self.splits.clear();
+        self.free.clear();
+        self.crowds.reset();
+    }
+
+    /// Checks and notes an access of `bytes` at `address`, aligned to its size.
+    pub(super) fn visit(&mut self, address: usize, bytes: usize, visit: &Visit<'_>) -> Verdict {
+        let Self { pages, splits, free, crowds, block } = self;
+        let line = line(pages, *block, address / LINE);
+        let in_flight = Verdict { in_flight: line.in_flight, ..Verdict::default() };
+        if line.split == 0 {
+            if bytes == LINE {
+                return line.cell.visit(visit, crowds).and(in_flight);
+            }
+            let cells = std::array::from_fn(|_| line.cell.duplicate(crowds));
+            line.cell.clear(crowds);
+            line.split = free.pop().unwrap_or_else(|| {
+                splits.push([Cell::default(); GRANULES]);
+                splits.len() as u32
+            });
+            splits[line.split as usize - 1] = cells;
+        }
+        let first = address % LINE / GRANULE;
+        let cells = &mut splits[line.split as usize - 1];
+        let verdict = cells[first..first + bytes / GRANULE]
+            .iter_mut()
+            .fold(in_flight, |verdict, cell| verdict.and(cell.visit(visit, crowds)));
+        if bytes == LINE && visit.access == super::report::Access::Write {
+            merge(line, cells, free, visit.stamp, crowds);
+        }
+        verdict
+    }
+
+    /// Marks the line at `address` as the destination of a copy under way.
+    pub(super) fn take_off(&mut self, address: usize, stamp: Stamp) {
+        line(&mut self.pages, self.block, address / LINE).in_flight = Some(stamp);
+    }
+
+    /// Notes that the copy into the line at `address` has ended, as a write of the thread that waited for it.
+    pub(super) fn land(&mut self, address: usize, stamp: Stamp) {
+        let line = line(&mut self.pages, self.block, address / LINE);
+        line.in_flight = None;
+        if line.split == 0 {
+            line.cell.written(stamp, &mut self.crowds);
+        } else {
+            let cells = &mut self.splits[line.split as usize - 1];
+            merge(line, cells, &mut self.free, stamp, &mut self.crowds);
+        }
+    }
+}
+
+/// Line `number`, cleared if it belongs to an earlier block.
+fn line(pages: &mut Vec<Option<Box<[Line]>>>, block: u32, number: usize) -> &mut Line {
+    let page = number / PAGE;
+    if page >= pages.len() {
+        pages.resize_with(page + 1, || None);
+    }
+    let page = pages[page].get_or_insert_with(|| vec![Line::default(); PAGE].into_boxed_slice());
+    let line = &mut page[number % PAGE];
+    if line.block != block {
+        *line = Line { block, ..Line::default() };
+    }
+    line
+}
+
+/// Makes a split line whole again, since one write has covered it.
+fn merge(
+    line: &mut Line,
+    cells: &mut [Cell; GRANULES],
+    free: &mut Vec<u32>,
+    stamp: Stamp,
+    crowds: &mut Crowds,
+) {
+    for cell in cells {
+        cell.clear(crowds);
+    }
+    free.push(line.split);
+    line.split = 0;
+    line.cell.written(stamp, crowds);
+}

@@ -1,0 +1,117 @@
+//! Source locations: short numbers for shadow memory, and the synchronisation sites that a run has met.
+
+use std::{collections::HashMap, fmt, panic::Location};
+
+/// What a synchronisation operation does for memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SyncKind {
+    /// `barrier.sync 0`: orders the threads of the block.
+    BlockBarrier,
+    /// `barrier.sync id, threads`: orders the threads that take part.
+    NamedBarrier,
+    /// `bar.warp.sync`: orders the lanes of the warp.
+    WarpBarrier,
+    /// `cp.async.commit_group`: closes a group of copies.
+    CopyCommit,
+    /// `cp.async.wait_group`: makes copies visible to the thread that issued them.
+    CopyWait,
+    /// The acquire and release of an atomic operation. Dropped, the operation itself still happens, relaxed.
+    AtomicOrder,
+}
+
+impl SyncKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::BlockBarrier => "block barrier",
+            Self::NamedBarrier => "named barrier",
+            Self::WarpBarrier => "warp barrier",
+            Self::CopyCommit => "commit of asynchronous copies",
+            Self::CopyWait => "wait for asynchronous copies",
+            Self::AtomicOrder => "acquire and release of an atomic operation",
+        }
+    }
+}
+
+/// A synchronisation operation of a kernel, by its place in the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Site {
+    /// Source file, as the compiler was told it.
+    pub file: &'static str,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+    /// What the operation does.
+    pub kind: SyncKind,
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}:{}:{}", self.kind.name(), self.file, self.line, self.column)
+    }
+}
+
+/// The number of a source location within one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct SiteId(u16);
+
+/// Slots of the cache in front of the table of locations; a power of two.
+const CACHE: usize = 256;
+
+/// The source locations of one run.
+pub(super) struct Sites {
+    locations: Vec<&'static Location<'static>>,
+    numbers: HashMap<(&'static str, u32, u32), SiteId>,
+    /// The number of the location that last stood at an address, since every access asks for one.
+    cache: Box<[(usize, SiteId); CACHE]>,
+    syncs: HashMap<Site, u64>,
+    dropped: Option<Site>,
+}
+
+impl Sites {
+    pub(super) fn new(dropped: Option<Site>) -> Self {
+        Self {
+            locations: Vec::new(),
+            numbers: HashMap::new(),
+            cache: Box::new([(0, SiteId(0)); CACHE]),
+            syncs: HashMap::new(),
+            dropped,
+        }
+    }
+
+    /// The number of `location`. Two `Location`s of one place are one site: inlining duplicates them.
+    pub(super) fn number(&mut self, location: &'static Location<'static>) -> SiteId {
+        let address = std::ptr::from_ref(location) as usize;
+        let slot = (address >> 3) % CACHE;
+        let (cached, number) = self.cache[slot];
+        if cached == address {
+            return number;
+        }
+        let locations = &mut self.locations;
+        let key = (location.file(), location.line(), location.column());
+        let number = *self.numbers.entry(key).or_insert_with(|| {
+            locations.push(location);
+            SiteId(u16::try_from(locations.len() - 1).expect("a kernel has fewer than 65536 operations"))
+        });
+        self.cache[slot] = (address, number);
+        number
+    }
+
+    pub(super) fn location(&self, site: SiteId) -> &'static Location<'static> {
+        self.locations[usize::from(site.0)]
+    }
+
+    /// Notes that a synchronisation operation was met; false if this run drops it.
+    pub(super) fn synchronises(&mut self, kind: SyncKind, location: &'static Location<'static>) -> bool {
+        let site = Site { file: location.file(), line: location.line(), column: location.column(), kind };
+        *self.syncs.entry(site).or_default() += 1;
+        self.dropped != Some(site)
+    }
+
+    /// The synchronisation sites met and how many threads came by, in source order.
+    pub(super) fn into_syncs(self) -> Vec<(Site, u64)> {
+        let mut syncs: Vec<_> = self.syncs.into_iter().collect();
+        syncs.sort_unstable();
+        syncs
+    }
+}

@@ -1,0 +1,153 @@
+//! What threads wait for, and the barriers that let them go.
+
+use super::{clock, collective::Operation, lane::Handle, machine::Machine, report::Fault, sites::SiteId};
+use crate::simt::WARP;
+
+/// Barriers of a block; number 0 is the one for all its threads.
+const BARRIERS: usize = 16;
+
+/// What a thread waits for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Wait {
+    /// Nothing: it runs, or may run.
+    #[default]
+    Nothing,
+    /// The other lanes of its warp.
+    Collective(Operation),
+    /// The other threads at a barrier.
+    Barrier(u32),
+    /// It has ended.
+    End,
+}
+
+/// One thread of the block that runs.
+#[derive(Debug, Default)]
+pub(super) struct Thread {
+    pub(super) wait: Wait,
+    /// Where it waits.
+    pub(super) site: SiteId,
+    /// What its last warp-wide operation returned.
+    pub(super) result: [u32; 4],
+    /// How it suspends itself.
+    pub(super) handle: Handle,
+}
+
+/// The lanes of one warp, a bit each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Warp {
+    /// May run.
+    pub(super) ready: u32,
+    /// Wait at a warp-wide operation.
+    pub(super) posted: u32,
+}
+
+/// The barriers of a block, and its warps.
+pub(super) struct Barriers {
+    arrived: [Vec<u16>; BARRIERS],
+    /// Participants that the first thread to arrive has named.
+    expected: [u32; BARRIERS],
+    pub(super) warps: Vec<Warp>,
+    threads: u32,
+}
+
+impl Barriers {
+    pub(super) fn new(threads: u32) -> Self {
+        Self { arrived: Default::default(), expected: [0; BARRIERS], warps: Vec::new(), threads }
+    }
+
+    /// All threads may run, nobody has arrived.
+    pub(super) fn begin_block(&mut self) {
+        self.warps.clear();
+        self.warps.resize((self.threads / WARP) as usize, Warp { ready: u32::MAX, posted: 0 });
+        self.arrived.iter_mut().for_each(Vec::clear);
+    }
+}
+
+impl Machine {
+    /// The running thread arrives at barrier `barrier` of `expected` threads (of the whole block, if none).
+    pub(super) fn arrive(&mut self, barrier: u32, expected: Option<u32>, site: SiteId) {
+        let threads = self.barriers.threads;
+        let count = expected.unwrap_or(threads);
+        if count == 0 || count > threads || !count.is_multiple_of(WARP) {
+            self.report(site, Fault::BarrierCount { barrier, expected: threads, actual: count });
+        }
+        let number = barrier as usize;
+        if self.barriers.arrived[number].is_empty() {
+            self.barriers.expected[number] = count;
+        } else if self.barriers.expected[number] != count {
+            let expected = self.barriers.expected[number];
+            self.report(site, Fault::BarrierCount { barrier, expected, actual: count });
+        }
+        let thread = &mut self.threads[usize::from(self.current)];
+        thread.wait = Wait::Barrier(barrier);
+        thread.site = site;
+        self.barriers.arrived[number].push(self.current);
+        if self.barriers.arrived[number].len() as u32 >= self.barriers.expected[number] {
+            self.open(number);
+        }
+    }
+
+    /// Lets the threads at a barrier go on, ordered behind each other.
+    fn open(&mut self, number: usize) {
+        let mut arrived = std::mem::take(&mut self.barriers.arrived[number]);
+        clock::meet(&mut self.clocks, arrived.iter().map(|&thread| usize::from(thread)));
+        for &thread in &arrived {
+            self.threads[usize::from(thread)].wait = Wait::Nothing;
+            self.barriers.warps[usize::from(thread) / WARP as usize].ready |= 1 << (u32::from(thread) % WARP);
+        }
+        arrived.clear();
+        self.barriers.arrived[number] = arrived;
+    }
+
+    /// Reports that no thread can go on, if some still wait. Ends the launch then.
+    pub(super) fn check_progress(&mut self) {
+        let waits = |thread: &Thread| matches!(thread.wait, Wait::Barrier(_));
+        let posted = |thread: &Thread| matches!(thread.wait, Wait::Collective(_));
+        let (first, fault) = if let Some(first) = self.threads.iter().position(posted) {
+            // A lane that waits for its warp is why the others wait, if they do.
+            let warp = first / WARP as usize * WARP as usize;
+            (first, Fault::Divergent { lanes: self.standing(warp..warp + WARP as usize) })
+        } else if let Some(first) = self.threads.iter().position(waits) {
+            (first, Fault::BarrierNotReached { threads: self.standing(0..self.threads.len()) })
+        } else {
+            return;
+        };
+        let source = self.source(self.threads[first].site);
+        self.report_at(first as u16, Some(source), fault);
+        self.stopped = true;
+    }
+
+    /// Where the threads of a range stand, in words.
+    pub(super) fn standing(&self, range: std::ops::Range<usize>) -> String {
+        let mut groups: Vec<(usize, usize, String)> = Vec::new();
+        for number in range {
+            let thread = &self.threads[number];
+            let source = self.source_of(thread);
+            let standing = match thread.wait {
+                Wait::Nothing => "can still run".to_owned(),
+                Wait::End => "ended".to_owned(),
+                Wait::Collective(operation) => {
+                    format!("waits for its warp at {} ({source})", operation.name())
+                }
+                Wait::Barrier(0) => format!("waits at the block's barrier ({source})"),
+                Wait::Barrier(barrier) => format!("waits at barrier {barrier} ({source})"),
+            };
+            match groups.last_mut() {
+                Some((_, last, text)) if *text == standing => *last = number,
+                _ => groups.push((number, number, standing)),
+            }
+        }
+        let texts = groups.into_iter().map(|(first, last, text)| match last - first {
+            0 => format!("thread {first} {text}"),
+            _ => format!("each of threads {first}-{last} {text}"),
+        });
+        texts.collect::<Vec<_>>().join("; ")
+    }
+
+    fn source_of(&self, thread: &Thread) -> String {
+        match thread.wait {
+            Wait::Nothing | Wait::End => String::new(),
+            Wait::Collective(_) | Wait::Barrier(_) => self.source(thread.site).to_string(),
+        }
+    }
+}
