@@ -9,8 +9,12 @@
 //! | [`arrays`] | strides of the arrays, and views of those in host memory |
 //! | [`launch`] | grid, workspace and parameters of a kernel launch |
 //! | [`space`] | the tuning space as data, and the choice made without tuning |
+//! | [`synthetic`] | inputs made up from a seed, with poison and planted faults |
+//! | [`reference`] | attention in f64, which judges every back end |
+//! | [`compare`] | an output against the reference |
 
 pub mod arrays;
+pub mod compare;
 pub mod cuda;
 pub mod error;
 pub mod geometry;
@@ -18,7 +22,9 @@ pub mod kv;
 pub mod launch;
 pub mod problem;
 pub mod profile;
+pub mod reference;
 pub mod space;
+pub mod synthetic;
 
 pub use dustin_kernels::registry::Dtype;
 pub use error::InvalidInput;
