@@ -130,3 +130,16 @@ fn a_block_of_1024_threads_runs() {
     assert_eq!(trace.syncs.len(), 1);
     assert_eq!(trace.syncs[0].1, 3 * 1024);
 }
+
+#[test]
+fn a_kernel_that_launches_a_kernel_is_reported() {
+    let finding = found(
+        run(32, || {
+            let _ = run(32, || {});
+        }),
+        |fault| matches!(fault, Fault::Panic { .. }),
+    );
+    assert!(finding.to_string().contains("a kernel cannot launch a kernel"), "{finding}");
+    // The OS thread's next launch is none the worse for it.
+    clean(run(32, barrier::block_sync));
+}

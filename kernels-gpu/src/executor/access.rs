@@ -1,4 +1,6 @@
 //! Loads, stores and atomic operations: checked against bounds, alignment, roles and histories, then performed.
+//!
+//! What cannot be performed returns nothing, and has been reported.
 
 use super::{
     clock::{Readers, Released},
@@ -16,10 +18,10 @@ impl Machine {
         Some(T::from_bytes(bytes))
     }
 
-    pub(super) fn store_global<T: Word>(&mut self, address: u64, value: T, site: SiteId) {
-        if let Some(bytes) = self.global(Access::Write, address, T::BYTES, site) {
-            value.to_bytes(bytes);
-        }
+    pub(super) fn store_global<T: Word>(&mut self, address: u64, value: T, site: SiteId) -> Option<()> {
+        let bytes = self.global(Access::Write, address, T::BYTES, site)?;
+        value.to_bytes(bytes);
+        Some(())
     }
 
     pub(super) fn load_shared<T: Word>(&mut self, address: u32, site: SiteId) -> Option<T> {
@@ -27,10 +29,10 @@ impl Machine {
         Some(T::from_bytes(bytes))
     }
 
-    pub(super) fn store_shared<T: Word>(&mut self, address: u32, value: T, site: SiteId) {
-        if let Some(bytes) = self.shared(Access::Write, address, T::BYTES, site) {
-            value.to_bytes(bytes);
-        }
+    pub(super) fn store_shared<T: Word>(&mut self, address: u32, value: T, site: SiteId) -> Option<()> {
+        let bytes = self.shared(Access::Write, address, T::BYTES, site)?;
+        value.to_bytes(bytes);
+        Some(())
     }
 
     /// Replaces the item at a global address, atomically, and returns what stood there.

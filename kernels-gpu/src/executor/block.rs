@@ -17,19 +17,20 @@ use crate::simt::WARP;
 pub(super) fn run(block: [u32; 3], threads: u32, body: &dyn Fn()) -> io::Result<bool> {
     machine::with(|machine| machine.begin_block(block, threads as usize));
     let mut lanes = (0..threads).map(|_| Lane::new(body)).collect::<io::Result<Vec<_>>>()?;
-    let warps = (threads / WARP) as usize;
     loop {
         let mut progress = false;
-        for warp in 0..warps {
-            while let Some(work) = machine::with(|machine| next(machine, warp)) {
+        for warp in 0..(threads / WARP) as usize {
+            let mut next = machine::with(|machine| machine.next(warp));
+            while let Next::Resume(thread) = next {
                 progress = true;
-                if let Work::Resume(thread) = work {
-                    let step = lanes[thread].resume();
-                    machine::with(|machine| machine.settle(thread, step));
-                }
-                if machine::with(|machine| machine.stopped) {
-                    return Ok(false);
-                }
+                let step = lanes[thread].resume();
+                next = machine::with(|machine| {
+                    machine.settle(thread, step);
+                    machine.next(warp)
+                });
+            }
+            if let Next::Stop = next {
+                return Ok(false);
             }
         }
         if !progress {
@@ -44,29 +45,35 @@ pub(super) fn run(block: [u32; 3], threads: u32, body: &dyn Fn()) -> io::Result<
 }
 
 /// What a warp can do next.
-enum Work {
-    /// Its thread of this number is to be resumed.
+enum Next {
+    /// Its thread of this number, counted in the block, is to be resumed.
     Resume(usize),
-    /// It has performed an operation that all its lanes had posted.
-    Performed,
-}
-
-fn next(machine: &mut machine::Machine, number: usize) -> Option<Work> {
-    let warp = &mut machine.barriers.warps[number];
-    if warp.ready != 0 {
-        let lane = warp.ready.trailing_zeros() as usize;
-        warp.ready &= warp.ready - 1;
-        let thread = number * WARP as usize + lane;
-        machine.current = thread as u16;
-        return Some(Work::Resume(thread));
-    }
-    (warp.posted == u32::MAX).then(|| {
-        machine.perform(number);
-        Work::Performed
-    })
+    /// Nothing, before another warp has done something.
+    Wait,
+    /// The launch is to end.
+    Stop,
 }
 
 impl machine::Machine {
+    /// Chooses the next lane of warp `number` to run, after performing what all its lanes have posted.
+    fn next(&mut self, number: usize) -> Next {
+        if self.barriers.warps[number].posted == u32::MAX {
+            self.perform(number);
+        }
+        if self.stopped {
+            return Next::Stop;
+        }
+        let ready = &mut self.barriers.warps[number].ready;
+        if *ready == 0 {
+            return Next::Wait;
+        }
+        let lane = ready.trailing_zeros();
+        *ready &= *ready - 1;
+        let thread = number * WARP as usize + lane as usize;
+        self.current = thread as u16;
+        Next::Resume(thread)
+    }
+
     /// Notes what became of a thread that was resumed.
     fn settle(&mut self, thread: usize, step: Step) {
         match step {

@@ -122,6 +122,11 @@ pub(super) fn meet(clocks: &mut [Clock], participants: impl Iterator<Item = usiz
     }
 }
 
+/// Whether all these threads know the same of others.
+pub(super) fn uniform(clocks: &[Clock]) -> bool {
+    clocks.windows(2).all(|pair| Rc::ptr_eq(&pair[0].known, &pair[1].known))
+}
+
 /// What has been released at one atomic variable.
 #[derive(Debug, Default)]
 pub(super) struct Released(Foreign);
@@ -152,19 +157,13 @@ impl Released {
 pub(super) enum Readers<'a> {
     /// The accessing thread alone.
     Thread { thread: u16, known: &'a Knowledge },
-    /// All lanes of a warp, from thread `first` on. `uniform` if they share what they know.
+    /// All lanes of a warp, from thread `first` on; see [`uniform`].
     Warp { first: u16, clocks: &'a [Clock], uniform: bool },
 }
 
 impl<'a> Readers<'a> {
     pub(super) fn thread(thread: u16, clock: &'a Clock) -> Self {
         Self::Thread { thread, known: &clock.known }
-    }
-
-    /// The lanes of the warp whose clocks are given, from thread `first` on.
-    pub(super) fn warp(first: u16, clocks: &'a [Clock]) -> Self {
-        let uniform = clocks.windows(2).all(|pair| Rc::ptr_eq(&pair[0].known, &pair[1].known));
-        Self::Warp { first, clocks, uniform }
     }
 
     /// Whether `stamp` happened before what all the readers do now.

@@ -117,6 +117,7 @@ impl Machine {
 
     fn ldmatrix(&mut self, first: usize, matrices: usize, transposed: bool, site: SiteId) {
         self.counts.ldmatrix += 1;
+        let uniform = clock::uniform(&self.clocks[first..first + LANES]);
         let mut rows = [[0; ROW]; LANES];
         for (lane, bytes) in rows.iter_mut().enumerate() {
             let Wait::Collective(Operation::LdMatrix { row, .. }) = self.threads[first + lane].wait else {
@@ -127,12 +128,12 @@ impl Machine {
             if lane >= 8 * matrices {
                 continue;
             }
-            let warp = &self.clocks[first..first + LANES];
+            let clocks = &self.clocks[first..first + LANES];
             let visit = Visit {
                 access: Access::Read,
                 stamp: self.stamp(self.current, site),
-                readers: Readers::warp(first as u16, warp),
-                clock: &warp[lane],
+                readers: Readers::Warp { first: first as u16, clocks, uniform },
+                clock: &clocks[lane],
                 now: self.now,
             };
             let verdict = self.shared.shadow.visit(start, ROW, &visit);
@@ -164,10 +165,10 @@ impl Machine {
             if let Wait::Collective(Operation::Mma { accumulator, a, b, .. }) =
                 self.threads[first + lane].wait
             {
-                fragments.set(lane, item, accumulator, a, b);
+                fragments.set(lane, accumulator, a, b);
             }
         }
-        fragments.multiply();
+        fragments.multiply(item);
         for lane in 0..LANES {
             self.threads[first + lane].result = fragments.accumulator(lane).map(f32::to_bits);
         }

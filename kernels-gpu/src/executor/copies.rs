@@ -35,7 +35,7 @@ pub(super) struct Copies {
 
 impl Machine {
     /// Starts a copy of 16 bytes to shared memory: from global memory, or of zeros.
-    pub(super) fn copy_start(&mut self, to: u32, from: Option<u64>, site: SiteId) {
+    pub(super) fn copy_start(&mut self, to: u32, from: Option<u64>, site: SiteId) -> Option<()> {
         let source = match from {
             None => Some([0; BYTES]),
             Some(from) => self.global(Access::Read, from, BYTES, site).map(|bytes| {
@@ -45,7 +45,7 @@ impl Machine {
             }),
         };
         let (access, place) = (Access::Write, Place::Shared { address: to });
-        let Some(start) = self.shared_place(access, to, BYTES, site) else { return };
+        let start = self.shared_place(access, to, BYTES, site)?;
         let thread = self.current;
         let stamp = self.stamp(thread, site);
         let clock = &self.clocks[usize::from(thread)];
@@ -56,6 +56,7 @@ impl Machine {
         let copy =
             Copy { to, from: from.filter(|_| source.is_some()), bytes: source.unwrap_or_default(), site };
         self.copies[usize::from(thread)].open.push(copy);
+        Some(())
     }
 
     /// Closes the running thread's group of copies.

@@ -5,7 +5,6 @@
 
 use super::clock::{Clock, Now, Readers, Stamp};
 use super::report::Access;
-use super::sites::SiteId;
 
 /// An access to be checked and noted.
 #[derive(Clone, Copy)]
@@ -59,14 +58,20 @@ enum Set {
 
 impl Cell {
     /// Checks the access against the history, and adds it.
+    #[inline]
     pub(super) fn visit(&mut self, visit: &Visit<'_>, crowds: &mut Crowds) -> Verdict {
-        let Visit { access, stamp, readers, now, .. } = *visit;
+        let Visit { access, stamp, readers, .. } = *visit;
         if let (Access::Read, Set::One(last), Readers::Thread { .. }) = (access, self.reads, readers)
             && (last.block, last.thread, last.clock) == (stamp.block, stamp.thread, stamp.clock)
         {
             // The same thread read it since its last release: whatever came between has been reported.
             return Verdict::default();
         }
+        self.judge(visit, crowds)
+    }
+
+    fn judge(&mut self, visit: &Visit<'_>, crowds: &mut Crowds) -> Verdict {
+        let Visit { access, stamp, readers, now, .. } = *visit;
         let unwritten = self.write.is_none() && matches!(self.atomics, Set::Empty);
         let mut race = self.write.filter(|&write| !readers.see(write, now)).map(|w| (Access::Write, w));
         if access != Access::Atomic {
@@ -118,7 +123,7 @@ impl Set {
         match self {
             Self::Empty => None,
             Self::One(stamp) => Some(stamp).filter(see),
-            Self::Many(number) => crowds.crowds[number as usize].members().find(see),
+            Self::Many(number) => crowds.crowds[number as usize].members().copied().find(see),
         }
     }
 
@@ -150,33 +155,62 @@ impl Set {
 /// dropped, or a table that a whole grid reads would be followed by a list of the whole grid at every item.
 #[derive(Clone, Debug, Default)]
 struct Crowd {
-    block: u32,
     witness: Option<Stamp>,
-    /// Clock and site of each thread's last access; clock 0 is none.
-    threads: Vec<(u32, SiteId)>,
+    /// The last access of each thread, all of one block.
+    members: Vec<Stamp>,
+    /// Each thread's place in `members`, plus 1; 0 is none. Empty while there are few members.
+    places: Vec<u16>,
 }
+
+/// Members up to which a search is quicker than a table.
+const FEW: usize = 16;
 
 impl Crowd {
     fn insert(&mut self, stamp: Stamp, now: Now) {
-        if self.block != stamp.block {
-            let witness = self.members().last();
-            self.witness = witness.filter(|stamp| stamp.block >= now.launch);
-            self.threads.clear();
-            self.block = stamp.block;
+        if let Some(last) = self.members.last()
+            && last.block != stamp.block
+        {
+            self.witness = Some(*last).filter(|last| last.block >= now.launch);
+            self.members.clear();
+            self.places.clear();
         }
         let thread = usize::from(stamp.thread);
-        if self.threads.len() <= thread {
-            self.threads.resize(thread + 1, (0, SiteId::default()));
+        if self.places.is_empty() {
+            if let Some(member) = self.members.iter_mut().find(|member| member.thread == stamp.thread) {
+                *member = stamp;
+                return;
+            }
+            self.members.push(stamp);
+            if self.members.len() > FEW {
+                for (place, member) in (1..).zip(&self.members) {
+                    note(&mut self.places, member.thread, place);
+                }
+            }
+        } else if let Some(place) = self.places.get(thread).copied().filter(|&place| place != 0) {
+            self.members[usize::from(place) - 1] = stamp;
+        } else {
+            self.members.push(stamp);
+            note(&mut self.places, stamp.thread, self.members.len() as u16);
         }
-        self.threads[thread] = (stamp.clock, stamp.site);
     }
 
-    fn members(&self) -> impl Iterator<Item = Stamp> {
-        let threads = (0..).zip(&self.threads).filter(|(_, (clock, _))| *clock != 0);
-        let threads =
-            threads.map(|(thread, &(clock, site))| Stamp { block: self.block, clock, thread, site });
-        self.witness.into_iter().chain(threads)
+    fn clear(&mut self) {
+        self.witness = None;
+        self.members.clear();
+        self.places.clear();
     }
+
+    fn members(&self) -> impl Iterator<Item = &Stamp> {
+        self.members.iter().chain(&self.witness)
+    }
+}
+
+fn note(places: &mut Vec<u16>, thread: u16, place: u16) {
+    let thread = usize::from(thread);
+    if places.len() <= thread {
+        places.resize(thread + 1, 0);
+    }
+    places[thread] = place;
 }
 
 /// The crowds of one memory, reused.
@@ -197,16 +231,15 @@ impl Crowds {
             self.used += 1;
             u32::try_from(self.used - 1).expect("fewer than 2^32 places are read by many threads")
         });
-        let crowd = &mut self.crowds[number as usize];
-        crowd.block = 0;
-        crowd.witness = None;
-        crowd.threads.clear();
+        self.crowds[number as usize].clear();
         number
     }
 
     fn duplicate(&mut self, number: u32) -> u32 {
         let copy = self.take();
-        self.crowds[copy as usize] = self.crowds[number as usize].clone();
+        if let Ok([from, to]) = self.crowds.get_disjoint_mut([number as usize, copy as usize]) {
+            to.clone_from(from);
+        }
         copy
     }
 

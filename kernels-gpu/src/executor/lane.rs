@@ -11,7 +11,10 @@ use std::{
 
 use corosensei::{Coroutine, CoroutineResult, Yielder, stack::DefaultStack};
 
-use super::{machine, report::Source};
+use super::{
+    machine::{self, Machine},
+    report::Source,
+};
 
 /// Bytes of a lane's stack, with a guard page below. Only touched pages take memory.
 const STACK: usize = 256 * 1024;
@@ -84,20 +87,28 @@ impl<'body> Lane<'body> {
     }
 }
 
-/// Suspends the lane that runs.
-pub(super) fn suspend() {
-    let handle = machine::with(|machine| machine.threads[usize::from(machine.current)].handle);
-    if let Some(yielder) = handle.0 {
-        // SAFETY: the lane that runs has set its handle to its own yielder, which lives on its stack until its
-        // body has returned; and this is that lane, since `current` is set before a lane is resumed.
-        unsafe { (*yielder).suspend(()) };
+impl Handle {
+    /// Suspends the lane that runs, whose own handle this must be.
+    pub(super) fn suspend(self) {
+        if let Some(yielder) = self.0 {
+            // SAFETY: handles are made in `Lane::new` alone, of a yielder that lives on the lane's stack until its
+            // body has returned, and are handed to the lane that runs alone, by [`Machine::handle`].
+            unsafe { (*yielder).suspend(()) };
+        }
+    }
+
+    /// Suspends the lane for good: the launch has been stopped, and the lane will be unwound.
+    pub(super) fn park(self) -> ! {
+        loop {
+            self.suspend();
+        }
     }
 }
 
-/// Suspends the lane that runs for good: the launch has been stopped, and the lane will be unwound.
-pub(super) fn park() -> ! {
-    loop {
-        suspend();
+impl Machine {
+    /// The handle of the lane that runs: `current` is set before a lane is resumed.
+    pub(super) fn handle(&self) -> Handle {
+        self.threads[usize::from(self.current)].handle
     }
 }
 

@@ -167,7 +167,7 @@ impl Machine {
     }
 
     /// The memory, and what became of the launch.
-    pub(super) fn finish(self) -> (Memory, Result<super::Trace, Report>) {
+    pub(super) fn finish(self: Box<Self>) -> (Memory, Result<super::Trace, Report>) {
         let result = if self.findings.is_empty() {
             Ok(super::Trace { syncs: self.sites.into_syncs(), counts: self.counts })
         } else {
@@ -181,20 +181,32 @@ thread_local! {
     static MACHINE: RefCell<Option<Box<Machine>>> = const { RefCell::new(None) };
 }
 
-/// Makes `machine` the one that this OS thread's device operations work on; false if there is one already.
-pub(super) fn install(machine: Machine) -> bool {
+/// A machine at work: the device operations of this OS thread work on it while this value lives.
+pub(super) struct Installed(());
+
+/// Puts `machine` to work.
+///
+/// # Panics
+/// If one is at work already on this OS thread: kernels launch no kernels.
+pub(super) fn install(machine: impl FnOnce() -> Machine) -> Installed {
     MACHINE.with_borrow_mut(|slot| {
-        let free = slot.is_none();
-        if free {
-            *slot = Some(Box::new(machine));
-        }
-        free
-    })
+        assert!(slot.is_none(), "a kernel cannot launch a kernel");
+        *slot = Some(Box::new(machine()));
+    });
+    Installed(())
 }
 
-/// Takes the machine back.
-pub(super) fn remove() -> Option<Box<Machine>> {
-    MACHINE.with_borrow_mut(Option::take)
+impl Installed {
+    /// Takes the machine back.
+    pub(super) fn take(self) -> Box<Machine> {
+        MACHINE.take().expect("it is installed while `self` lives")
+    }
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        MACHINE.set(None);
+    }
 }
 
 /// Works on this OS thread's machine.

@@ -4,7 +4,10 @@
 //! sum rounded to nearest even. Tensor cores add in another order and with other roundings, so results agree to
 //! rounding, not in every bit.
 
-use half::f16;
+use half::{
+    bf16, f16,
+    slice::{HalfBitsSliceExt, HalfFloatSliceExt},
+};
 
 /// What the items of A and B are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,51 +19,49 @@ pub(crate) enum MmaItem {
 }
 
 impl MmaItem {
-    fn value(self, bits: u32) -> f32 {
+    fn convert(self, bits: &[u16], values: &mut [f32]) {
         match self {
-            Self::Bf16 => f32::from_bits(bits << 16),
-            Self::F16 => f16::from_bits(bits as u16).to_f32(),
+            Self::Bf16 => bits.reinterpret_cast::<bf16>().convert_to_f32_slice(values),
+            Self::F16 => bits.reinterpret_cast::<f16>().convert_to_f32_slice(values),
         }
-    }
-
-    /// The two items of a word, the low half first.
-    fn pair(self, word: u32) -> [f32; 2] {
-        [self.value(word & 0xffff), self.value(word >> 16)]
     }
 }
 
 /// A, B and C, gathered from the lanes of a warp.
 #[derive(Default)]
 pub(super) struct Fragments {
-    /// `[row][item]`.
-    a: [[f32; 16]; 16],
-    /// `[item][column]`.
-    b: [[f32; 8]; 16],
+    /// `[row][item]`, bits.
+    a: [[u16; 16]; 16],
+    /// `[item][column]`, bits.
+    b: [[u16; 8]; 16],
     /// `[row][column]`.
     c: [[f32; 8]; 16],
 }
 
 impl Fragments {
     /// Takes over one lane's share.
-    pub(super) fn set(&mut self, lane: usize, item: MmaItem, c: [f32; 4], a: [u32; 4], b: [u32; 2]) {
+    pub(super) fn set(&mut self, lane: usize, c: [f32; 4], a: [u32; 4], b: [u32; 2]) {
         let (group, pair) = (lane / 4, 2 * (lane % 4));
-        for (word, &bits) in a.iter().enumerate() {
+        for (word, bits) in a.into_iter().enumerate() {
             let (row, column) = (group + 8 * (word % 2), pair + 8 * (word / 2));
-            [self.a[row][column], self.a[row][column + 1]] = item.pair(bits);
+            [self.a[row][column], self.a[row][column + 1]] = halves(bits);
         }
-        for (word, &bits) in b.iter().enumerate() {
+        for (word, bits) in b.into_iter().enumerate() {
             let row = pair + 8 * word;
-            [self.b[row][group], self.b[row + 1][group]] = item.pair(bits);
+            [self.b[row][group], self.b[row + 1][group]] = halves(bits);
         }
-        for (word, &value) in c.iter().enumerate() {
+        for (word, value) in c.into_iter().enumerate() {
             self.c[group + 8 * (word / 2)][pair + word % 2] = value;
         }
     }
 
     /// `C += A · B`.
-    pub(super) fn multiply(&mut self) {
-        for (a, c) in self.a.iter().zip(&mut self.c) {
-            for (a, b) in a.iter().zip(&self.b) {
+    pub(super) fn multiply(&mut self, item: MmaItem) {
+        let (mut a, mut b) = ([[0.0; 16]; 16], [[0.0; 8]; 16]);
+        item.convert(self.a.as_flattened(), a.as_flattened_mut());
+        item.convert(self.b.as_flattened(), b.as_flattened_mut());
+        for (a, c) in a.iter().zip(&mut self.c) {
+            for (a, b) in a.iter().zip(&b) {
                 for (c, b) in c.iter_mut().zip(b) {
                     *c += a * b;
                 }
@@ -73,4 +74,9 @@ impl Fragments {
         let (group, pair) = (lane / 4, 2 * (lane % 4));
         std::array::from_fn(|word| self.c[group + 8 * (word / 2)][pair + word % 2])
     }
+}
+
+/// The two items of a word, the low half first.
+fn halves(word: u32) -> [u16; 2] {
+    [word as u16, (word >> 16) as u16]
 }

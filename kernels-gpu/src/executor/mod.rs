@@ -81,25 +81,19 @@ pub fn run(
     options: &Options,
     body: impl Fn(),
 ) -> Result<Trace, Report> {
-    let mut machine = Machine::new(launch, std::mem::take(memory), options);
-    if let Some(fault) = impossible(launch) {
-        machine.report_at(0, None, fault);
-        let result;
-        (*memory, result) = machine.finish();
-        return result;
-    }
     lane::catch_panics();
-    assert!(machine::install(machine), "a kernel cannot launch a kernel");
-    let [x, y, z] = launch.grid;
-    let blocks = (0..z).flat_map(|z| (0..y).flat_map(move |y| (0..x).map(move |x| [x, y, z])));
-    for block in blocks {
-        if !block::run(block, launch.threads, &body).expect("stacks for the lanes of a block") {
-            break;
-        }
+    let installed = machine::install(|| Machine::new(launch, std::mem::take(memory), options));
+    if let Some(fault) = impossible(launch) {
+        machine::with(|machine| machine.report_at(0, None, fault));
+    } else {
+        let [x, y, z] = launch.grid;
+        let mut blocks = (0..z).flat_map(|z| (0..y).flat_map(move |y| (0..x).map(move |x| [x, y, z])));
+        while let Some(block) = blocks.next()
+            && block::run(block, launch.threads, &body).expect("stacks for the lanes of a block")
+        {}
     }
-    let machine = machine::remove().expect("the machine installed above");
     let result;
-    (*memory, result) = machine.finish();
+    (*memory, result) = installed.take().finish();
     result
 }
 

@@ -7,46 +7,66 @@ use std::panic::Location;
 pub(crate) use super::mma::MmaItem;
 use super::{
     collective::Operation,
-    lane,
     machine::{self, Machine},
     sites::{SiteId, SyncKind},
 };
 use crate::simt::Word;
 
+/// What an operation makes of its thread.
+enum Then<R> {
+    /// It goes on, with the operation's result.
+    Go(R),
+    /// It waits until the scheduler resumes it.
+    Wait,
+}
+
+/// Performs an operation, and lets its thread wait if it must. Nothing is returned after a wait.
+#[inline]
+#[track_caller]
+fn perform<R>(work: impl FnOnce(&mut Machine, SiteId) -> Then<R>) -> Option<R> {
+    let (then, handle, stopped) = machine::at(Location::caller(), |machine, site| {
+        machine.tick(site);
+        (work(machine, site), machine.handle(), machine.stopped)
+    });
+    if stopped {
+        handle.park();
+    }
+    match then {
+        Then::Go(result) => Some(result),
+        Then::Wait => {
+            handle.suspend();
+            None
+        }
+    }
+}
+
 /// Performs an operation that waits for nobody.
 #[inline]
 #[track_caller]
-fn step<R>(work: impl FnOnce(&mut Machine, SiteId) -> R) -> R {
-    let (result, stopped) = machine::at(Location::caller(), |machine, site| {
-        machine.tick(site);
-        (work(machine, site), machine.stopped)
-    });
-    if stopped {
-        lane::park();
-    }
-    result
+fn step<R>(work: impl FnOnce(&mut Machine, SiteId) -> Option<R>) -> Option<R> {
+    perform(|machine, site| Then::Go(work(machine, site))).flatten()
 }
 
-/// Performs a synchronisation operation, unless the run drops it; false if it does.
+/// Performs a synchronisation operation, unless the run drops it.
 #[inline]
 #[track_caller]
-fn synchronise(kind: SyncKind, work: impl FnOnce(&mut Machine, SiteId)) -> bool {
+fn synchronise(kind: SyncKind, work: impl FnOnce(&mut Machine, SiteId) -> Then<()>) {
     let location = Location::caller();
-    step(|machine, site| {
-        let performed = machine.sites.synchronises(kind, location);
-        if performed {
-            work(machine, site);
-        }
-        performed
-    })
+    perform(
+        |machine, site| {
+            if machine.sites.synchronises(kind, location) { work(machine, site) } else { Then::Go(()) }
+        },
+    );
 }
 
 /// Performs a warp-wide operation.
 #[inline]
 #[track_caller]
 fn collective(operation: Operation) -> [u32; 4] {
-    step(|machine, site| machine.post(operation, site));
-    lane::suspend();
+    perform(|machine, site| {
+        machine.post(operation, site);
+        Then::<()>::Wait
+    });
     machine::with(|machine| machine.threads[usize::from(machine.current)].result)
 }
 
@@ -67,23 +87,26 @@ pub(crate) fn grid_size(axis: usize) -> u32 {
 
 #[track_caller]
 pub(crate) fn block_sync() {
-    if synchronise(SyncKind::BlockBarrier, |machine, site| machine.arrive(0, None, site)) {
-        lane::suspend();
-    }
+    synchronise(SyncKind::BlockBarrier, |machine, site| {
+        machine.arrive(0, None, site);
+        Then::Wait
+    });
 }
 
 #[track_caller]
 pub(crate) fn named_sync(id: u32, threads: u32) {
-    if synchronise(SyncKind::NamedBarrier, |machine, site| machine.arrive(id, Some(threads), site)) {
-        lane::suspend();
-    }
+    synchronise(SyncKind::NamedBarrier, |machine, site| {
+        machine.arrive(id, Some(threads), site);
+        Then::Wait
+    });
 }
 
 #[track_caller]
 pub(crate) fn warp_sync() {
-    if synchronise(SyncKind::WarpBarrier, |machine, site| machine.post(Operation::Sync, site)) {
-        lane::suspend();
-    }
+    synchronise(SyncKind::WarpBarrier, |machine, site| {
+        machine.post(Operation::Sync, site);
+        Then::Wait
+    });
 }
 
 #[track_caller]
@@ -100,15 +123,16 @@ pub(crate) fn shuffle_index(value: u32, source: u32) -> u32 {
 pub(crate) fn load_global<T: Word>(address: u64) -> T {
     step(|machine, site| {
         machine.counts.global += 1;
-        machine.load_global(address, site).unwrap_or_else(zero)
+        machine.load_global(address, site)
     })
+    .unwrap_or_else(zero)
 }
 
 #[track_caller]
 pub(crate) fn store_global<T: Word>(address: u64, value: T) {
     step(|machine, site| {
         machine.counts.global += 1;
-        machine.store_global(address, value, site);
+        machine.store_global(address, value, site)
     });
 }
 
@@ -116,15 +140,16 @@ pub(crate) fn store_global<T: Word>(address: u64, value: T) {
 pub(crate) fn load_shared<T: Word>(address: u32) -> T {
     step(|machine, site| {
         machine.counts.shared += 1;
-        machine.load_shared(address, site).unwrap_or_else(zero)
+        machine.load_shared(address, site)
     })
+    .unwrap_or_else(zero)
 }
 
 #[track_caller]
 pub(crate) fn store_shared<T: Word>(address: u32, value: T) {
     step(|machine, site| {
         machine.counts.shared += 1;
-        machine.store_shared(address, value, site);
+        machine.store_shared(address, value, site)
     });
 }
 
@@ -132,18 +157,24 @@ pub(crate) fn store_shared<T: Word>(address: u32, value: T) {
 pub(crate) fn copy_async_16(to: u32, from: u64, valid: bool) {
     step(|machine, site| {
         machine.counts.copies += 1;
-        machine.copy_start(to, valid.then_some(from), site);
+        machine.copy_start(to, valid.then_some(from), site)
     });
 }
 
 #[track_caller]
 pub(crate) fn copy_commit() {
-    synchronise(SyncKind::CopyCommit, |machine, _| machine.copy_commit());
+    synchronise(SyncKind::CopyCommit, |machine, _| {
+        machine.copy_commit();
+        Then::Go(())
+    });
 }
 
 #[track_caller]
 pub(crate) fn copy_wait(pending: u32) {
-    synchronise(SyncKind::CopyWait, |machine, _| machine.copy_wait(pending));
+    synchronise(SyncKind::CopyWait, |machine, _| {
+        machine.copy_wait(pending);
+        Then::Go(())
+    });
 }
 
 #[track_caller]
@@ -166,7 +197,7 @@ pub(crate) fn mma_m16n8k16(item: MmaItem, accumulator: [f32; 4], a: [u32; 4], b:
 pub(crate) fn shared_max_i32(address: u32, value: i32) {
     step(|machine, site| {
         machine.counts.shared += 1;
-        machine.update_shared(address, site, |before: i32| before.max(value));
+        machine.update_shared(address, site, |before: i32| before.max(value))
     });
 }
 
@@ -175,23 +206,24 @@ pub(crate) fn global_add_acq_rel_u32(address: u64, value: u32) -> u32 {
     let location = Location::caller();
     step(|machine, site| {
         machine.counts.global += 1;
-        let before = machine.update_global(address, site, |before: u32| before.wrapping_add(value));
-        if before.is_some() && machine.sites.synchronises(SyncKind::AtomicOrder, location) {
+        let before = machine.update_global(address, site, |before: u32| before.wrapping_add(value))?;
+        if machine.sites.synchronises(SyncKind::AtomicOrder, location) {
             machine.acquire_release(address);
         }
-        before.unwrap_or(0)
+        Some(before)
     })
+    .unwrap_or_else(zero)
 }
 
 #[track_caller]
 pub(crate) fn global_max_u64(address: u64, value: u64) {
     step(|machine, site| {
         machine.counts.global += 1;
-        machine.update_global(address, site, |before: u64| before.max(value));
+        machine.update_global(address, site, |before: u64| before.max(value))
     });
 }
 
-/// What a load returns that cannot be performed; it has been reported.
+/// What an operation returns that cannot be performed; it has been reported.
 fn zero<T: Word>() -> T {
     T::from_bytes(&[0; 16][..T::BYTES])
 }
