@@ -1,2 +1,3 @@
-//! autotune
+//! The `autotune` command.
+mod search;
 fn main() {}

@@ -1,0 +1,53 @@
+//! What the search asks of a device: one problem, its candidates, a check and a stopwatch.
+
+/// What a candidate occupies, in the order in which ties are broken: fewer of the first field that differs wins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Resources {
+    /// Workspace bytes in global memory.
+    pub(crate) workspace: u64,
+    /// Shared (or cache-resident) bytes of one block.
+    pub(crate) shared: u64,
+    /// Threads in all.
+    pub(crate) threads: u64,
+}
+
+/// One configuration that may legally run the problem.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    /// Stable name of the variant and its launch parameters.
+    pub(crate) id: String,
+    /// What it occupies.
+    pub(crate) resources: Resources,
+}
+
+/// Why an attempt gave no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// This candidate cannot serve the problem: the search records why and goes on.
+    #[error("{0}")]
+    Candidate(String),
+    /// The device can no longer answer for any candidate.
+    #[error("{0}")]
+    Device(String),
+}
+
+/// One problem, prepared on one device. Candidates are named by their position in [`Bench::candidates`].
+pub(crate) trait Bench {
+    /// What may run; never empty.
+    fn candidates(&self) -> &[Candidate];
+
+    /// The candidate that runs where nothing was tuned.
+    fn default(&self) -> usize;
+
+    /// Compares the candidate's results with the reference, on fresh poisoned outputs.
+    ///
+    /// # Errors
+    /// [`Failure::Candidate`] says what differs.
+    fn check(&mut self, candidate: usize) -> Result<(), Failure>;
+
+    /// Times one candidate, warm-up excluded: microseconds per run, one figure per repetition.
+    ///
+    /// # Errors
+    /// A launch that failed, or a device that is lost.
+    fn time(&mut self, candidate: usize, repetitions: u32) -> Result<Vec<f64>, Failure>;
+}

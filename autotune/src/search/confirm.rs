@@ -1,0 +1,54 @@
+//! The paired run-off: the winner against the default, in turns, so that drift meets both alike.
+
+use super::{
+    bench::{Bench, Failure},
+    statistics::Estimate,
+};
+
+/// What the run-off measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunOff {
+    /// The challenger.
+    pub(crate) challenger: Estimate,
+    /// The default.
+    pub(crate) default: Estimate,
+    /// The default's time less the challenger's, pair by pair.
+    pub(crate) gain: Estimate,
+}
+
+impl RunOff {
+    /// Whether the gain is above zero with the interval's confidence.
+    pub(crate) fn confirmed(&self) -> bool {
+        self.gain.low > 0.0
+    }
+}
+
+/// Runs `pairs` pairs in the order A B, B A, A B …
+///
+/// # Errors
+/// The first attempt that failed.
+pub(crate) fn run_off(
+    bench: &mut dyn Bench,
+    challenger: usize,
+    default: usize,
+    pairs: u32,
+) -> Result<Option<RunOff>, Failure> {
+    let (mut ours, mut theirs, mut gains) = (Vec::new(), Vec::new(), Vec::new());
+    for pair in 0..pairs {
+        let (a, b) = if pair % 2 == 0 {
+            let a = bench.time(challenger, 1)?;
+            (a, bench.time(default, 1)?)
+        } else {
+            let b = bench.time(default, 1)?;
+            (bench.time(challenger, 1)?, b)
+        };
+        if let (Some(&a), Some(&b)) = (a.first(), b.first()) {
+            ours.push(a);
+            theirs.push(b);
+            gains.push(b - a);
+        }
+    }
+    Ok(Estimate::of(&ours).zip(Estimate::of(&theirs)).zip(Estimate::of(&gains)).map(
+        |((challenger, default), gain)| RunOff { challenger, default, gain },
+    ))
+}

@@ -1,0 +1,18 @@
+//! The search: every candidate checked and screened, finalists timed in interleaved rounds, the default replaced only
+//! after a paired confirmation.
+//!
+//! The engine sees a problem only through [`Bench`], so a fake oracle can stand in for a device. A candidate that
+//! fails is a recorded fact; only a lost device ends a search.
+
+mod bench;
+mod confirm;
+mod engine;
+mod statistics;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use bench::{Bench, Candidate, Failure, Resources};
+pub(crate) use engine::{Ending, Outcome, SearchError, Settings, Stage, Status, Surroundings, search};
+pub(crate) use statistics::Estimate;

@@ -1,0 +1,107 @@
+//! Medians and what is known about them.
+
+/// A median with the confidence interval that its samples support.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Estimate {
+    /// Median, in microseconds.
+    pub(crate) median: f64,
+    /// Lower end of the 95 % confidence interval of the median.
+    pub(crate) low: f64,
+    /// Upper end.
+    pub(crate) high: f64,
+    /// Samples that stand behind it.
+    pub(crate) samples: usize,
+}
+
+impl Estimate {
+    /// The estimate from `samples`; nothing if there are none.
+    ///
+    /// The interval lies between order statistics, whose coverage follows from the binomial distribution whatever
+    /// the shape of the noise. Fewer than six samples cannot reach 95 %: the interval is then their whole range.
+    pub(crate) fn of(samples: &[f64]) -> Option<Self> {
+        let sorted = sorted(samples);
+        let count = sorted.len();
+        let median = middle(&sorted)?;
+        let skipped = skipped(count);
+        Some(Self { median, low: sorted[skipped], high: sorted[count - 1 - skipped], samples: count })
+    }
+}
+
+/// The median of `samples`; nothing if there are none.
+pub(crate) fn median(samples: &[f64]) -> Option<f64> {
+    middle(&sorted(samples))
+}
+
+/// The standard deviation of normally distributed `samples`, from their median absolute deviation: one outlier does
+/// not move it.
+pub(crate) fn spread(samples: &[f64]) -> f64 {
+    let Some(centre) = median(samples) else { return 0.0 };
+    let deviations: Vec<f64> = samples.iter().map(|sample| (sample - centre).abs()).collect();
+    1.4826 * median(&deviations).unwrap_or(0.0)
+}
+
+fn sorted(samples: &[f64]) -> Vec<f64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}
+
+fn middle(sorted: &[f64]) -> Option<f64> {
+    let half = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(sorted[half]),
+        _ => Some(f64::midpoint(sorted[half - 1], sorted[half])),
+    }
+}
+
+/// Samples outside the interval at each end: the most for which the median lies inside in 95 % of all draws.
+fn skipped(count: usize) -> usize {
+    // Logarithm of the probability that exactly `tail` of `count` samples fall below the median.
+    let mut term = -(count as f64) * std::f64::consts::LN_2;
+    let (mut below, mut tail) = (0.0, 0);
+    while tail < count / 2 {
+        below += term.exp();
+        if below > 0.025 {
+            break;
+        }
+        term += ((count - tail) as f64 / (tail + 1) as f64).ln();
+        tail += 1;
+    }
+    tail.saturating_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_count_lies_between_the_middle_samples() {
+        assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), Some(2.5));
+        assert_eq!(median(&[]), None);
+    }
+
+    #[test]
+    fn the_interval_follows_the_binomial_table() {
+        // Tabulated ranks of the 95 % interval: n = 5 none, 6 → [1, 6], 8 → [1, 8], 9 → [2, 8], 20 → [6, 15].
+        for (count, low, high) in [(5, 1, 5), (6, 1, 6), (8, 1, 8), (9, 2, 8), (20, 6, 15)] {
+            let samples: Vec<f64> = (1..=count).rev().map(f64::from).collect();
+            let estimate = Estimate::of(&samples).unwrap();
+            assert_eq!((estimate.low, estimate.high), (f64::from(low), f64::from(high)), "n = {count}");
+        }
+    }
+
+    #[test]
+    fn one_sample_is_its_own_interval() {
+        let estimate = Estimate::of(&[7.0]).unwrap();
+        assert_eq!((estimate.low, estimate.median, estimate.high), (7.0, 7.0, 7.0));
+    }
+
+    #[test]
+    fn an_outlier_does_not_move_the_spread() {
+        let calm = spread(&[10.0, 10.1, 9.9, 10.05, 9.95]);
+        let hit = spread(&[10.0, 10.1, 9.9, 10.05, 500.0]);
+        assert!(calm > 0.05 && calm < 0.1, "{calm}");
+        assert!(hit < 0.2, "{hit}");
+    }
+}
