@@ -1,4 +1,4 @@
-//! What the search asks of a device: one problem, its candidates, a check and a stopwatch.
+//! What the search asks of a device: a check and a stopwatch for each candidate.
 
 /// What a candidate occupies, in the order in which ties are broken: fewer of the first field that differs wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,14 +31,17 @@ pub(crate) enum Failure {
     Device(String),
 }
 
-/// One problem, prepared on one device. Candidates are named by their position in [`Bench::candidates`].
-pub(crate) trait Bench {
-    /// What may run; never empty.
-    fn candidates(&self) -> &[Candidate];
-
+/// Who races.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field<'a> {
+    /// What may run; candidates are named by their position here.
+    pub(crate) candidates: &'a [Candidate],
     /// The candidate that runs where nothing was tuned.
-    fn default(&self) -> usize;
+    pub(crate) default: usize,
+}
 
+/// One problem, prepared on one device for the candidates of a [`Field`].
+pub(crate) trait Bench {
     /// Compares the candidate's results with the reference, on fresh poisoned outputs.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
 
 use super::{
-    bench::{Bench, Failure},
+    bench::{Bench, Failure, Field},
     confirm::run_off,
     statistics::{Estimate, median, spread},
     verdict::{Finalist, Verdict, judge},
@@ -123,17 +123,18 @@ pub(crate) enum SearchError {
     Device(String),
 }
 
-/// Searches the candidates of `bench`.
+/// Searches the candidates of `field`, which `bench` was prepared for.
 ///
 /// # Errors
 /// No candidate serves the problem, none was timed before the search was stopped, or the device is lost.
 pub(crate) fn search(
+    field: Field<'_>,
     bench: &mut dyn Bench,
     settings: &Settings,
     surroundings: &mut dyn Surroundings,
 ) -> Result<Outcome, SearchError> {
-    let statuses = vec![Status::Untried; bench.candidates().len()];
-    let mut engine = Engine { bench, settings, surroundings, statuses, best: None, ending: Ending::Complete };
+    let statuses = vec![Status::Untried; field.candidates.len()];
+    let mut engine = Engine { field, bench, settings, surroundings, statuses, best: None, ending: Ending::Complete };
     engine.screen()?;
     let verdict = engine.finals()?;
     engine.confirm(verdict)
@@ -146,6 +147,7 @@ struct Seat {
 }
 
 struct Engine<'a> {
+    field: Field<'a>,
     bench: &'a mut dyn Bench,
     settings: &'a Settings,
     surroundings: &'a mut dyn Surroundings,
@@ -169,7 +171,7 @@ impl Engine<'_> {
 
     /// Checks and times every candidate, the default first, the others in the seed's order.
     fn screen(&mut self) -> Result<(), SearchError> {
-        let default = self.bench.default();
+        let default = self.field.default;
         let mut order: Vec<usize> = (0..self.statuses.len()).filter(|&index| index != default).collect();
         order.shuffle(&mut Pcg64Mcg::seed_from_u64(self.settings.seed));
         order.insert(0, default);
@@ -216,7 +218,7 @@ impl Engine<'_> {
         near.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         near.truncate(self.settings.finalists.max(1));
         let mut finalists: Vec<usize> = near.into_iter().map(|(_, index)| index).collect();
-        let default = self.bench.default();
+        let default = self.field.default;
         if matches!(self.statuses[default], Status::Screened(_)) && !finalists.contains(&default) {
             finalists.push(default);
         }
@@ -248,7 +250,7 @@ impl Engine<'_> {
         for finalist in &judged {
             self.statuses[finalist.candidate] = Status::Finalist(finalist.estimate);
         }
-        judge(self.bench.candidates(), &judged, self.bench.default()).ok_or_else(|| self.nothing())
+        judge(self.field, &judged).ok_or_else(|| self.nothing())
     }
 
     /// What a seat's rounds amount to. Where the search was stopped before the first round, screening must do.
@@ -274,7 +276,7 @@ impl Engine<'_> {
     /// Lets the winner meet the default, unless the default won or cannot run. This stage is short and runs even
     /// when the search was stopped: nothing replaces the default unconfirmed.
     fn confirm(mut self, verdict: Verdict) -> Result<Outcome, SearchError> {
-        let default = self.bench.default();
+        let default = self.field.default;
         let (mut chosen, mut time) = (verdict.winner, self.estimate(verdict.winner));
         let mut default_time = self.estimate(default);
         if chosen != default && default_time.is_some() {

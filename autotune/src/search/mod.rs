@@ -13,6 +13,6 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bench::{Bench, Candidate, Failure, Resources};
+pub(crate) use bench::{Bench, Candidate, Failure, Field, Resources};
 pub(crate) use engine::{Ending, Outcome, SearchError, Settings, Stage, Status, Surroundings, search};
 pub(crate) use statistics::Estimate;

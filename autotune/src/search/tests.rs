@@ -46,19 +46,12 @@ impl Oracle {
 
     fn search(&mut self, settings: &Settings, watcher: &mut Watcher) -> Result<Outcome, SearchError> {
         watcher.clock = Rc::clone(&self.clock);
-        search(self, settings, watcher)
+        let candidates = self.candidates.clone();
+        search(Field { candidates: &candidates, default: 0 }, self, settings, watcher)
     }
 }
 
 impl Bench for Oracle {
-    fn candidates(&self) -> &[Candidate] {
-        &self.candidates
-    }
-
-    fn default(&self) -> usize {
-        0
-    }
-
     fn check(&mut self, candidate: usize) -> Result<(), Failure> {
         self.checked.push(candidate);
         if self.wrong.contains(&candidate) {

@@ -1,6 +1,6 @@
 //! Who wins: a tie band around the fastest, and a deterministic order inside it.
 
-use super::{bench::Candidate, statistics::Estimate};
+use super::{bench::Field, statistics::Estimate};
 
 /// Ties are never narrower than this share of the fastest median.
 const RELATIVE_BAND: f64 = 0.02;
@@ -34,7 +34,8 @@ pub(crate) struct Verdict {
 ///
 /// The tie band is the largest of 2 % of the fastest median, the measured spread of the fastest, and 0.15 µs. The
 /// default wins every tie it is part of; otherwise the fewest resources win, then the id.
-pub(crate) fn judge(candidates: &[Candidate], finalists: &[Finalist], default: usize) -> Option<Verdict> {
+pub(crate) fn judge(field: Field<'_>, finalists: &[Finalist]) -> Option<Verdict> {
+    let Field { candidates, default } = field;
     let fastest = finalists.iter().min_by(|a, b| a.estimate.median.total_cmp(&b.estimate.median))?;
     let band = (RELATIVE_BAND * fastest.estimate.median).max(fastest.spread).max(ABSOLUTE_BAND);
     let limit = fastest.estimate.median + band;
@@ -51,10 +52,14 @@ pub(crate) fn judge(candidates: &[Candidate], finalists: &[Finalist], default: u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::search::bench::Resources;
+    use crate::search::bench::{Candidate, Resources};
 
     fn candidate(id: &str, threads: u64) -> Candidate {
         Candidate { id: id.into(), resources: Resources { threads, ..Resources::default() } }
+    }
+
+    fn field(candidates: &[Candidate]) -> Field<'_> {
+        Field { candidates, default: 0 }
     }
 
     fn finalist(candidate: usize, median: f64, spread: f64) -> Finalist {
@@ -65,7 +70,7 @@ mod tests {
     #[test]
     fn the_default_wins_a_tie() {
         let candidates = [candidate("default", 512), candidate("faster", 128)];
-        let verdict = judge(&candidates, &[finalist(0, 10.1, 0.0), finalist(1, 10.0, 0.0)], 0).unwrap();
+        let verdict = judge(field(&candidates), &[finalist(0, 10.1, 0.0), finalist(1, 10.0, 0.0)]).unwrap();
         assert_eq!(verdict.tied, [0, 1]);
         assert_eq!(verdict.winner, 0);
     }
@@ -76,14 +81,14 @@ mod tests {
             [candidate("default", 1), candidate("b", 128), candidate("a", 128), candidate("c", 256)];
         let finalists =
             [finalist(0, 20.0, 0.0), finalist(1, 10.0, 0.0), finalist(2, 10.1, 0.0), finalist(3, 9.95, 0.0)];
-        let verdict = judge(&candidates, &finalists, 0).unwrap();
+        let verdict = judge(field(&candidates), &finalists).unwrap();
         assert_eq!(verdict.tied, [2, 1, 3]);
     }
 
     #[test]
     fn the_band_is_never_narrower_than_the_noise_or_the_clock() {
         let candidates = [candidate("default", 1), candidate("other", 2)];
-        let band = |median, spread| judge(&candidates, &[finalist(1, median, spread)], 0).unwrap().band;
+        let band = |median, spread| judge(field(&candidates), &[finalist(1, median, spread)]).unwrap().band;
         assert!((band(100.0, 0.0) - 2.0).abs() < 1e-12);
         assert!((band(100.0, 5.0) - 5.0).abs() < 1e-12);
         assert!((band(1.0, 0.0) - 0.15).abs() < 1e-12);
@@ -91,6 +96,6 @@ mod tests {
 
     #[test]
     fn without_finalists_there_is_no_verdict() {
-        assert_eq!(judge(&[candidate("default", 1)], &[], 0), None);
+        assert_eq!(judge(field(&[candidate("default", 1)]), &[]), None);
     }
 }

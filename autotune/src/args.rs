@@ -1,0 +1,217 @@
+//! The command line as typed. What it amounts to is decided in `resolve`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  autotune plan                                  what would run, where the result goes, how long it takes
+  autotune tune                                  tune the device at hand for the built-in workloads
+  autotune tune --workload w1 --budget 30s       one workload, half a minute
+  autotune tune --model Llama-3.1-8B --batch 8 --context 65536 --gamma 5 --budget-k 1024
+  autotune show profiles/nvidia-h200.toml        a profile as tables
+  autotune verify profiles/nvidia-h200.toml      is it still right, and still as fast, here?
+
+Exit codes:
+  0    done
+  1    it failed; one sentence on standard error says why and what to do
+  2    the command line is not understood, or asks for something impossible
+  3    verify found an entry that is stale, wrong or slower
+  130  interrupted; what was found until then is kept";
+
+/// Tunes Dustin's kernels for the device at hand and keeps what it finds in a profile.
+#[derive(Debug, Parser)]
+#[command(name = "autotune", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print what `tune` would run, where the result would go and about how long it would take.
+    Plan(TuneArgs),
+    /// Search the fastest correct kernel for each workload and write the profile.
+    Tune(TuneArgs),
+    /// Print a profile as tables.
+    Show(ShowArgs),
+    /// Check a profile on the device at hand: that each choice is valid and correct, and its time still holds.
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TuneArgs {
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    #[command(flatten)]
+    pub(crate) workloads: WorkloadArgs,
+    /// Time for all workloads together, such as 90s or 5m [default: until every candidate had its turn].
+    #[arg(long, value_name = "TIME", value_parser = budget)]
+    pub(crate) budget: Option<std::time::Duration>,
+    /// Seed of the order in which candidates are tried, and of the inputs.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Profile to write; entries for other problems in it are kept [default: profiles/<device>.toml].
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) console: ConsoleArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The profile.
+    #[arg(value_name = "FILE")]
+    pub(crate) profile: PathBuf,
+    /// Print JSON for scripts on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The profile [default: the one of the device at hand].
+    #[arg(value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// An entry counts as slower when its median exceeds the recorded one by more than this percentage.
+    #[arg(long, default_value_t = 15.0, value_name = "PERCENT", value_parser = percentage)]
+    pub(crate) tolerance: f64,
+    /// Seed of the inputs.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) console: ConsoleArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeviceArgs {
+    /// Where to run. `auto` takes the GPU where there is a driver, else the CPU.
+    #[arg(long, value_enum, default_value_t = DeviceKind::Auto)]
+    pub(crate) device: DeviceKind,
+    /// Number of the GPU, as the driver counts them.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) gpu: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceKind {
+    Auto,
+    Cuda,
+    Cpu,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConsoleArgs {
+    /// No progress and no tables, only errors.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// Print JSON for scripts on standard output instead of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkloadArgs {
+    /// A built-in workload; may be given several times [default: all of the device's].
+    #[arg(long, value_name = "NAME", conflicts_with = "model")]
+    pub(crate) workload: Vec<String>,
+    /// List the built-in workloads and stop.
+    #[arg(long)]
+    pub(crate) list_workloads: bool,
+    /// A workload of one's own: the model whose attention it is, such as Qwen2.5-72B.
+    #[arg(long, value_name = "NAME", help_heading = "Own workload")]
+    pub(crate) model: Option<String>,
+    #[command(flatten)]
+    pub(crate) shape: ShapeArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Own workload")]
+pub(crate) struct ShapeArgs {
+    /// Sequences in the batch.
+    #[arg(long, default_value_t = 16, value_name = "N", requires = "model")]
+    pub(crate) batch: u32,
+    /// Confirmed tokens of each sequence.
+    #[arg(long, default_value_t = 32_768, value_name = "TOKENS", requires = "model")]
+    pub(crate) context: u32,
+    /// Draft tokens per step; the step has one query row more.
+    #[arg(long, default_value_t = 4, value_name = "N", requires = "model")]
+    pub(crate) gamma: u32,
+    /// Confirmed tokens that attention may read per sequence.
+    #[arg(long, default_value_t = 512, value_name = "K", requires = "model")]
+    pub(crate) budget_k: u32,
+    /// Tokens in a page of the KV cache: a power of two, 1 to 256.
+    #[arg(long, default_value_t = 16, value_name = "TOKENS", requires = "model")]
+    pub(crate) page_size: u32,
+    /// Order of a page's items.
+    #[arg(long, value_enum, default_value_t = LayoutArg::Nhd, requires = "model")]
+    pub(crate) layout: LayoutArg,
+    /// Element type of queries, keys, values and outputs.
+    #[arg(long, value_enum, default_value_t = DtypeArg::Bf16, requires = "model")]
+    pub(crate) dtype: DtypeArg,
+    /// Tensor-parallel ranks; a rank has its share of the heads.
+    #[arg(long, default_value_t = 1, value_name = "N", requires = "model")]
+    pub(crate) tp: u32,
+    /// Ask for the log-sum-exp too.
+    #[arg(long, requires = "model")]
+    pub(crate) lse: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LayoutArg {
+    Nhd,
+    Hnd,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum DtypeArg {
+    Bf16,
+    F16,
+}
+
+fn budget(text: &str) -> Result<std::time::Duration, String> {
+    let wanted = "a positive time such as 90s or 5m";
+    let span: jiff::SignedDuration = text.parse().map_err(|_| format!("expected {wanted}"))?;
+    match std::time::Duration::try_from(span) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        _ => Err(format!("expected {wanted}")),
+    }
+}
+
+fn percentage(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').parse::<f64>() {
+        Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
+        _ => Err("expected a percentage such as 15".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_budget_is_a_positive_time() {
+        assert_eq!(budget("90s"), Ok(std::time::Duration::from_secs(90)));
+        assert_eq!(budget("1m 30s"), Ok(std::time::Duration::from_secs(90)));
+        for bad in ["", "90", "-5s", "0s", "soon"] {
+            assert!(budget(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_shape_without_a_model_is_refused() {
+        let error = Cli::try_parse_from(["autotune", "tune", "--batch", "4"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("--model"), "{error}");
+    }
+}

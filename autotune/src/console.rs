@@ -1,0 +1,132 @@
+//! How the command talks: progress on standard error, results on standard output.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::search::{Stage, Surroundings};
+
+/// What the user wants to hear.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Console {
+    /// Only errors.
+    pub(crate) quiet: bool,
+    /// JSON on standard output instead of tables.
+    pub(crate) json: bool,
+}
+
+impl Console {
+    /// A remark for a person, on standard error.
+    pub(crate) fn note(self, text: &str) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    /// A result for a person, on standard output.
+    pub(crate) fn print(self, text: &str) {
+        if !self.quiet && !self.json {
+            println!("{text}");
+        }
+    }
+
+    /// A result for a script, on standard output.
+    pub(crate) fn print_json(self, value: &impl serde::Serialize) -> anyhow::Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(value)?);
+        }
+        Ok(())
+    }
+
+    /// A progress bar of `total` steps; none where nobody wants or sees it.
+    pub(crate) fn bar(self, total: usize, title: &str) -> ProgressBar {
+        let target = if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(Some(total as u64), target);
+        let template = "{prefix:14} [{bar:30}] {pos:>4}/{len} {elapsed} ETA {eta}  {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_prefix(title.to_owned());
+        bar
+    }
+}
+
+/// The user's wish to stop, set by Ctrl-C. A second Ctrl-C ends the process at once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Listens for Ctrl-C.
+    ///
+    /// # Errors
+    /// The system refuses a handler.
+    pub(crate) fn listen() -> anyhow::Result<Self> {
+        let stop = Self::default();
+        let asked = Arc::clone(&stop.0);
+        ctrlc::set_handler(move || {
+            if asked.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
+            eprintln!("\nstopping; what was found is kept (press Ctrl-C again to stop at once)");
+        })?;
+        Ok(stop)
+    }
+
+    /// Whether the user wants to stop.
+    pub(crate) fn asked(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Shows one search on a progress bar and hands it clock and interruption.
+pub(crate) struct Watch<'a> {
+    bar: ProgressBar,
+    start: Instant,
+    stop: &'a Stop,
+}
+
+impl<'a> Watch<'a> {
+    /// Starts the clock of a search of `candidates`.
+    pub(crate) fn new(console: Console, title: &str, candidates: usize, stop: &'a Stop) -> Self {
+        Self { bar: console.bar(candidates, title), start: Instant::now(), stop }
+    }
+}
+
+impl Surroundings for Watch<'_> {
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn interrupted(&self) -> bool {
+        self.stop.asked()
+    }
+
+    fn progress(&mut self, stage: Stage, done: usize, total: usize, best: Option<f64>) {
+        if self.bar.length() != Some(total as u64) || done == 0 {
+            self.bar.reset_eta();
+        }
+        self.bar.set_length(total as u64);
+        self.bar.set_position(done as u64);
+        let stage = match stage {
+            Stage::Screening => "screening",
+            Stage::Finals => "finals",
+            Stage::Confirming => "confirming",
+        };
+        self.bar.set_message(match best {
+            Some(best) => format!("{stage}, best {best:.2} µs"),
+            None => stage.to_owned(),
+        });
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

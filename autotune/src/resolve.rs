@@ -1,0 +1,185 @@
+//! What the command line amounts to: names looked up, shapes validated, defaults filled in.
+
+use std::{path::PathBuf, time::Duration};
+
+use dustin::{Dtype, kv::KvLayout};
+
+use crate::{
+    args::{DeviceArgs, DeviceKind, DtypeArg, LayoutArg, ShapeArgs, TuneArgs, VerifyArgs, WorkloadArgs},
+    console::Console,
+    outcome::Usage,
+    workload::{self, Shape, Workload},
+};
+
+/// The device asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceChoice {
+    /// A GPU where there is a driver, else the CPU.
+    Auto {
+        /// Number of the GPU.
+        gpu: u32,
+    },
+    /// This GPU and nothing else.
+    Cuda {
+        /// Number of the GPU.
+        gpu: u32,
+    },
+    /// The CPU.
+    Cpu,
+}
+
+/// What `plan` and `tune` are to do.
+#[derive(Debug)]
+pub(crate) struct TuneRequest {
+    /// Where to run.
+    pub(crate) device: DeviceChoice,
+    /// What to tune for; the device's defaults if nothing.
+    pub(crate) workloads: Option<Vec<Workload>>,
+    /// Time for all workloads together.
+    pub(crate) budget: Option<Duration>,
+    /// Seed of order and inputs.
+    pub(crate) seed: u64,
+    /// Where the profile goes, if not to the device's default.
+    pub(crate) output: Option<PathBuf>,
+    /// How to talk.
+    pub(crate) console: Console,
+}
+
+/// What `verify` is to do.
+#[derive(Debug)]
+pub(crate) struct VerifyRequest {
+    /// Where to run.
+    pub(crate) device: DeviceChoice,
+    /// The profile, if not the device's default.
+    pub(crate) profile: Option<PathBuf>,
+    /// The factor by which a median may exceed the recorded one.
+    pub(crate) factor: f64,
+    /// Seed of the inputs.
+    pub(crate) seed: u64,
+    /// How to talk.
+    pub(crate) console: Console,
+}
+
+impl TuneRequest {
+    /// # Errors
+    /// A name that is not known, or a shape that is impossible.
+    pub(crate) fn resolve(args: TuneArgs) -> Result<Self, Usage> {
+        Ok(Self {
+            device: DeviceChoice::resolve(&args.device),
+            workloads: workloads(&args.workloads)?,
+            budget: args.budget,
+            seed: args.seed,
+            output: args.output,
+            console: Console { quiet: args.console.quiet, json: args.console.json },
+        })
+    }
+}
+
+impl VerifyRequest {
+    pub(crate) fn resolve(args: VerifyArgs) -> Self {
+        Self {
+            device: DeviceChoice::resolve(&args.device),
+            profile: args.profile,
+            factor: 1.0 + args.tolerance / 100.0,
+            seed: args.seed,
+            console: Console { quiet: args.console.quiet, json: args.console.json },
+        }
+    }
+}
+
+impl DeviceChoice {
+    fn resolve(args: &DeviceArgs) -> Self {
+        match args.device {
+            DeviceKind::Auto => Self::Auto { gpu: args.gpu },
+            DeviceKind::Cuda => Self::Cuda { gpu: args.gpu },
+            DeviceKind::Cpu => Self::Cpu,
+        }
+    }
+}
+
+fn workloads(args: &WorkloadArgs) -> Result<Option<Vec<Workload>>, Usage> {
+    if let Some(model) = &args.model {
+        let shape = shape(workload::model(model)?, &args.shape)?;
+        return Ok(Some(vec![Workload::new("own".into(), shape)?]));
+    }
+    if args.workload.is_empty() {
+        return Ok(None);
+    }
+    let mut found: Vec<Workload> = Vec::new();
+    for name in &args.workload {
+        let workload = workload::named(name)?;
+        if !found.contains(&workload) {
+            found.push(workload);
+        }
+    }
+    Ok(Some(found))
+}
+
+fn shape(model: &'static str, args: &ShapeArgs) -> Result<Shape, Usage> {
+    let rows = args.gamma.checked_add(1).ok_or_else(|| Usage("--gamma must be at most 63".into()))?;
+    Ok(Shape {
+        model,
+        batch: args.batch,
+        context: args.context,
+        rows,
+        k: args.budget_k,
+        page_size: args.page_size,
+        layout: match args.layout {
+            LayoutArg::Nhd => KvLayout::Nhd,
+            LayoutArg::Hnd => KvLayout::Hnd,
+        },
+        dtype: match args.dtype {
+            DtypeArg::Bf16 => Dtype::Bf16,
+            DtypeArg::F16 => Dtype::F16,
+        },
+        tp: args.tp,
+        lse: args.lse,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn resolve(arguments: &[&str]) -> Result<TuneRequest, Usage> {
+        let cli = Cli::try_parse_from(["autotune", "tune"].iter().chain(arguments)).expect("it parses");
+        match cli.command {
+            Command::Tune(args) => TuneRequest::resolve(args),
+            other => panic!("tune was asked for, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_arguments_the_device_decides() {
+        let request = resolve(&[]).unwrap();
+        assert_eq!(request.device, DeviceChoice::Auto { gpu: 0 });
+        assert_eq!((request.workloads, request.budget, request.output), (None, None, None));
+    }
+
+    #[test]
+    fn the_headline_workload_can_be_spelt_out() {
+        let spelt = resolve(&[
+            "--model=qwen2.5-72b", "--batch=16", "--context=32768", "--gamma=4", "--budget-k=512", "--page-size=16",
+            "--layout=nhd", "--dtype=bf16", "--tp=1",
+        ]);
+        let named = resolve(&["--workload", "w1"]).unwrap().workloads.unwrap();
+        assert_eq!(spelt.unwrap().workloads.unwrap()[0].problem, named[0].problem);
+    }
+
+    #[test]
+    fn a_workload_named_twice_runs_once() {
+        let request = resolve(&["--workload", "w1", "--workload", "w1-b1", "--workload", "W1"]).unwrap();
+        let names: Vec<String> = request.workloads.unwrap().into_iter().map(|workload| workload.name).collect();
+        assert_eq!(names, ["w1", "w1-b1"]);
+    }
+
+    #[test]
+    fn unknown_names_are_refused() {
+        assert!(resolve(&["--workload", "w9"]).is_err());
+        assert!(resolve(&["--model", "GPT-5"]).is_err());
+        assert!(resolve(&["--model", "Qwen2.5-7B", "--gamma", "4294967295"]).is_err());
+    }
+}
