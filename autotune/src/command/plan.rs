@@ -1,0 +1,75 @@
+//! `plan`: what `tune` would do.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{book, command::tasks, device, outcome::Exit, resolve::TuneRequest, table};
+
+#[derive(Serialize)]
+struct Plan {
+    device: String,
+    profile: String,
+    exists: bool,
+    tasks: Vec<PlannedTask>,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct PlannedTask {
+    workload: String,
+    bucket: String,
+    default: String,
+    candidates: usize,
+    excluded: usize,
+    seconds: f64,
+}
+
+/// Prints where the result would go, the key of each workload, what would be tried and about how long it would take.
+pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
+    let device = device::open(request.device, request.console)?;
+    let tasks = tasks(request, device.as_ref())?;
+    let path = request.output.clone().unwrap_or_else(|| book::default_path(device.id()));
+    let planned: Vec<PlannedTask> = (tasks.iter())
+        .map(|task| PlannedTask {
+            workload: task.name.clone(),
+            bucket: task.key.to_string(),
+            default: task.points[task.default].to_string(),
+            candidates: task.points.len(),
+            excluded: task.excluded.len(),
+            seconds: device.estimate(task).as_secs_f64(),
+        })
+        .collect();
+    let whole: f64 = planned.iter().map(|task| task.seconds).sum();
+    let seconds = request.budget.map_or(whole, |budget| whole.min(budget.as_secs_f64()));
+    let plan = Plan {
+        device: device.id().name.clone(),
+        profile: path.display().to_string(),
+        exists: path.exists(),
+        tasks: planned,
+        seconds,
+    };
+    let state = if plan.exists { "exists; other entries in it are kept" } else { "new" };
+    request.console.print(&format!("device   {}", plan.device));
+    request.console.print(&format!("profile  {} ({state})", plan.profile));
+    request.console.print(&format!("time     about {}", spell(Duration::from_secs_f64(plan.seconds))));
+    let mut rows = table::new(&["workload", "bucket", "default", "candidates", "excluded", "about"], 3);
+    for task in &plan.tasks {
+        rows.add_row([
+            task.workload.clone(),
+            task.bucket.clone(),
+            task.default.clone(),
+            task.candidates.to_string(),
+            task.excluded.to_string(),
+            spell(Duration::from_secs_f64(task.seconds)),
+        ]);
+    }
+    request.console.print(&rows.to_string());
+    request.console.print_json(&plan)?;
+    Ok(Exit::Done)
+}
+
+fn spell(time: Duration) -> String {
+    let seconds = time.as_secs_f64().ceil().max(1.0);
+    if seconds < 100.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", (seconds / 60.0).ceil()) }
+}

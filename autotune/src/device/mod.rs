@@ -1,0 +1,50 @@
+//! Devices that can be tuned, behind one interface.
+
+use std::time::Duration;
+
+use dustin::{
+    InvalidInput,
+    problem::AttentionProblem,
+    profile::{Catalogue, DeviceId, Policy, Provenance},
+};
+
+use crate::{
+    search::{Bench, Settings},
+    task::{Excluded, Point, Task},
+};
+
+/// A device and what the command has to know of it.
+pub(crate) trait Device {
+    /// Its model, as profiles name it.
+    fn id(&self) -> &DeviceId;
+
+    /// Its variants, as profiles name them.
+    fn catalogue(&self) -> &dyn Catalogue;
+
+    /// What times are taken for.
+    fn policy(&self) -> Policy;
+
+    /// What a profile says of it, as of now; hashes and date are the caller's.
+    fn provenance(&self) -> Provenance;
+
+    /// The most bytes per second that its memory can deliver, where that is known.
+    fn bandwidth(&self) -> Option<f64>;
+
+    /// How a search of one problem goes about it here.
+    fn settings(&self) -> Settings;
+
+    /// Every point of the tuning space for `problem`, and those left out with their reasons.
+    ///
+    /// # Errors
+    /// The problem is invalid.
+    fn points(&self, problem: &AttentionProblem) -> Result<(Vec<Point>, Vec<Excluded>), InvalidInput>;
+
+    /// About how long a search of `task` takes.
+    fn estimate(&self, task: &Task) -> Duration;
+
+    /// Prepares inputs from `seed`, reference and workspace for the points of `task`.
+    ///
+    /// # Errors
+    /// The device cannot hold or run the problem.
+    fn bench<'a>(&'a self, task: &'a Task, seed: u64) -> anyhow::Result<Box<dyn Bench + 'a>>;
+}

@@ -1,0 +1,51 @@
+//! Tables for people.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::report::Row;
+
+/// A table with `headings`; columns from `numbers` on are aligned to the right.
+pub(crate) fn new(headings: &[&str], numbers: usize) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(headings);
+    for column in table.column_iter_mut().skip(numbers) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// The results of `tune`.
+pub(crate) fn results(rows: &[Row]) -> Table {
+    let headings =
+        ["workload", "chosen", "µs", "default µs", "speedup", "GB/s", "roofline", "tried", "excluded", "rejected"];
+    let mut table = new(&headings, 2);
+    for row in rows {
+        let tried = match row.untried {
+            0 => row.tried.to_string(),
+            untried => format!("{} of {}", row.tried, row.tried + untried),
+        };
+        table.add_row([
+            row.workload.clone(),
+            row.chosen.clone(),
+            microseconds(row.us),
+            row.default_us.map_or("cannot serve".into(), microseconds),
+            row.speedup.map_or("–".into(), |speedup| format!("{speedup:.2}x")),
+            format!("{:.0}", row.gigabytes_per_second),
+            row.roofline.map_or("–".into(), percent),
+            tried,
+            row.excluded.to_string(),
+            row.rejected.len().to_string(),
+        ]);
+    }
+    table
+}
+
+/// A time, with the digits that matter.
+pub(crate) fn microseconds(us: f64) -> String {
+    if us < 1000.0 { format!("{us:.2}") } else { format!("{us:.0}") }
+}
+
+/// A fraction as a percentage.
+pub(crate) fn percent(fraction: f64) -> String {
+    format!("{:.0} %", fraction * 100.0)
+}
