@@ -137,7 +137,7 @@ pub(crate) fn representative(key: &Key) -> (AttentionProblem, u32) {
         batch: key.batch,
         rows: key.rows,
         total_rows: key.batch.saturating_mul(key.rows),
-        set_capacity: key.set_capacity,
+        set_capacity: key.set_capacity.min(table_width.saturating_mul(key.page_size)),
         query_heads: key.query_heads,
         kv: PagedKv::dense(key.layout, kv_pages, key.page_size, key.kv_heads, key.head_dim),
         table_width,
