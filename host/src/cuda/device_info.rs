@@ -40,6 +40,8 @@ pub struct DeviceInfo {
     pub clock_khz: Option<u32>,
     /// Highest clock of the memory in kHz, where the driver tells.
     pub memory_clock_khz: Option<u32>,
+    /// Width of the memory's bus in bits, where the driver tells.
+    pub memory_bus_bits: Option<u32>,
     /// The CUDA version that the driver supports.
     pub cuda_version: CudaVersion,
     /// The driver's own version, for example `580.159.03`, where NVML is present.
@@ -65,7 +67,7 @@ impl DeviceInfo {
             // A negative answer would mean "unknown".
             Ok::<_, CudaError>(u32::try_from(value).unwrap_or(0))
         };
-        let clock = |attribute| get(attribute).ok().filter(|&khz| khz > 0);
+        let known = |attribute| get(attribute).ok().filter(|&value| value > 0);
         let mut memory_bytes = 0;
         // SAFETY: the device exists; the driver writes one integer.
         unsafe { functions.cuDeviceTotalMem_v2(&mut memory_bytes, device)? };
@@ -94,8 +96,9 @@ impl DeviceInfo {
             registers_per_sm: get(Attribute::CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_MULTIPROCESSOR)?,
             threads_per_block: get(Attribute::CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK)?,
             threads_per_sm: get(Attribute::CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR)?,
-            clock_khz: clock(Attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE),
-            memory_clock_khz: clock(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE),
+            clock_khz: known(Attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE),
+            memory_clock_khz: known(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE),
+            memory_bus_bits: known(Attribute::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH),
             cuda_version: driver.version,
             driver_version: managed.driver_version,
             power_limit_watts: managed.power_limit_watts,
@@ -105,6 +108,14 @@ impl DeviceInfo {
 }
 
 impl DeviceInfo {
+    /// Bytes per second that the memory can deliver at its highest clock, two transfers a cycle, where the driver
+    /// tells.
+    #[must_use]
+    pub fn memory_bandwidth(&self) -> Option<f64> {
+        let (khz, bits) = (self.memory_clock_khz?, self.memory_bus_bits?);
+        Some(f64::from(khz) * 1e3 * 2.0 * f64::from(bits) / 8.0)
+    }
+
     /// What of the device bounds a launch.
     #[must_use]
     pub fn limits(&self) -> DeviceLimits {
