@@ -64,14 +64,17 @@ impl Book {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}; choose another --output", folder.display()))?;
+        std::fs::create_dir_all(folder).with_context(|| {
+            format!("cannot make the folder {}; choose another --output", folder.display())
+        })?;
         // Better now than after minutes of measuring.
-        tempfile::tempfile_in(folder)
-            .with_context(|| format!("cannot write to the folder {}; choose another --output", folder.display()))?;
+        tempfile::tempfile_in(folder).with_context(|| {
+            format!("cannot write to the folder {}; choose another --output", folder.display())
+        })?;
         let exists = path.try_exists().with_context(|| format!("cannot look at {}", path.display()))?;
         let profile = if exists {
-            let mut old = read(&path, console).context("the profile there cannot be added to; move it, or choose another --output")?;
+            let mut old = read(&path, console)
+                .context("the profile there cannot be added to; move it, or choose another --output")?;
             require_device(&path, &old, &provenance.device)?;
             old.provenance = provenance;
             old

@@ -1,6 +1,7 @@
 //! How the command talks: progress on standard error, results on standard output.
 
 use std::{
+    io::Write as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -32,14 +33,14 @@ impl Console {
     /// A result for a person, on standard output.
     pub(crate) fn print(self, text: &str) {
         if !self.quiet && !self.json {
-            println!("{text}");
+            say(text);
         }
     }
 
     /// A result for a script, on standard output.
     pub(crate) fn print_json(self, value: &impl serde::Serialize) -> anyhow::Result<()> {
         if self.json {
-            println!("{}", serde_json::to_string_pretty(value)?);
+            say(&serde_json::to_string_pretty(value)?);
         }
         Ok(())
     }
@@ -55,6 +56,11 @@ impl Console {
         bar.set_prefix(title.to_owned());
         bar
     }
+}
+
+/// Prints a line, unless whoever read standard output has gone, as `head` does.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// The user's wish to stop, set by Ctrl-C. A second Ctrl-C ends the process at once.

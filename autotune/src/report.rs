@@ -42,6 +42,8 @@ pub(crate) struct Row {
     pub(crate) rejected: Vec<Rejected>,
     /// Candidates that cannot be told from the fastest.
     pub(crate) tied: Vec<String>,
+    /// How far above the fastest they may lie, in microseconds.
+    pub(crate) tie_band_us: f64,
     /// Why the search ended.
     pub(crate) ending: &'static str,
 }
@@ -57,7 +59,7 @@ pub(crate) struct Rejected {
 
 impl Row {
     pub(crate) fn new(task: &Task, outcome: &Outcome, device: &dyn Device) -> Self {
-        let Outcome { chosen, time, default_time, tied, statuses, ending, .. } = outcome;
+        let Outcome { chosen, time, default_time, tied, band, statuses, ending } = outcome;
         let point = |index: usize| task.points[index].to_string();
         let rejected = statuses.iter().enumerate().filter_map(|(index, status)| match status {
             Status::Rejected(reason) => Some(Rejected { point: point(index), reason: reason.clone() }),
@@ -80,6 +82,7 @@ impl Row {
             excluded: task.excluded.len(),
             rejected: rejected.collect(),
             tied: tied.iter().map(|&index| point(index)).collect(),
+            tie_band_us: *band,
             ending: match ending {
                 Ending::Complete => "complete",
                 Ending::Budget => "budget",

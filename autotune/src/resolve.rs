@@ -162,8 +162,15 @@ mod tests {
     #[test]
     fn the_headline_workload_can_be_spelt_out() {
         let spelt = resolve(&[
-            "--model=qwen2.5-72b", "--batch=16", "--context=32768", "--gamma=4", "--budget-k=512", "--page-size=16",
-            "--layout=nhd", "--dtype=bf16", "--tp=1",
+            "--model=qwen2.5-72b",
+            "--batch=16",
+            "--context=32768",
+            "--gamma=4",
+            "--budget-k=512",
+            "--page-size=16",
+            "--layout=nhd",
+            "--dtype=bf16",
+            "--tp=1",
         ]);
         let named = resolve(&["--workload", "w1"]).unwrap().workloads.unwrap();
         assert_eq!(spelt.unwrap().workloads.unwrap()[0].problem, named[0].problem);
@@ -172,7 +179,8 @@ mod tests {
     #[test]
     fn a_workload_named_twice_runs_once() {
         let request = resolve(&["--workload", "w1", "--workload", "w1-b1", "--workload", "W1"]).unwrap();
-        let names: Vec<String> = request.workloads.unwrap().into_iter().map(|workload| workload.name).collect();
+        let names: Vec<String> =
+            request.workloads.unwrap().into_iter().map(|workload| workload.name).collect();
         assert_eq!(names, ["w1", "w1-b1"]);
     }
 

@@ -1,13 +1,16 @@
 //! Tables for people.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
 use crate::report::Row;
+
+/// Columns apart by space alone, a line below the headings.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// A table with `headings`; columns from `numbers` on are aligned to the right.
 pub(crate) fn new(headings: &[&str], numbers: usize) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(headings);
+    table.load_style(STYLE).set_header(headings.iter().copied());
     for column in table.column_iter_mut().skip(numbers) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -16,8 +19,18 @@ pub(crate) fn new(headings: &[&str], numbers: usize) -> Table {
 
 /// The results of `tune`.
 pub(crate) fn results(rows: &[Row]) -> Table {
-    let headings =
-        ["workload", "chosen", "µs", "default µs", "speedup", "GB/s", "roofline", "tried", "excluded", "rejected"];
+    let headings = [
+        "workload",
+        "chosen",
+        "µs",
+        "default µs",
+        "speedup",
+        "GB/s",
+        "roofline",
+        "tried",
+        "excluded",
+        "rejected",
+    ];
     let mut table = new(&headings, 2);
     for row in rows {
         let tried = match row.untried {

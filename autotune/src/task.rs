@@ -78,8 +78,7 @@ impl Task {
         let default = device.catalogue().default(&key).with_context(|| {
             format!("{}: no variant of this build serves {key}; choose another shape or --device", of())
         })?;
-        let is_default =
-            |point: &Point| point.variant == default.variant && point.launch == default.launch;
+        let is_default = |point: &Point| point.variant == default.variant && point.launch == default.launch;
         let default = points.iter().position(is_default).unwrap_or_else(|| {
             let resources = Resources::default();
             points.push(Point { variant: default.variant, launch: default.launch, resources });
@@ -117,7 +116,9 @@ impl Task {
 /// A bucket in few words, to tell it from the others of a profile.
 pub(crate) fn name(key: &Key) -> String {
     let Key { batch, rows, set_capacity, query_heads, kv_heads, head_dim, length_class, .. } = key;
-    format!("{query_heads}/{kv_heads}x{head_dim}, B {batch}, {rows} rows, k {set_capacity}, {length_class} tokens")
+    format!(
+        "{query_heads}/{kv_heads}x{head_dim}, B {batch}, {rows} rows, k {set_capacity}, {length_class} tokens"
+    )
 }
 
 /// The problem that stands for a bucket, and its context: capacities at their upper ends; contexts at the lower end
@@ -128,7 +129,8 @@ pub(crate) fn representative(key: &Key) -> (AttentionProblem, u32) {
     let longest = key.length_class.saturating_sub(key.rows);
     let fits = |context: u32| {
         context >= key.set_capacity
-            && bucket::length_class(u64::from(pages(context + key.rows)) * u64::from(key.page_size)) == key.length_class
+            && bucket::length_class(u64::from(pages(context + key.rows)) * u64::from(key.page_size))
+                == key.length_class
     };
     let context = if fits(half) { half } else { longest };
     let table_width = pages(context.saturating_add(key.rows));
@@ -181,7 +183,9 @@ mod tests {
     #[test]
     fn the_problem_that_stands_for_a_bucket_is_valid_and_in_it() {
         for page_size in [1, 16, 256] {
-            for (batch, rows, k, tokens) in [(5, 7, 100, 700), (1, 1, 1, 2), (3, 64, 60, 65), (16, 9, 4000, 5000)] {
+            for (batch, rows, k, tokens) in
+                [(5, 7, 100, 700), (1, 1, 1, 2), (3, 64, 60, 65), (16, 9, 4000, 5000)]
+            {
                 let table_width = u32::div_ceil(tokens, page_size);
                 let problem = AttentionProblem {
                     batch,

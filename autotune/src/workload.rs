@@ -108,7 +108,10 @@ pub(crate) fn model(name: &str) -> Result<&'static str, Usage> {
         Some((known, _)) => Ok(known),
         None => {
             let known: Vec<&str> = geometry::PRESETS.iter().map(|(known, _)| *known).collect();
-            Err(Usage(format!("--model {name}: this model is not known; the known ones are {}", known.join(", "))))
+            Err(Usage(format!(
+                "--model {name}: this model is not known; the known ones are {}",
+                known.join(", ")
+            )))
         }
     }
 }
@@ -123,7 +126,9 @@ impl Workload {
         let Geometry { query_heads, kv_heads, head_dim, .. } = geometry::preset(shape.model)
             .ok_or_else(|| refuse(format!("the model {} is not known", shape.model)))?
             .local(shape.tp)
-            .ok_or_else(|| refuse(format!("the heads of {} cannot be divided among {} ranks", shape.model, shape.tp)))?;
+            .ok_or_else(|| {
+                refuse(format!("the heads of {} cannot be divided among {} ranks", shape.model, shape.tp))
+            })?;
         let pages = u64::from(shape.context) + u64::from(shape.rows);
         let table_width = pages.div_ceil(u64::from(shape.page_size.max(1)));
         let pages = u32::try_from(table_width * u64::from(shape.batch)).unwrap_or(u32::MAX);
@@ -162,7 +167,9 @@ impl Workload {
         };
         let tp = if tp == 1 { String::new() } else { format!(", TP {tp}") };
         let lse = if lse { ", LSE" } else { "" };
-        format!("{model}{tp}, batch {batch} x {context}, {rows} rows, k {k}, page {page_size} {layout}, {dtype}{lse}")
+        format!(
+            "{model}{tp}, batch {batch} x {context}, {rows} rows, k {k}, page {page_size} {layout}, {dtype}{lse}"
+        )
     }
 }
 

@@ -4,11 +4,13 @@ mod plan;
 mod show;
 mod tune;
 mod verify;
+mod workloads;
 
 pub(crate) use plan::plan;
 pub(crate) use show::show;
 pub(crate) use tune::tune;
 pub(crate) use verify::verify;
+pub(crate) use workloads::list_workloads;
 
 use std::collections::HashSet;
 

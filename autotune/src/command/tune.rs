@@ -54,7 +54,10 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
                 match report::entry(task, &outcome, device.as_ref()) {
                     Some(entry) => book.put(entry)?,
                     None => {
-                        console.note(&format!("error: {}: the built-in default cannot serve it, no entry", task.name));
+                        console.note(&format!(
+                            "error: {}: the built-in default cannot serve it, no entry",
+                            task.name
+                        ));
                         failed += 1;
                     }
                 }

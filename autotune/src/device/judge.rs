@@ -80,7 +80,8 @@ impl Case {
     /// What differs.
     pub(crate) fn judge(&self, output: &[u16], lse: Option<&[f32]>) -> Result<(), String> {
         let (problem, arrays) = (&self.input.problem, self.input.arrays());
-        compare_output(problem, &arrays, &self.reference, Output::Rounded(output)).map_err(|error| error.to_string())?;
+        compare_output(problem, &arrays, &self.reference, Output::Rounded(output))
+            .map_err(|error| error.to_string())?;
         if let Some(lse) = lse {
             compare_lse(problem, &self.reference, lse, LogBase::E).map_err(|error| error.to_string())?;
         }
@@ -159,7 +160,8 @@ mod tests {
         let (heads, dim) = (case.input.problem.query_heads as usize, case.input.problem.kv.head_dim as usize);
         for (index, &value) in case.reference.output.iter().enumerate() {
             let (row, head, item) = (index / dim / heads, index / dim % heads, index % dim);
-            let at = row * case.input.strides.output_row as usize + head * case.input.strides.output_head as usize;
+            let at =
+                row * case.input.strides.output_row as usize + head * case.input.strides.output_head as usize;
             output[at + item] = encode(case.input.problem.dtype, value as f32);
         }
         output

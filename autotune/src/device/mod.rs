@@ -1,7 +1,13 @@
 //! Devices that can be tuned, behind one interface.
 
+mod cuda;
+mod judge;
+mod provenance;
+mod rotation;
+
 use std::time::Duration;
 
+use anyhow::Context as _;
 use dustin::{
     InvalidInput,
     problem::AttentionProblem,
@@ -9,6 +15,8 @@ use dustin::{
 };
 
 use crate::{
+    console::Console,
+    resolve::DeviceChoice,
     search::{Bench, Settings},
     task::{Excluded, Point, Task},
 };
@@ -47,4 +55,24 @@ pub(crate) trait Device {
     /// # Errors
     /// The device cannot hold or run the problem.
     fn bench<'a>(&'a self, task: &'a Task, seed: u64) -> anyhow::Result<Box<dyn Bench + 'a>>;
+}
+
+/// Opens the device asked for.
+///
+/// # Errors
+/// A GPU was asked for and there is none that serves.
+pub(crate) fn open(choice: DeviceChoice, console: Console) -> anyhow::Result<Box<dyn Device>> {
+    match choice {
+        DeviceChoice::Cuda { gpu } => {
+            Ok(Box::new(cuda::Cuda::open(gpu).context("--device cuda cannot be served; --device cpu can")?))
+        }
+        DeviceChoice::Auto { gpu } => match dustin::cuda::available() {
+            Ok(()) => Ok(Box::new(cuda::Cuda::open(gpu)?)),
+            Err(error) => {
+                console.note(&format!("no GPU to use ({error}): the CPU backend serves instead"));
+                anyhow::bail!("no CPU backend yet")
+            }
+        },
+        DeviceChoice::Cpu => anyhow::bail!("no CPU backend yet"),
+    }
 }

@@ -21,7 +21,10 @@ impl Rotation {
         let disjoint = u64::from(context / problem.set_capacity.max(1)).max(1);
         let sets = wanted.min(disjoint);
         let caches = wanted.div_ceil(sets);
-        Self { caches: u32::try_from(caches).unwrap_or(u32::MAX), sets: u32::try_from(sets).unwrap_or(u32::MAX) }
+        Self {
+            caches: u32::try_from(caches).unwrap_or(u32::MAX),
+            sets: u32::try_from(sets).unwrap_or(u32::MAX),
+        }
     }
 
     /// Launches until the first input returns.
@@ -32,7 +35,12 @@ impl Rotation {
 
 /// `count` sets of the problem, `[batch, set_capacity]` each, ascending, disjoint where the context allows it.
 /// Entries beyond the context are -1; the set's size leaves them out.
-pub(crate) fn disjoint_sets(problem: &AttentionProblem, context: u32, count: u32, seed: u64) -> Vec<Vec<i32>> {
+pub(crate) fn disjoint_sets(
+    problem: &AttentionProblem,
+    context: u32,
+    count: u32,
+    seed: u64,
+) -> Vec<Vec<i32>> {
     let (batch, k) = (problem.batch as usize, problem.set_capacity as usize);
     let size = k.min(context as usize);
     let mut sets = vec![vec![-1; batch * k]; count as usize];

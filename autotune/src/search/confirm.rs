@@ -48,7 +48,8 @@ pub(crate) fn run_off(
             gains.push(b - a);
         }
     }
-    Ok(Estimate::of(&ours).zip(Estimate::of(&theirs)).zip(Estimate::of(&gains)).map(
-        |((challenger, default), gain)| RunOff { challenger, default, gain },
-    ))
+    Ok(Estimate::of(&ours)
+        .zip(Estimate::of(&theirs))
+        .zip(Estimate::of(&gains))
+        .map(|((challenger, default), gain)| RunOff { challenger, default, gain }))
 }

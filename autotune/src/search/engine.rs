@@ -123,6 +123,13 @@ pub(crate) enum SearchError {
     Device(String),
 }
 
+impl SearchError {
+    /// Whether no other search can succeed on this device either.
+    pub(crate) const fn is_final(&self) -> bool {
+        matches!(self, Self::Device(_))
+    }
+}
+
 /// Searches the candidates of `field`, which `bench` was prepared for.
 ///
 /// # Errors
@@ -134,7 +141,8 @@ pub(crate) fn search(
     surroundings: &mut dyn Surroundings,
 ) -> Result<Outcome, SearchError> {
     let statuses = vec![Status::Untried; field.candidates.len()];
-    let mut engine = Engine { field, bench, settings, surroundings, statuses, best: None, ending: Ending::Complete };
+    let mut engine =
+        Engine { field, bench, settings, surroundings, statuses, best: None, ending: Ending::Complete };
     engine.screen()?;
     let verdict = engine.finals()?;
     engine.confirm(verdict)
@@ -161,7 +169,11 @@ impl Engine<'_> {
     fn over(&mut self, share: f64) -> bool {
         if self.surroundings.interrupted() {
             self.ending = Ending::Interrupted;
-        } else if self.settings.budget.is_some_and(|budget| self.surroundings.elapsed() >= budget.mul_f64(share)) {
+        } else if self
+            .settings
+            .budget
+            .is_some_and(|budget| self.surroundings.elapsed() >= budget.mul_f64(share))
+        {
             self.ending = Ending::Budget;
         } else {
             return false;
@@ -240,7 +252,9 @@ impl Engine<'_> {
                 let seat = &mut seats[(turn + round) % count];
                 match self.bench.time(seat.candidate, self.settings.repetitions) {
                     Ok(times) => seat.rounds.extend(median(&times)),
-                    Err(Failure::Candidate(reason)) => self.statuses[seat.candidate] = Status::Rejected(reason),
+                    Err(Failure::Candidate(reason)) => {
+                        self.statuses[seat.candidate] = Status::Rejected(reason)
+                    }
                     Err(Failure::Device(reason)) => return Err(SearchError::Device(reason)),
                 }
             }

@@ -219,7 +219,11 @@ fn noise_never_replaces_the_default_by_an_equal() {
         (oracle.noise, oracle.rng) = (2.0, Pcg64Mcg::seed_from_u64(seed));
         let outcome = run(&mut oracle);
         let (time, default) = (outcome.time.median, outcome.default_time.unwrap().median);
-        assert!(outcome.chosen == 0 || default > time, "seed {seed}: {} at {time} > {default}", outcome.chosen);
+        assert!(
+            outcome.chosen == 0 || default > time,
+            "seed {seed}: {} at {time} > {default}",
+            outcome.chosen
+        );
         assert!((time - 30.0).abs() < 2.0, "seed {seed}: {time}");
     }
 }

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use dustin::{
     arrays::{LogBase, OutputType},
     cuda::{
-        AttentionKernel, CudaError, DeviceBuffer, DeviceInput, DeviceItems, DeviceOutput, Graph, Stream, TimingPolicy,
-        Workspace, time_graph,
+        AttentionKernel, CudaError, DeviceBuffer, DeviceInput, DeviceItems, DeviceOutput, Graph, Stream,
+        TimingPolicy, Workspace, time_graph,
     },
     launch::AttentionPlan,
     problem::AttentionProblem,
@@ -79,23 +79,35 @@ impl<'a> CudaBench<'a> {
         let find = |variant: &str| ATTENTION.iter().find(|known| known.id == variant);
         let candidates = (task.points.iter())
             .map(|point| {
-                let variant = find(&point.variant).with_context(|| format!("there is no variant {}", point.variant))?;
+                let variant =
+                    find(&point.variant).with_context(|| format!("there is no variant {}", point.variant))?;
                 Ok(Candidate { variant, splits: point.launch.splits.unwrap_or(1) })
             })
             .collect::<anyhow::Result<Vec<Candidate>>>()?;
         let rotation = Rotation::new(&task.problem, task.context, device.info().l2_bytes);
-        let room = || format!("{} needs {} KV caches of {} bytes", task.name, rotation.caches, task.problem.kv.extent() * 4);
+        let room = || {
+            format!(
+                "{} needs {} KV caches of {} bytes",
+                task.name,
+                rotation.caches,
+                task.problem.kv.extent() * 4
+            )
+        };
 
         let awkward = Side::new(stream, Case::awkward(&task.key, seed)?).with_context(room)?;
         let timed = Side::new(stream, Case::timed(&task.problem, task.context, seed)?).with_context(room)?;
         let more_caches = (1..rotation.caches)
             .map(|cache| {
                 let case = Case::timed(&task.problem, task.context, seed + u64::from(cache))?;
-                Ok(DeviceInput::upload(stream, &task.problem, &case.input.arrays()).with_context(room)?)
+                DeviceInput::upload(stream, &task.problem, &case.input.arrays()).with_context(room)
             })
             .collect::<anyhow::Result<Vec<DeviceInput>>>()?;
         let sets = disjoint_sets(&task.problem, task.context, rotation.sets, seed);
-        let sets = sets.iter().map(|set| DeviceBuffer::of(stream, set)).collect::<Result<_, _>>().with_context(room)?;
+        let sets = sets
+            .iter()
+            .map(|set| DeviceBuffer::of(stream, set))
+            .collect::<Result<_, _>>()
+            .with_context(room)?;
 
         let mut bytes = 0;
         for problem in [&task.problem, awkward.problem()] {
@@ -111,13 +123,19 @@ impl<'a> CudaBench<'a> {
     }
 
     /// The kernel of a candidate for one of the two problems, and an initialised workspace.
-    fn kernel(&self, candidate: usize, problem: &AttentionProblem) -> Result<(AttentionKernel, Workspace), Failure> {
+    fn kernel(
+        &self,
+        candidate: usize,
+        problem: &AttentionProblem,
+    ) -> Result<(AttentionKernel, Workspace), Failure> {
         let Candidate { variant, splits } = self.candidates[candidate];
-        let plan = AttentionPlan::new(problem, variant, splits).map_err(|error| Failure::Candidate(error.to_string()))?;
+        let plan = AttentionPlan::new(problem, variant, splits)
+            .map_err(|error| Failure::Candidate(error.to_string()))?;
         // SAFETY: the memory lives as long as the bench and its graphs, on the device's context; launches of one
         // stream use it one after the other.
-        let workspace = unsafe { Workspace::borrow(&plan, self.workspace.address(), self.workspace.bytes() as u64) }
-            .map_err(|error| Failure::Candidate(error.to_string()))?;
+        let workspace =
+            unsafe { Workspace::borrow(&plan, self.workspace.address(), self.workspace.bytes() as u64) }
+                .map_err(|error| Failure::Candidate(error.to_string()))?;
         workspace.initialise(&self.device.stream).map_err(failure)?;
         let kernel = AttentionKernel::new(&self.device.modules, plan).map_err(failure)?;
         Ok((kernel, workspace))
@@ -135,11 +153,15 @@ impl<'a> CudaBench<'a> {
         // all of it outlives the launch, which is waited for below.
         unsafe { kernel.launch(stream, &buffers) }.map_err(failure)?;
         if let Some((fault, sequence)) = workspace.status(stream).map_err(failure)? {
-            return Err(Failure::Candidate(format!("it reports {fault:?} of sequence {sequence} on valid input")));
+            return Err(Failure::Candidate(format!(
+                "it reports {fault:?} of sequence {sequence} on valid input"
+            )));
         }
         let output = match &side.output.items {
             DeviceItems::Rounded(items) => items.download(stream).map_err(failure)?,
-            DeviceItems::F32(_) => return Err(Failure::Candidate("the output is not of 16-bit items".into())),
+            DeviceItems::F32(_) => {
+                return Err(Failure::Candidate("the output is not of 16-bit items".into()));
+            }
         };
         let lse = side.output.lse.as_ref().map(|lse| lse.download(stream)).transpose().map_err(failure)?;
         side.case.judge(&output, lse.as_deref()).map_err(Failure::Candidate)
