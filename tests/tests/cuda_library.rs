@@ -11,7 +11,7 @@ use std::{
 };
 
 use dustin::cuda::{Context, SYMBOLS, available};
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tempfile::TempDir;
 
 /// Set for the child, which prints what it meets.
@@ -34,7 +34,7 @@ fn trials() -> Vec<Trial> {
         let fake = Fake { lacks: Some(symbol), ..fake };
         (format!("a_driver_without_{symbol}_is_refused_by_that_name"), fake, expected)
     };
-    let mut faked = vec![
+    let faked = vec![
         lacking("cuGetErrorName"),
         lacking("cuLaunchKernel"),
         lacking("cuDriverGetVersion"),
@@ -62,29 +62,29 @@ fn trials() -> Vec<Trial> {
     ];
     let no_compiler = unavailable_compiler();
     let mut trials: Vec<Trial> = faked
-        .drain(..)
-        .map(|(name, fake, expected)| {
-            skipped_if(no_compiler, Trial::test(name, move || fake.is_met_with(&expected)))
-        })
+        .into_iter()
+        .map(|(name, fake, expected)| unless(no_compiler, name, move || fake.is_met_with(&expected)))
         .collect();
     // SAFETY: loading runs the initialisers of the library that the system has under the driver's name.
     let has_driver = unsafe { cudarc::driver::sys::is_culib_present() };
-    trials.push(skipped_if(
+    trials.push(unless(
         has_driver.then_some("this machine has a driver"),
-        Trial::test("a_machine_without_a_driver_is_told_so", || {
+        "a_machine_without_a_driver_is_told_so",
+        || {
             let directory = tempfile::tempdir()?;
             expect(&meet(directory.path())?, "LibraryMissing")
-        }),
+        },
     ));
-    trials.push(skipped_if(
+    trials.push(unless(
         (!cfg!(target_os = "linux")).then_some("needs LD_LIBRARY_PATH"),
-        Trial::test("a_file_that_is_no_library_is_a_missing_driver", || {
+        "a_file_that_is_no_library_is_a_missing_driver",
+        || {
             let directory = tempfile::tempdir()?;
             for name in ["libcuda.so.1", "libcuda.so"] {
                 fs::write(directory.path().join(name), "not a library")?;
             }
             expect(&meet(directory.path())?, "LibraryMissing")
-        }),
+        },
     ));
     trials
 }
@@ -98,11 +98,16 @@ fn unavailable_compiler() -> Option<&'static str> {
     (!found).then_some("no rustc to build a fake driver with")
 }
 
-fn skipped_if(reason: Option<&str>, trial: Trial) -> Trial {
-    match reason {
-        Some(reason) => trial.with_kind(reason).with_ignored_flag(true),
-        None => trial,
-    }
+/// A trial that is skipped for a reason, if there is one.
+fn unless(
+    reason: Option<&'static str>,
+    name: impl Into<String>,
+    test: impl FnOnce() -> Result<(), Failed> + Send + 'static,
+) -> Trial {
+    Trial::ignorable_test(name, move || match reason {
+        Some(reason) => Ok(Completion::ignored_with(reason)),
+        None => test().map(|()| Completion::Completed),
+    })
 }
 
 /// A driver as it must not be.

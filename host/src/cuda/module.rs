@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     ffi::{CString, c_int, c_void},
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use cudarc::driver::sys;
@@ -54,8 +54,12 @@ unsafe impl Sync for Loaded {}
 pub struct ModuleCache {
     context: Context,
     device: DeviceInfo,
-    kernels: Mutex<HashMap<&'static str, Kernel>>,
+    kernels: Mutex<HashMap<&'static str, Slot>>,
 }
+
+/// A kernel's place in the cache, locked while it is compiled: two threads that ask for the same kernel must not both
+/// compile it, and two that ask for different ones need not wait for each other.
+type Slot = Arc<Mutex<Option<Kernel>>>;
 
 impl ModuleCache {
     /// An empty cache.
@@ -99,16 +103,15 @@ impl ModuleCache {
     /// [`CudaError::InvalidInput`] if the entry is made for other devices or needs more shared memory than this one
     /// has; [`CudaError::PtxMissing`]; [`CudaError::PtxRejected`]; what the driver returns.
     pub fn kernel(&self, entry: &Entry, ptx: Option<&'static str>) -> Result<Kernel, CudaError> {
-        // One at a time: two threads that ask for the same kernel must not both compile it. A thread that panicked
-        // cannot have left the map half changed.
-        let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kernel) = kernels.get(entry.name) {
+        let slot = Arc::clone(lock(&self.kernels).entry(entry.name).or_default());
+        let mut slot = lock(&slot);
+        if let Some(kernel) = &*slot {
             return Ok(kernel.clone());
         }
         self.check(entry)?;
         let ptx = ptx.ok_or(CudaError::PtxMissing { entry: entry.name })?;
         let kernel = Kernel(Arc::new(load(&self.context, entry, ptx)?));
-        kernels.insert(entry.name, kernel.clone());
+        *slot = Some(kernel.clone());
         Ok(kernel)
     }
 
@@ -202,6 +205,11 @@ impl Drop for Loaded {
             let _ = unsafe { current.cuModuleUnload(self.module) };
         }
     }
+}
+
+/// A thread that panicked cannot have left the cache half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn load(context: &Context, entry: &Entry, ptx: &str) -> Result<Loaded, CudaError> {
