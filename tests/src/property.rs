@@ -1,0 +1,144 @@
+//! Random problems, for every back end alike.
+
+use dustin::{
+    Dtype,
+    arrays::{LogBase, OutputType},
+    kv::KvLayout,
+    reference::{self, Reference},
+    synthetic::{AttentionInput, Contents, Logits, Plant, Recipe, SequenceShape},
+};
+use proptest::{
+    prelude::*,
+    sample::select,
+    test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner},
+};
+use rayon::prelude::*;
+
+/// How large random problems are.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// The most sequences.
+    pub batch: usize,
+    /// The most KV heads.
+    pub kv_heads: u32,
+    /// The most confirmed tokens of a sequence.
+    pub length: u32,
+    /// The most query rows of a sequence.
+    pub rows: u32,
+}
+
+/// A random problem with its input's recipe, and how it is asked for.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The input.
+    pub recipe: Recipe,
+    /// Faults planted in it, each in a sequence.
+    pub plants: Vec<(Plant, usize)>,
+    /// Splits of each sequence's tokens.
+    pub splits: u32,
+    /// Item type of the output.
+    pub output_type: OutputType,
+    /// Base of the log-sum-exp.
+    pub lse_base: LogBase,
+}
+
+impl Case {
+    /// The input with its faults, and what it must give.
+    ///
+    /// # Errors
+    /// The recipe is of no valid problem.
+    pub fn input(&self) -> Result<(AttentionInput, Reference), String> {
+        let mut input = self.recipe.input().map_err(|error| error.to_string())?;
+        for &(plant, sequence) in &self.plants {
+            // Not every sequence has what a fault needs: then there is none.
+            input.plant(plant, sequence);
+        }
+        let reference =
+            reference::attention(&input.problem, &input.arrays()).map_err(|error| error.to_string())?;
+        Ok((input, reference))
+    }
+}
+
+/// Random problems of an element type and a head size: ragged lengths, row counts from 0, sets from nothing to the
+/// whole length, page sizes 1 to 256, groups 1 to 16, both layouts, gaps in the strides, poison, and now and then a
+/// planted fault.
+pub fn cases(dtype: Dtype, head_dim: u32, size: Size) -> impl Strategy<Value = Case> {
+    let sequences = prop::collection::vec(sequence(size), 1..=size.batch);
+    let cache = (1..=size.kv_heads, 1u32..=16, 0u32..=8, select(vec![KvLayout::Nhd, KvLayout::Hnd]));
+    let capacities = (0u32..=3, 0u32..=2, any::<bool>());
+    let contents = (select(vec![Logits::Flat, Logits::Peaked]), any::<bool>(), any::<bool>(), any::<u64>());
+    let plants = prop_oneof![
+        3 => Just(Vec::new()),
+        1 => prop::collection::vec((select(&Plant::ALL[..]), 0..size.batch), 1..=2),
+    ];
+    let asked = (
+        1u32..=6,
+        select(vec![OutputType::Rounded, OutputType::F32]),
+        select(vec![LogBase::E, LogBase::Two]),
+    );
+    (sequences, cache, capacities, contents, plants, asked).prop_map(
+        move |(sequences, cache, (spare, padding, lse), contents, plants, asked)| {
+            let (kv_heads, group, page_bits, layout) = cache;
+            let (logits, sorted, poison_unselected, seed) = contents;
+            let (splits, output_type, lse_base) = asked;
+            let contents = Contents { logits, sorted, poison_unselected, seed };
+            let recipe = Recipe {
+                dtype,
+                head_dim,
+                kv_heads,
+                group,
+                page_size: 1 << page_bits,
+                layout,
+                sequences,
+                spare,
+                padding,
+                lse,
+                contents,
+            };
+            Case { recipe, plants, splits, output_type, lse_base }
+        },
+    )
+}
+
+fn sequence(size: Size) -> impl Strategy<Value = SequenceShape> {
+    let length = prop_oneof![1 => Just(0), 1 => Just(1), 6 => 0..=size.length];
+    (length, 0..=size.rows, 0u32..=6, any::<u32>()).prop_map(|(length, rows, kind, random)| {
+        let set_size = match kind {
+            0 => 0,
+            1 => length,
+            _ => random % (length + 1),
+        };
+        SequenceShape { length, rows, set_size }
+    })
+}
+
+/// Runs case `i` of `count`, drawn from `strategy(i)`, through `test(i, case)`, on all cores; a failing case is shrunk.
+/// Cases are the same in every run; `DUSTIN_TEST_SEED` (a number) draws others.
+///
+/// # Panics
+/// A case fails.
+pub fn for_each_case<S: Strategy<Value = Case>>(
+    count: usize,
+    strategy: impl Fn(usize) -> S + Sync,
+    test: impl Fn(usize, &Case) -> Result<(), String> + Sync,
+) {
+    let seed = std::env::var("DUSTIN_TEST_SEED").map_or(0, |seed| seed.parse().expect("a number"));
+    (0..count).into_par_iter().for_each(|index| {
+        let mut runner = TestRunner::new_with_rng(
+            Config { failure_persistence: None, max_shrink_iters: 64, ..Config::default() },
+            rng(seed, index),
+        );
+        let tree = strategy(index).new_tree(&mut runner).expect("a strategy without filters gives a case");
+        let verdict = runner.run_one(tree, |case| test(index, &case).map_err(TestCaseError::fail));
+        if let Err(TestError::Fail(reason, case)) = verdict {
+            panic!("case {index} of seed {seed}: {reason}\n{case:#?}");
+        }
+    });
+}
+
+fn rng(seed: u64, index: usize) -> TestRng {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..16].copy_from_slice(&(index as u64).to_le_bytes());
+    TestRng::from_seed(RngAlgorithm::ChaCha, &bytes)
+}

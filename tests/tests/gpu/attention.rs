@@ -1,0 +1,78 @@
+//! Attention against the f64 reference.
+
+use dustin::{
+    arrays::{LogBase, OutputType},
+    reference,
+    space::Candidate,
+};
+use dustin_kernels::registry::{ATTENTION, AttentionVariant};
+use dustin_tests::{
+    cuda_backend::{Asked, Prepared},
+    gpu::{Gpu, text, trial},
+    property::{Size, cases, for_each_case},
+    verdict::judge,
+};
+use libtest_mimic::Trial;
+
+use super::{ragged_input, stream};
+
+/// Random problems, unless `DUSTIN_GPU_PROBLEMS` says otherwise: at least 1,000.
+const PROBLEMS: usize = 1080;
+
+pub(super) fn trials() -> Vec<Trial> {
+    let variants = ATTENTION.iter().enumerate().map(|(seed, variant)| {
+        trial(format!("{}_gives_the_reference", variant.id), move |gpu| {
+            variant_gives_the_reference(gpu, variant, seed as u64)
+        })
+    });
+    let random = trial("random_problems_over_all_variants_give_the_reference", random_problems);
+    variants.chain([random]).collect()
+}
+
+fn variant_gives_the_reference(
+    gpu: &Gpu,
+    variant: &'static AttentionVariant,
+    seed: u64,
+) -> Result<(), String> {
+    let stream = stream(gpu)?;
+    let input = ragged_input(variant, seed)?;
+    let reference = reference::attention(&input.problem, &input.arrays()).map_err(text)?;
+    for (output_type, lse_base, splits) in [
+        (OutputType::F32, LogBase::E, 1),
+        (OutputType::Rounded, LogBase::Two, 1),
+        (OutputType::F32, LogBase::Two, 3),
+        (OutputType::Rounded, LogBase::E, 8),
+    ] {
+        let asked = Asked { candidate: Candidate { variant, splits }, output_type, lse_base };
+        let attended = Prepared::new(&gpu.modules, &stream, &input, asked)?.attend(&stream)?;
+        judge(&input, &reference, &attended, lse_base)
+            .map_err(|error| format!("{asked:?}, seed {seed}: {error}"))?;
+    }
+    Ok(())
+}
+
+fn random_problems(gpu: &'static Gpu) -> Result<(), String> {
+    let count = match std::env::var("DUSTIN_GPU_PROBLEMS") {
+        Ok(count) => {
+            count.parse().map_err(|_| format!("DUSTIN_GPU_PROBLEMS must be a number, not {count:?}"))?
+        }
+        Err(_) => PROBLEMS,
+    };
+    let size = Size { batch: 6, kv_heads: 3, length: 800, rows: 8 };
+    let variant = |index: usize| &ATTENTION[index % ATTENTION.len()];
+    for_each_case(
+        count,
+        |index| cases(variant(index).dtype, variant(index).head_dim, size),
+        |index, case| {
+            let (input, reference) = case.input()?;
+            let candidate = Candidate { variant: variant(index), splits: case.splits };
+            let asked = Asked { candidate, output_type: case.output_type, lse_base: case.lse_base };
+            let stream = stream(gpu)?;
+            let attended = Prepared::new(&gpu.modules, &stream, &input, asked)?.attend(&stream)?;
+            judge(&input, &reference, &attended, case.lse_base)
+                .map(drop)
+                .map_err(|error| format!("{candidate}: {error}"))
+        },
+    );
+    Ok(())
+}

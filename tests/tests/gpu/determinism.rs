@@ -1,0 +1,145 @@
+//! The same bits.
+
+use dustin::{
+    arrays::OutputType,
+    problem::AttentionProblem,
+    space::Candidate,
+    synthetic::{AttentionInput, NAN},
+};
+use dustin_kernels::registry::ATTENTION;
+use dustin_tests::{
+    cuda_backend::{Asked, Prepared},
+    gpu::{Gpu, text, trial},
+    verdict::Attended,
+};
+use libtest_mimic::Trial;
+
+use super::{ragged_input, some_variants, stream};
+
+pub(super) fn trials() -> Vec<Trial> {
+    vec![
+        trial("every_launch_gives_the_same_bits", repeatable),
+        trial("a_sequence_alone_has_the_bits_that_it_has_in_a_batch", alone),
+        trial("a_sequence_has_the_same_bits_wherever_it_stands_in_the_batch", reversed),
+    ]
+}
+
+/// The bits of output and log-sum-exp.
+fn bits(attended: &Attended) -> (Vec<u32>, Vec<u32>) {
+    let lse = attended.lse.iter().flatten().map(|x| x.to_bits()).collect();
+    (attended.output.bits(), lse)
+}
+
+fn asked(candidate: Candidate) -> Asked {
+    Asked { output_type: OutputType::F32, ..Asked::rounded(candidate) }
+}
+
+fn repeatable(gpu: &'static Gpu) -> Result<(), String> {
+    let stream = stream(gpu)?;
+    for (seed, variant) in ATTENTION.iter().enumerate() {
+        let input = ragged_input(variant, seed as u64)?;
+        for splits in [1, 5] {
+            let candidate = Candidate { variant, splits };
+            let mut prepared = Prepared::new(&gpu.modules, &stream, &input, asked(candidate))?;
+            let first = bits(&prepared.attend(&stream)?);
+            for _ in 0..4 {
+                prepared.poison(&stream).map_err(text)?;
+                if bits(&prepared.attend(&stream)?) != first {
+                    return Err(format!("{candidate}, seed {seed}: two launches differ"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The sequences of `input` in `order`, in a batch with other capacities.
+fn batch_of(input: &AttentionInput, order: &[usize], spare: u32) -> AttentionInput {
+    let rows_of =
+        |sequence: usize| input.row_starts[sequence] as usize..input.row_starts[sequence + 1] as usize;
+    let total_rows: u32 = order.iter().map(|&sequence| rows_of(sequence).len() as u32).sum();
+    let (table, set) = (input.strides.table as usize, input.strides.set as usize);
+    let mut batch = AttentionInput {
+        problem: AttentionProblem {
+            batch: order.len() as u32,
+            total_rows: total_rows.max(1),
+            set_capacity: input.problem.set_capacity - spare,
+            ..input.problem
+        },
+        query: vec![],
+        block_table: vec![],
+        lengths: vec![],
+        row_starts: vec![0],
+        set: vec![],
+        set_sizes: vec![],
+        ..input.clone()
+    };
+    let row = input.strides.query_row as usize;
+    for &sequence in order {
+        let rows = rows_of(sequence);
+        batch.query.extend(&padded(&input.query, row)[rows.start * row..rows.end * row]);
+        batch.block_table.extend(&padded(&input.block_table, table)[sequence * table..][..table]);
+        batch.set.extend(&padded(&input.set, set)[sequence * set..][..set]);
+        batch.lengths.push(input.lengths[sequence]);
+        batch.set_sizes.push(input.set_sizes[sequence]);
+        batch.row_starts.push(batch.row_starts[batch.row_starts.len() - 1] + rows.len() as i32);
+    }
+    // A batch without rows has the capacity for one.
+    let items = batch.strides.query_extent(&batch.problem) as usize;
+    batch.query.resize(items.max(batch.query.len()), NAN);
+    batch
+}
+
+/// `items` with the gap behind their last row, which arrays may lack.
+fn padded<T: Copy + Default>(items: &[T], stride: usize) -> Vec<T> {
+    let mut items = items.to_vec();
+    items.resize(items.len().next_multiple_of(stride), T::default());
+    items
+}
+
+/// The bits of each of the rows of `sequence`, its outputs without the gaps.
+fn bits_of(input: &AttentionInput, attended: &Attended, sequence: usize) -> Vec<u32> {
+    let (problem, strides) = (&input.problem, &input.strides);
+    let (output, lse) = bits(attended);
+    let heads = problem.query_heads as usize;
+    let rows = input.row_starts[sequence] as usize..input.row_starts[sequence + 1] as usize;
+    rows.flat_map(|row| (0..heads).map(move |head| (row, head)))
+        .flat_map(|(row, head)| {
+            let start = row * strides.output_row as usize + head * strides.output_head as usize;
+            let items = &output[start..start + problem.kv.head_dim as usize];
+            items.iter().copied().chain([lse[row * heads + head]]).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn alone(gpu: &'static Gpu) -> Result<(), String> {
+    same_bits(gpu, |batch| (0..batch).map(|sequence| vec![sequence]).collect())
+}
+
+fn reversed(gpu: &'static Gpu) -> Result<(), String> {
+    same_bits(gpu, |batch| vec![(0..batch).rev().collect()])
+}
+
+/// Every sequence has the bits of the whole batch in each of the batches that `batches` makes of as many sequences.
+fn same_bits(gpu: &Gpu, batches: impl Fn(usize) -> Vec<Vec<usize>>) -> Result<(), String> {
+    let stream = stream(gpu)?;
+    for (seed, candidate) in some_variants().enumerate() {
+        let input = ragged_input(candidate.variant, seed as u64)?;
+        let attend = |input: &AttentionInput| {
+            Prepared::new(&gpu.modules, &stream, input, asked(candidate))?.attend(&stream)
+        };
+        let whole = attend(&input)?;
+        for order in batches(input.problem.batch as usize) {
+            let batch = batch_of(&input, &order, 1);
+            let attended = attend(&batch)?;
+            for (place, &sequence) in order.iter().enumerate() {
+                if bits_of(&batch, &attended, place) != bits_of(&input, &whole, sequence) {
+                    return Err(format!(
+                        "{candidate}, seed {seed}: sequence {sequence} differs in the batch {order:?}"
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Tests on a GPU. Without one they count as skipped; under `DUSTIN_REQUIRE_GPU=1` they fail.
+//!
+//! | file | what it tests |
+//! |---|---|
+//! | `probe` | the compiler's probe: barriers that must not be duplicated |
+//! | `attention` | every variant, and random problems, against the f64 reference |
+//! | `faults` | what only the device can see: masked, reported, sticky |
+//! | `determinism` | the same bits, whatever else is in the batch |
+//! | `graphs` | capture and replay |
+//! | `callers` | contexts, streams, memory and threads of the caller |
+//! | `large` | caches beyond 2^31 items |
+//! | `errors` | errors that only a driver with a device can give |
+//! | `sanitize` | one small problem per variant, cheap enough for compute-sanitizer |
+
+mod attention;
+mod callers;
+mod determinism;
+mod errors;
+mod faults;
+mod graphs;
+mod large;
+mod probe;
+mod sanitize;
+
+use std::process::ExitCode;
+
+use dustin::{
+    cuda::Stream,
+    kv::KvLayout,
+    space::Candidate,
+    synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
+};
+use dustin_kernels::registry::{ATTENTION, AttentionVariant};
+use dustin_tests::gpu::{Gpu, text};
+use libtest_mimic::Arguments;
+
+fn main() -> ExitCode {
+    if errors::is_child() {
+        return errors::lose_the_device();
+    }
+    let arguments = Arguments::from_args();
+    let trials = [
+        probe::trials(),
+        attention::trials(),
+        faults::trials(),
+        determinism::trials(),
+        graphs::trials(),
+        callers::trials(),
+        large::trials(),
+        errors::trials(),
+        sanitize::trials(),
+    ];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
+}
+
+/// A ragged batch for `variant`: an empty sequence, one without rows, sets from nothing to everything, and more query
+/// columns than any variant serves at once.
+fn ragged(variant: &AttentionVariant, seed: u64) -> Recipe {
+    let shape = |length, rows, set_size| SequenceShape { length, rows, set_size };
+    Recipe {
+        dtype: variant.dtype,
+        head_dim: variant.head_dim,
+        kv_heads: 2,
+        group: 9,
+        page_size: 16,
+        layout: if seed.is_multiple_of(2) { KvLayout::Nhd } else { KvLayout::Hnd },
+        sequences: vec![
+            shape(700, 8, 333),
+            shape(0, 3, 0),
+            shape(130, 0, 40),
+            shape(65, 1, 65),
+            shape(900, 5, 0),
+            shape(1, 2, 1),
+        ],
+        spare: 2,
+        padding: 1,
+        lse: true,
+        contents: Contents { logits: Logits::Peaked, sorted: false, poison_unselected: true, seed },
+    }
+}
+
+/// The input of [`ragged`].
+fn ragged_input(variant: &AttentionVariant, seed: u64) -> Result<AttentionInput, String> {
+    ragged(variant, seed).input().map_err(text)
+}
+
+/// A few variants of each element type and head size, among them the smallest and the largest tiles.
+fn some_variants() -> impl Iterator<Item = Candidate> {
+    let splits = [1, 3, 4, 2, 6].into_iter().cycle();
+    ATTENTION.iter().step_by(7).zip(splits).map(|(variant, splits)| Candidate { variant, splits })
+}
+
+/// A stream of the shared context.
+fn stream(gpu: &Gpu) -> Result<Stream, String> {
+    Stream::new(&gpu.context).map_err(text)
+}

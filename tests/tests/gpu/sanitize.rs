@@ -1,0 +1,56 @@
+//! One small problem per variant: cheap enough for `compute-sanitizer --tool memcheck` and `racecheck`. Filter by the
+//! name `sanitize`.
+
+use dustin::{
+    arrays::{LogBase, OutputType},
+    kv::KvLayout,
+    reference,
+    space::Candidate,
+    synthetic::{Contents, Logits, Recipe, SequenceShape},
+};
+use dustin_kernels::registry::{ATTENTION, AttentionVariant};
+use dustin_tests::{
+    cuda_backend::{Asked, Prepared},
+    gpu::{Gpu, text, trial},
+    verdict::judge,
+};
+use libtest_mimic::Trial;
+
+use super::stream;
+
+pub(super) fn trials() -> Vec<Trial> {
+    let small = |(seed, variant): (usize, &'static AttentionVariant)| {
+        trial(format!("sanitize_{}", variant.id), move |gpu| attend(gpu, variant, seed as u64))
+    };
+    ATTENTION.iter().enumerate().map(small).collect()
+}
+
+/// More than a tile of tokens in the ring's every slot would take long under the tool: the first sequence fills two
+/// tiles of the largest kind where the tile is small, and less than one where it is large.
+fn attend(gpu: &Gpu, variant: &'static AttentionVariant, seed: u64) -> Result<(), String> {
+    let shape = |length, rows, set_size| SequenceShape { length, rows, set_size };
+    let tokens = variant.tile.tokens();
+    let recipe = Recipe {
+        dtype: variant.dtype,
+        head_dim: variant.head_dim,
+        kv_heads: 1,
+        group: 5,
+        page_size: 8,
+        layout: if seed.is_multiple_of(2) { KvLayout::Nhd } else { KvLayout::Hnd },
+        sequences: vec![shape(3 * tokens, 3, 2 * tokens + 9), shape(7, 1, 3)],
+        spare: 1,
+        padding: 1,
+        lse: true,
+        contents: Contents { logits: Logits::Flat, sorted: false, poison_unselected: true, seed },
+    };
+    let input = recipe.input().map_err(text)?;
+    let reference = reference::attention(&input.problem, &input.arrays()).map_err(text)?;
+    let stream = stream(gpu)?;
+    for (splits, output_type) in [(1, OutputType::Rounded), (2, OutputType::F32)] {
+        let asked = Asked { candidate: Candidate { variant, splits }, output_type, lse_base: LogBase::E };
+        let attended = Prepared::new(&gpu.modules, &stream, &input, asked)?.attend(&stream)?;
+        judge(&input, &reference, &attended, asked.lse_base)
+            .map_err(|error| format!("{asked:?}, seed {seed}: {error}"))?;
+    }
+    Ok(())
+}
