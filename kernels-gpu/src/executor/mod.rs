@@ -1,4 +1,56 @@
 //! The SIMT executor: runs kernels on the host, lane by lane, and checks every access.
+//!
+//! ```
+//! use dustin_kernels::{
+//!     executor::{self, Launch, Memory, Options},
+//!     simt::{Global, thread},
+//! };
+//!
+//! let mut memory = Memory::new();
+//! let input = Global::<f32>::at(memory.input(&[1.5_f32; 64]));
+//! let output = memory.output(64, f32::NAN);
+//! let launch = Launch { name: "double", grid: [2, 1, 1], threads: 32, shared_bytes: 0 };
+//! let trace = executor::run(&launch, &mut memory, &Options::default(), || {
+//!     let index = u64::from(thread::block_x() * 32 + thread::thread_index());
+//!     // SAFETY: both arrays hold an item for each thread of the grid.
+//!     unsafe { Global::<f32>::at(output).store(index, 2.0 * input.load(index)) };
+//! });
+//! assert!(trace.is_ok());
+//! assert_eq!(memory.read::<f32>(output, 64), [3.0; 64]);
+//! ```
+//!
+//! # Model
+//!
+//! * **Execution.** Every thread is a coroutine that runs until it meets a barrier or a warp-wide operation. A
+//!   warp-wide operation is performed when all 32 lanes have posted the same instruction at the same source
+//!   location. A barrier opens when the threads that it names have arrived, wherever in the source they are, since
+//!   PTX knows barriers by number. Blocks run one after another and count as concurrent.
+//! * **Order.** An access happens before another if program order, barriers (`barrier.sync`, `bar.warp.sync`),
+//!   acquire-release atomics and kernel boundaries say so; vector clocks follow that relation. Shuffles, `ldmatrix`,
+//!   `mma` and relaxed atomics order nothing. Two accesses of one place race if neither happens before the other,
+//!   unless both read or both are atomic. That is judged whatever order the threads happened to run in.
+//! * **`ldmatrix`** reads each row for all lanes of the warp: the row's last write must happen before what every lane
+//!   does, and whoever overwrites the row must be ordered behind the lane that named it.
+//! * **Asynchronous copies.** The destination is in flight from the copy's start until the thread that started it has
+//!   waited for its group; nobody may touch it meanwhile. The start must be ordered behind earlier accesses of the
+//!   destination. At the wait the bytes appear, written by the waiting thread: others need a barrier behind the wait.
+//! * **Memory.** Shared memory is unwritten when a block starts. So is an [output](Memory::output); its poison is what a
+//!   stray read returns. Allocations lie 2^40 bytes apart.
+//! * **Arithmetic.** `mma` multiplies exactly and adds in fp32 in ascending order, each sum rounded to nearest even.
+//!
+//! # What a clean run says, and what not
+//!
+//! For the problem that was run, whatever way its threads are scheduled: no access out of bounds, misaligned or to
+//! unwritten memory, no data race, no barrier or warp-wide operation that threads miss, no copy that is read early or
+//! abandoned, no panic. It says so only as far as control flow and addresses do not depend on the schedule, as they
+//! do behind an atomic operation's result. What is found is checked, not searched for: other problems may take other
+//! paths.
+//!
+//! Stricter than a GPU: a thread that has ended does not count as arrived at `barrier.sync 0`, and lanes must meet at
+//! the same line for a shuffle or warp barrier. Laxer: of a finished block's readers of one place one is remembered,
+//! so that a later block's write to it is reported if it races with all of them, and may not be if only with some.
+//! Values are those of one sequentially consistent execution. Registers, local memory, bank conflicts and time are not
+//! modelled.
 
 mod access;
 mod block;
