@@ -3,7 +3,6 @@
 mod cuda;
 mod judge;
 mod provenance;
-mod rotation;
 
 use std::time::Duration;
 

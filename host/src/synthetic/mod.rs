@@ -5,6 +5,7 @@
 
 mod fault;
 mod recipe;
+mod rotation;
 
 use dustin_kernels::registry::Dtype;
 use rand::{Rng, RngExt, SeedableRng, seq::SliceRandom, seq::index};
@@ -13,6 +14,7 @@ use rand_pcg::Pcg64Mcg;
 pub use self::{
     fault::Plant,
     recipe::{Recipe, SequenceShape},
+    rotation::{Rotation, disjoint_sets},
 };
 use crate::{
     arrays::{AttentionArrays, AttentionStrides, encode},

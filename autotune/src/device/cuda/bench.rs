@@ -12,15 +12,13 @@ use dustin::{
     launch::AttentionPlan,
     problem::AttentionProblem,
     space::Candidate,
+    synthetic::{Rotation, disjoint_sets},
 };
 use dustin_kernels::registry::ATTENTION;
 
 use super::Cuda;
 use crate::{
-    device::{
-        judge::Case,
-        rotation::{Rotation, disjoint_sets},
-    },
+    device::judge::Case,
     search::{Bench, Failure},
     task::Task,
 };
@@ -170,8 +168,8 @@ impl<'a> CudaBench<'a> {
     /// The candidate's graph: as many launches as share its costs, over whole turns of the inputs.
     fn capture(&self, candidate: usize) -> Result<Timed, Failure> {
         let (kernel, workspace) = self.kernel(candidate, self.timed.problem())?;
-        let turns = LAUNCHES.div_ceil(self.rotation.len());
-        let launches = turns * self.rotation.len();
+        let turns = LAUNCHES.div_ceil(self.rotation.launches());
+        let launches = turns * self.rotation.launches();
         let inputs: Vec<&DeviceInput> = std::iter::once(&self.timed.input).chain(&self.more_caches).collect();
         let stream = &self.device.stream;
         let graph = Graph::capture(stream, || {

@@ -1,22 +1,24 @@
 //! Inputs that take turns, so that every launch of a series finds its tokens in memory and not in the cache.
 
-use dustin::problem::AttentionProblem;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
 
+use crate::problem::AttentionProblem;
+
 /// How many caches and sets a series needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rotation {
+pub struct Rotation {
     /// KV caches.
-    pub(crate) caches: u32,
+    pub caches: u32,
     /// Disjoint sets in each cache.
-    pub(crate) sets: u32,
+    pub sets: u32,
 }
 
 impl Rotation {
     /// Enough that a set returns only after the launches in between have read twice `l2_bytes`. A cache gives as
     /// many sets as are disjoint in sequences of `context` tokens; beyond that there are more caches.
-    pub(crate) fn new(problem: &AttentionProblem, context: u32, l2_bytes: u64) -> Self {
+    #[must_use]
+    pub fn new(problem: &AttentionProblem, context: u32, l2_bytes: u64) -> Self {
         let wanted = (2 * l2_bytes).div_ceil(problem.bytes().max(1)) + 1;
         let disjoint = u64::from(context / problem.set_capacity.max(1)).max(1);
         let sets = wanted.min(disjoint);
@@ -28,19 +30,16 @@ impl Rotation {
     }
 
     /// Launches until the first input returns.
-    pub(crate) const fn len(self) -> u32 {
+    #[must_use]
+    pub const fn launches(self) -> u32 {
         self.caches * self.sets
     }
 }
 
 /// `count` sets of the problem, `[batch, set_capacity]` each, ascending, disjoint where the context allows it.
 /// Entries beyond the context are -1; the set's size leaves them out.
-pub(crate) fn disjoint_sets(
-    problem: &AttentionProblem,
-    context: u32,
-    count: u32,
-    seed: u64,
-) -> Vec<Vec<i32>> {
+#[must_use]
+pub fn disjoint_sets(problem: &AttentionProblem, context: u32, count: u32, seed: u64) -> Vec<Vec<i32>> {
     let (batch, k) = (problem.batch as usize, problem.set_capacity as usize);
     let size = k.min(context as usize);
     let mut sets = vec![vec![-1; batch * k]; count as usize];
@@ -60,32 +59,48 @@ pub(crate) fn disjoint_sets(
 
 #[cfg(test)]
 mod tests {
+    use dustin_kernels::registry::Dtype;
+
     use super::*;
-    use crate::workload::named;
+    use crate::kv::{KvLayout, PagedKv};
 
     const H200_L2: u64 = 60 << 20;
 
-    #[test]
-    fn a_set_returns_after_twice_the_cache() {
-        for (name, ..) in crate::workload::built_in() {
-            let workload = named(name).unwrap();
-            let rotation = Rotation::new(&workload.problem, workload.shape.context, H200_L2);
-            let between = u64::from(rotation.len() - 1) * workload.problem.bytes();
-            assert!(between >= 2 * H200_L2, "{name}: {rotation:?}");
+    /// Qwen2.5-72B, 5 rows and 512 positions of 32,768 tokens for each sequence.
+    fn problem(batch: u32) -> AttentionProblem {
+        AttentionProblem {
+            batch,
+            rows: 5,
+            total_rows: 5 * batch,
+            set_capacity: 512,
+            query_heads: 64,
+            kv: PagedKv::dense(KvLayout::Nhd, batch * 2049, 16, 8, 128),
+            table_width: 2049,
+            dtype: Dtype::Bf16,
+            lse: false,
         }
     }
 
     #[test]
-    fn the_headline_workload_needs_one_cache() {
-        let workload = named("w1").unwrap();
-        assert_eq!(Rotation::new(&workload.problem, 32_768, H200_L2), Rotation { caches: 1, sets: 5 });
-        assert_eq!(Rotation::new(&workload.problem, 32_768, 0).len(), 1);
+    fn a_set_returns_after_twice_the_cache() {
+        for batch in [1, 4, 16, 64] {
+            for context in [100, 8192, 32_768] {
+                let rotation = Rotation::new(&problem(batch), context, H200_L2);
+                let between = u64::from(rotation.launches() - 1) * problem(batch).bytes();
+                assert!(between >= 2 * H200_L2, "{batch} x {context}: {rotation:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn sixteen_long_sequences_need_one_cache() {
+        assert_eq!(Rotation::new(&problem(16), 32_768, H200_L2), Rotation { caches: 1, sets: 5 });
+        assert_eq!(Rotation::new(&problem(16), 32_768, 0).launches(), 1);
     }
 
     #[test]
     fn sets_are_disjoint_ascending_and_inside_the_context() {
-        let problem = named("w1-b4").unwrap().problem;
-        let sets = disjoint_sets(&problem, 4096, 8, 3);
+        let sets = disjoint_sets(&problem(4), 4096, 8, 3);
         for sequence in 0..4 {
             let mut seen: Vec<i32> = Vec::new();
             for set in &sets {
@@ -100,12 +115,10 @@ mod tests {
 
     #[test]
     fn a_context_shorter_than_the_budget_gives_the_whole_sequence() {
-        let problem = named("w1-b1").unwrap().problem;
-        let sets = disjoint_sets(&problem, 100, 2, 3);
-        for set in sets {
+        for set in disjoint_sets(&problem(1), 100, 2, 3) {
             assert_eq!(set[..100], (0..100).collect::<Vec<i32>>());
             assert!(set[100..].iter().all(|&position| position == -1));
         }
-        assert!(disjoint_sets(&problem, 0, 1, 3)[0].iter().all(|&position| position == -1));
+        assert!(disjoint_sets(&problem(1), 0, 1, 3)[0].iter().all(|&position| position == -1));
     }
 }
