@@ -511,3 +511,37 @@ fn a_copy_that_is_never_waited_for_is_reported() {
         assert_eq!(finding.party.thread, 7, "{finding}");
     }
 }
+
+#[test]
+fn an_acquire_of_another_variable_orders_nothing() {
+    let mut memory = Memory::new();
+    let data = Global::<u32>::at(memory.scratch(&[0_u32]));
+    let flags = Global::<u32>::at(memory.scratch(&[0_u32; 2]));
+    let hand_over = |memory: &mut Memory, flag: u64| {
+        launch(2, 32, memory, Options::default(), || {
+            if thread::lane() == 0 {
+                // SAFETY: one item of data, two flags.
+                unsafe {
+                    if thread::block_x() == 0 {
+                        data.store(0, 1);
+                        atomic::fetch_add_acq_rel(flags, 0, 1);
+                    } else {
+                        atomic::fetch_add_acq_rel(flags, flag, 1);
+                        let _ = data.load(0);
+                    }
+                }
+            }
+        })
+    };
+    clean(hand_over(&mut memory, 0));
+    found(hand_over(&mut memory, 1), is_race);
+}
+
+#[test]
+fn executions_on_several_os_threads_do_not_meet() {
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| clean(split_reduction(Options::default())));
+        }
+    });
+}

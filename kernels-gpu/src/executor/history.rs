@@ -149,29 +149,29 @@ impl Set {
     }
 }
 
-/// Unordered accesses of many threads of one block, and one access of an earlier block of the launch.
+/// Unordered accesses of many threads of one block, and some of earlier blocks of the launch.
 ///
-/// Of an earlier block one witness is enough to find a fault that is there for all its threads; the others are
-/// dropped, or a table that a whole grid reads would be followed by a list of the whole grid at every item.
+/// Of earlier blocks a few witnesses are enough to find a fault that is there for all their threads; with all of
+/// them, a table that a whole grid reads would be followed by a list of the whole grid at every item.
 #[derive(Clone, Debug, Default)]
 struct Crowd {
-    witness: Option<Stamp>,
+    /// Accesses of earlier blocks, at most [`FEW`], the latest last.
+    witnesses: Vec<Stamp>,
     /// The last access of each thread, all of one block.
     members: Vec<Stamp>,
     /// Each thread's place in `members`, plus 1; 0 is none. Empty while there are few members.
     places: Vec<u16>,
 }
 
-/// Members up to which a search is quicker than a table.
+/// Members up to which a search is quicker than a table, and witnesses that are kept.
 const FEW: usize = 16;
 
 impl Crowd {
     fn insert(&mut self, stamp: Stamp, now: Now) {
-        if let Some(last) = self.members.last()
-            && last.block != stamp.block
-        {
-            self.witness = Some(*last).filter(|last| last.block >= now.launch);
-            self.members.clear();
+        if self.members.last().is_some_and(|last| last.block != stamp.block) {
+            self.witnesses.append(&mut self.members);
+            self.witnesses.retain(|witness| witness.block >= now.launch);
+            self.witnesses.drain(..self.witnesses.len().saturating_sub(FEW));
             self.places.clear();
         }
         let thread = usize::from(stamp.thread);
@@ -195,13 +195,13 @@ impl Crowd {
     }
 
     fn clear(&mut self) {
-        self.witness = None;
+        self.witnesses.clear();
         self.members.clear();
         self.places.clear();
     }
 
     fn members(&self) -> impl Iterator<Item = &Stamp> {
-        self.members.iter().chain(&self.witness)
+        self.members.iter().chain(&self.witnesses)
     }
 }
 

@@ -47,8 +47,9 @@
 //! paths.
 //!
 //! Stricter than a GPU: a thread that has ended does not count as arrived at `barrier.sync 0`, and lanes must meet at
-//! the same line for a shuffle or warp barrier. Laxer: of a finished block's readers of one place one is remembered,
-//! so that a later block's write to it is reported if it races with all of them, and may not be if only with some.
+//! the same line for a shuffle or warp barrier. Laxer: of all finished blocks' readers of one place the last
+//! sixteen are remembered, so that a later block's write is reported if it races with one of them, and may not be if only
+//! with others.
 //! Values are those of one sequentially consistent execution. Registers, local memory, bank conflicts and time are not
 //! modelled.
 
