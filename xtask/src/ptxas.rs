@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_assembled_only_for_gpus_that_can_hold_a_block() {
-        let entry = |target, kibibytes| Entry {
+        let entry = |target, kibibytes: u32| Entry {
             name: "kernel",
             target,
             threads: 128,
