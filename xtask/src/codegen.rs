@@ -1,6 +1,10 @@
 //! From the annotated module to one PTX file per entry.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 use dustin_kernels::registry::Entry;
@@ -17,31 +21,37 @@ pub const LLC_FLAGS: &[&str] = &["-O3"];
 /// The first line of every file.
 const HEADER: &str = "// Written by `cargo xtask ptx` from kernels-gpu/src. Do not edit.\n";
 
-/// The PTX of each entry, in the entries' order. `folder` takes the intermediate files.
+/// Writes the module to `folder`, as bitcode without what no entry reaches, and returns where.
 ///
 /// # Errors
-/// A program fails; the error names the entry.
-pub fn ptx(toolchain: &Toolchain, module: &str, entries: &[Entry], folder: &Path) -> Result<Vec<String>> {
-    fs::create_dir_all(folder)?;
+/// `opt` refuses the module.
+pub fn prune(toolchain: &Toolchain, module: &str, entries: &[Entry], folder: &Path) -> Result<PathBuf> {
     let (all, pruned) = (folder.join("all.ll"), folder.join("all.bc"));
     fs::write(&all, module)?;
     let names: Vec<&str> = entries.iter().map(|entry| entry.name).collect();
-    // Dropping what no entry reaches, once, spares each entry the reading of all of `core`.
     process::output(
         Command::new(&toolchain.opt)
             .arg("-passes=internalize,globaldce")
             .arg(format!("-internalize-public-api-list={}", names.join(",")))
             .args([&all, Path::new("-o"), &pruned]),
     )?;
+    Ok(pruned)
+}
+
+/// The PTX of each entry of the bitcode `module`, in the entries' order. Intermediate files lie beside the module.
+///
+/// # Errors
+/// A program fails; the error names the entry.
+pub fn ptx(toolchain: &Toolchain, module: &Path, entries: &[Entry]) -> Result<Vec<String>> {
     entries
         .par_iter()
-        .map(|entry| compile(toolchain, &pruned, entry, folder).with_context(|| entry.name.to_owned()))
+        .map(|entry| compile(toolchain, module, entry).with_context(|| entry.name.to_owned()))
         .collect()
 }
 
-fn compile(toolchain: &Toolchain, module: &Path, entry: &Entry, folder: &Path) -> Result<String> {
-    let optimised = folder.join(format!("{}.bc", entry.name));
-    let assembly = folder.join(format!("{}.s", entry.name));
+fn compile(toolchain: &Toolchain, module: &Path, entry: &Entry) -> Result<String> {
+    let optimised = module.with_file_name(format!("{}.bc", entry.name));
+    let assembly = module.with_file_name(format!("{}.s", entry.name));
     let target =
         [format!("-mcpu={}", entry.target.name()), format!("-mattr=+{}", entry.target.ptx_version())];
     process::output(

@@ -2,7 +2,8 @@
 //!
 //! rustc marks functions on this target, but not `asm!` calls; unmarked, LLVM may sink a shuffle into a branch or
 //! double a barrier. Marking is the default, because it is always right; what is listed in [`PER_THREAD`] is exempt,
-//! because a mark keeps LLVM from unrolling loops and so from having several loads in flight.
+//! because a mark keeps LLVM from unrolling loops and so from having several loads in flight. Source locations go,
+//! so that the module changes only when the code does.
 
 use anyhow::{Context, Result};
 
@@ -22,7 +23,7 @@ pub const PER_THREAD: &[&str] = &[
     "trap",
 ];
 
-/// The module with every inline-assembly call marked that has to be.
+/// The module with every inline-assembly call marked that has to be, and without the calls' source locations.
 ///
 /// # Errors
 /// A line has inline assembly that is not understood, so that it would stay unmarked.
@@ -38,7 +39,7 @@ pub fn mark(module: &str) -> Result<String> {
                 if !is_per_thread(template) && !is_marked(&line[end..]) {
                     marked += " convergent";
                 }
-                marked += &line[end..];
+                marked += without_source_location(&line[end..]);
             }
         }
         marked.push('\n');
@@ -84,6 +85,11 @@ fn parse(line: &str, start: usize) -> Option<(&str, usize)> {
     None
 }
 
+/// What stands behind the arguments, without the cookie that changes whenever a line moves.
+fn without_source_location(behind_arguments: &str) -> &str {
+    behind_arguments.split_once(", !srcloc !").map_or(behind_arguments, |(before, _)| before)
+}
+
 fn is_marked(behind_arguments: &str) -> bool {
     behind_arguments.split([' ', ',']).any(|word| word == "convergent")
 }
@@ -109,7 +115,7 @@ mod tests {
     fn an_effectful_call_is_marked_behind_its_arguments() {
         assert_eq!(
             line(r#"  call void asm sideeffect "barrier.sync 0;", "~{memory}"(), !srcloc !6"#),
-            r#"  call void asm sideeffect "barrier.sync 0;", "~{memory}"() convergent, !srcloc !6"#
+            r#"  call void asm sideeffect "barrier.sync 0;", "~{memory}"() convergent"#
         );
     }
 
@@ -119,13 +125,13 @@ mod tests {
             line(
                 r#"  %3 = tail call i32 asm "shfl.sync.bfly.b32 ${0}, ${1};", "=&r,r"(i32 %"a)b") #21, !srcloc !7"#
             ),
-            r#"  %3 = tail call i32 asm "shfl.sync.bfly.b32 ${0}, ${1};", "=&r,r"(i32 %"a)b") convergent #21, !srcloc !7"#
+            r#"  %3 = tail call i32 asm "shfl.sync.bfly.b32 ${0}, ${1};", "=&r,r"(i32 %"a)b") convergent #21"#
         );
     }
 
     #[test]
     fn a_marked_call_is_left_as_it_is() {
-        let marked = r#"  call void asm sideeffect "barrier.sync 0;", ""() convergent, !srcloc !6"#;
+        let marked = r#"  call void asm sideeffect "barrier.sync 0;", ""() convergent #6"#;
         assert_eq!(line(marked), marked);
     }
 

@@ -3,6 +3,7 @@
 //! kernels to one unoptimised LLVM module; [`convergent`] and [`launch_bounds`] annotate it; [`codegen`] makes one PTX
 //! file per entry; [`inspect`] and [`ptxas`] check the result; [`manifest`] records it; [`ptx`] is the sequence.
 
+pub mod bundle;
 pub mod codegen;
 pub mod convergent;
 pub mod device_build;

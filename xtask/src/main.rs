@@ -1,9 +1,9 @@
 //! `cargo xtask`: developer commands.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use xtask::{ptx, ptxas};
+use xtask::{bundle, ptx, ptxas};
 
 /// Developer commands.
 #[derive(Parser)]
@@ -26,6 +26,12 @@ enum Command {
     },
     /// Install NVIDIA's PTX assembler into target/nvcc, with pip
     Ptxas,
+    /// Pack tests, benches and autotune for a machine that has a GPU driver and nothing else
+    Bundle {
+        /// The folder to write; a bundle that lies there is replaced
+        #[arg(long, default_value = ".bundle", value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -45,5 +51,6 @@ fn run() -> anyhow::Result<()> {
         Command::Ptx { only: Some(text), .. } => ptx::preview(&text),
         Command::Ptx { .. } => ptx::write(),
         Command::Ptxas => ptxas::install().map(|ptxas| println!("{}", ptxas.path().display())),
+        Command::Bundle { out } => bundle::pack(&out),
     }
 }

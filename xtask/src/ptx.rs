@@ -36,29 +36,56 @@ pub struct Built {
 pub fn write() -> Result<()> {
     let toolchain = toolchain::find()?;
     let ptxas = assembler();
-    let (built, faults) = build(&toolchain, ptxas.as_ref(), &registry::entries())?;
+    let entries = registry::entries();
+    let source = source::hash(root())?;
+    let versions = versions(&toolchain, ptxas.as_ref());
+    let module = module(&toolchain, &entries)?;
+    let stamp = stamp(&module, &versions)?;
+    if let Some(manifest) = reusable(&stamp, &versions, &entries) {
+        fs::write(folder().join(FILE), Manifest { source, ..manifest }.to_string())?;
+        println!("the device code is the same as before: {} entries keep their PTX", entries.len());
+        return Ok(());
+    }
+
+    let (built, faults) = build(&toolchain, ptxas.as_ref(), &module, &entries)?;
     println!("{}", table::resources(&built));
     refuse(&faults)?;
+    let entry = built.iter().map(|built| (built.entry.name.to_owned(), Record::of(built))).collect();
+    replace(&folder(), &built, &Manifest { source, toolchain: versions, entry })?;
+    fs::write(stamp_file(), stamp)?;
+    println!("{} entries written to {}", built.len(), folder().display());
+    Ok(())
+}
 
-    let folder = folder();
-    fs::create_dir_all(&folder)?;
-    for file in fs::read_dir(&folder)? {
+/// What the checked-in PTX is made of, as far as this machine knows: an edit of comments or of host code in a kernel's
+/// source leaves it alone, and minutes of code generation are spared.
+fn stamp(module: &Path, versions: &Versions) -> Result<String> {
+    let module = source::digest(&fs::read(module)?);
+    Ok(format!("{module} {versions:?} {:?} {:?}", codegen::OPT_FLAGS, codegen::LLC_FLAGS))
+}
+
+/// The manifest of the checked-in PTX, if a build would write the same PTX again.
+fn reusable(stamp: &str, versions: &Versions, entries: &[Entry]) -> Option<Manifest> {
+    let manifest = freshness::manifest(&folder()).ok()?;
+    let same = fs::read_to_string(stamp_file()).ok()? == stamp && manifest.toolchain == *versions;
+    let sound = freshness::faults(&folder(), &manifest.source, entries).is_ok_and(|faults| faults.is_empty());
+    (same && sound).then_some(manifest)
+}
+
+/// Writes the PTX and its manifest, and removes the files of entries that are no more.
+fn replace(folder: &Path, built: &[Built], manifest: &Manifest) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    for file in fs::read_dir(folder)? {
         let path = file?.path();
-        let stale = |built: &Built| path.file_stem().is_some_and(|stem| stem == built.entry.name);
-        if path.extension().is_some_and(|extension| extension == "ptx") && !built.iter().any(stale) {
+        let stale = path.file_stem().is_none_or(|stem| built.iter().all(|built| stem != built.entry.name));
+        if stale && path.extension().is_some_and(|extension| extension == "ptx") {
             fs::remove_file(&path)?;
         }
     }
-    for built in &built {
+    for built in built {
         fs::write(folder.join(format!("{}.ptx", built.entry.name)), &built.ptx)?;
     }
-    let manifest = Manifest {
-        source: source::hash(root())?,
-        toolchain: versions(&toolchain, ptxas.as_ref()),
-        entry: built.iter().map(|built| (built.entry.name.to_owned(), Record::of(built))).collect(),
-    };
     fs::write(folder.join(FILE), manifest.to_string())?;
-    println!("{} entries written to {}", built.len(), folder.display());
     Ok(())
 }
 
@@ -70,7 +97,9 @@ pub fn preview(text: &str) -> Result<()> {
     let entries: Vec<Entry> =
         registry::entries().into_iter().filter(|entry| entry.name.contains(text)).collect();
     ensure!(!entries.is_empty(), "no entry's name contains \"{text}\"");
-    let (built, faults) = build(&toolchain::find()?, assembler().as_ref(), &entries)?;
+    let toolchain = toolchain::find()?;
+    let module = module(&toolchain, &entries)?;
+    let (built, faults) = build(&toolchain, assembler().as_ref(), &module, &entries)?;
     println!("{}", table::resources(&built));
     println!("{} entries written to {}", built.len(), work_folder().display());
     refuse(&faults)
@@ -94,7 +123,8 @@ pub fn check() -> Result<()> {
         }
     };
     let ptxas = assembler();
-    let (built, faults) = build(&toolchain, ptxas.as_ref(), &entries)?;
+    let module = module(&toolchain, &entries)?;
+    let (built, faults) = build(&toolchain, ptxas.as_ref(), &module, &entries)?;
     refuse(&faults)?;
     let manifest = freshness::manifest(&folder)?;
     let versions = versions(&toolchain, ptxas.as_ref());
@@ -136,25 +166,32 @@ fn differences(built: &[Built], manifest: &Manifest, same_assembler: bool) -> Ve
     differences
 }
 
-/// Compiles, inspects and assembles the entries, into `target/ptx`. The faults come beside, so that the table of
-/// resources can be shown with them.
-fn build(
-    toolchain: &Toolchain,
-    ptxas: Option<&Ptxas>,
-    entries: &[Entry],
-) -> Result<(Vec<Built>, Vec<String>)> {
+/// Compiles the device code to annotated bitcode in `target/ptx`, which is emptied first, and returns where it lies.
+fn module(toolchain: &Toolchain, entries: &[Entry]) -> Result<PathBuf> {
     let module = device_build::module(toolchain, entries)?;
     let module = launch_bounds::annotate(&convergent::mark(&module)?, entries)?;
     let folder = work_folder();
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
-    let texts = codegen::ptx(toolchain, &module, entries, &folder)?;
+    fs::create_dir_all(&folder)?;
+    codegen::prune(toolchain, &module, entries, &folder)
+}
+
+/// Generates, inspects and assembles the entries, in `target/ptx`. The faults come beside, so that the table of
+/// resources can be shown with them.
+fn build(
+    toolchain: &Toolchain,
+    ptxas: Option<&Ptxas>,
+    module: &Path,
+    entries: &[Entry],
+) -> Result<(Vec<Built>, Vec<String>)> {
+    let texts = codegen::ptx(toolchain, module, entries)?;
     let built: Vec<Built> = entries
         .par_iter()
         .zip(texts)
         .map(|(&entry, ptx)| {
-            let usage = assemble(ptxas, &entry, &ptx, &folder).with_context(|| entry.name.to_owned())?;
+            let usage = assemble(ptxas, &entry, &ptx).with_context(|| entry.name.to_owned())?;
             Ok(Built { entry, ptx, usage })
         })
         .collect::<Result<_>>()?;
@@ -162,13 +199,8 @@ fn build(
     Ok((built, faults))
 }
 
-fn assemble(
-    ptxas: Option<&Ptxas>,
-    entry: &Entry,
-    ptx: &str,
-    folder: &Path,
-) -> Result<Vec<(&'static str, Usage)>> {
-    let file = folder.join(format!("{}.ptx", entry.name));
+fn assemble(ptxas: Option<&Ptxas>, entry: &Entry, ptx: &str) -> Result<Vec<(&'static str, Usage)>> {
+    let file = work_folder().join(format!("{}.ptx", entry.name));
     fs::write(&file, ptx)?;
     let Some(ptxas) = ptxas else { return Ok(Vec::new()) };
     ptxas::architectures(entry).into_iter().map(|gpu| Ok((gpu, ptxas.assemble(&file, gpu)?))).collect()
@@ -218,6 +250,10 @@ pub fn folder() -> PathBuf {
 
 fn work_folder() -> PathBuf {
     root().join("target/ptx")
+}
+
+fn stamp_file() -> PathBuf {
+    root().join("target/ptx.stamp")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The hash of everything that PTX is made from, but for the toolchain's versions.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
@@ -37,7 +37,9 @@ pub fn hash(root: &Path) -> Result<String> {
     for name in ["release", "ptx"] {
         let profile =
             profiles.get(name).with_context(|| format!("the root manifest has no profile `{name}`"))?;
-        add(name, profile.to_string().as_bytes());
+        // Sorted, because a table's own order depends on the features that other crates ask of `toml`.
+        let settings: BTreeMap<_, _> = profile.as_table().into_iter().flatten().collect();
+        add(name, format!("{settings:?}").as_bytes());
     }
     for flags in [device_build::RUSTFLAGS, codegen::OPT_FLAGS, codegen::LLC_FLAGS, convergent::PER_THREAD] {
         add("flags", flags.join(" ").as_bytes());

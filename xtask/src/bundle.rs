@@ -1,0 +1,239 @@
+//! The command `bundle`: everything that a machine with a GPU driver and nothing else needs, in one folder.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use walkdir::WalkDir;
+
+use crate::{process, root};
+
+/// The script that runs what the folder holds.
+const RUN: &str = include_str!("../bundle/run");
+const README: &str =
+    "Dustin's GPU tests, benchmarks and autotune: `./run --help`. Needs a GPU driver and nothing else.\n";
+/// The most that a bundle may take, in bytes.
+const SIZE_LIMIT: u64 = 50 << 20;
+
+/// A program that cargo builds, and the folder of the bundle that it goes to.
+struct Program {
+    package: &'static str,
+    /// What kind of target cargo calls it.
+    kind: &'static str,
+    /// Whether a target's name is one of those wanted.
+    wanted: fn(&str) -> bool,
+    folder: &'static str,
+}
+
+const PROGRAMS: [Program; 3] = [
+    Program {
+        package: "dustin-tests",
+        kind: "test",
+        wanted: |name| name.starts_with("gpu"),
+        folder: "tests",
+    },
+    Program { package: "dustin-benches", kind: "bench", wanted: |_| true, folder: "benches" },
+    Program { package: "dustin-autotune", kind: "bin", wanted: |name| name == "autotune", folder: "bin" },
+];
+
+/// Builds the programs and packs them into `out`, replacing a bundle that lies there.
+///
+/// # Errors
+/// A build fails, `out` holds something else than a bundle, or the bundle is too large.
+pub fn pack(out: &Path) -> Result<()> {
+    if out.exists() {
+        let is_empty = fs::read_dir(out)?.next().is_none();
+        ensure!(is_empty || out.join("run").is_file(), "{} is not a bundle; it is left alone", out.display());
+        fs::remove_dir_all(out)?;
+    }
+    let targets = targets()?;
+    for program in &PROGRAMS {
+        let folder = out.join(program.folder);
+        fs::create_dir_all(&folder)?;
+        for (name, executable) in build(program, &targets)? {
+            fs::copy(&executable, folder.join(name)).with_context(|| executable.display().to_string())?;
+        }
+    }
+    copy_profiles(&out.join("profiles"))?;
+    fs::write(out.join("README"), README)?;
+    let run = out.join("run");
+    fs::write(&run, RUN)?;
+    process::output(Command::new("chmod").arg("+x").arg(&run))?;
+
+    let size = size(out)?;
+    ensure!(size <= SIZE_LIMIT, "the bundle takes {} MiB, more than {}", size >> 20, SIZE_LIMIT >> 20);
+    println!("{}: {:.1} MiB", out.display(), size as f64 / f64::from(1 << 20));
+    Ok(())
+}
+
+/// What `cargo metadata` says of the workspace.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    targets: Vec<Target>,
+}
+
+#[derive(Clone, Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+}
+
+/// The line that cargo prints for each thing it has built.
+#[derive(Deserialize)]
+struct Artifact {
+    target: Target,
+    executable: Option<PathBuf>,
+}
+
+fn targets() -> Result<Vec<Package>> {
+    let (stdout, _) = process::output(cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
+    Ok(serde_json::from_str::<Metadata>(&stdout)?.packages)
+}
+
+/// Builds the program's targets and returns the name and executable of each.
+fn build(program: &Program, packages: &[Package]) -> Result<Vec<(String, PathBuf)>> {
+    let is_wanted = |target: &Target| {
+        target.kind.iter().any(|kind| kind == program.kind) && (program.wanted)(&target.name)
+    };
+    let wanted: Vec<&str> = packages
+        .iter()
+        .filter(|package| package.name == program.package)
+        .flat_map(|package| package.targets.iter().filter(|target| is_wanted(target)))
+        .map(|target| target.name.as_str())
+        .collect();
+    ensure!(!wanted.is_empty(), "the package {} has no {} for the bundle", program.package, program.kind);
+
+    println!("building {}: {}", program.package, wanted.join(", "));
+    let mut cargo = cargo();
+    match program.kind {
+        "bin" => cargo.args(["build", "--release"]),
+        _ => cargo.args(["test", "--no-run", "--release"]),
+    };
+    cargo.args(["--locked", "--message-format=json", "--package", program.package]);
+    for name in &wanted {
+        cargo.arg(format!("--{}", program.kind)).arg(name);
+    }
+    let (stdout, _) = process::output(&mut cargo)?;
+    let built: Vec<(String, PathBuf)> = stdout
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok())
+        .filter(|artifact| is_wanted(&artifact.target))
+        .filter_map(|artifact| Some((artifact.target.name, artifact.executable?)))
+        .collect();
+    ensure!(built.len() == wanted.len(), "of {} cargo has built {built:?}", wanted.join(", "));
+    Ok(built)
+}
+
+/// The cargo that runs this command, in the repository's root.
+fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+/// Copies the tuned profiles; the folder exists also where there are none yet.
+fn copy_profiles(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    for file in WalkDir::new(root().join("profiles")).max_depth(1) {
+        let Ok(file) = file else { continue };
+        if file.path().extension().is_some_and(|extension| extension == "toml") {
+            fs::copy(file.path(), folder.join(file.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+fn size(folder: &Path) -> Result<u64> {
+    WalkDir::new(folder).into_iter().map(|file| Ok(file?.metadata()?.len())).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A bundle whose tests are these shell scripts.
+    fn bundle(tests: &[(&str, &str)]) -> tempfile::TempDir {
+        let bundle = tempfile::tempdir().unwrap();
+        for folder in ["tests", "benches", "bin", "profiles"] {
+            fs::create_dir(bundle.path().join(folder)).unwrap();
+        }
+        fs::write(bundle.path().join("run"), RUN).unwrap();
+        for (name, script) in tests {
+            let path = bundle.path().join("tests").join(name);
+            fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            process::output(Command::new("chmod").arg("+x").arg(&path)).unwrap();
+        }
+        bundle
+    }
+
+    /// Runs `run tests` and returns its last lines and whether it succeeded.
+    fn run(bundle: &tempfile::TempDir, arguments: &[&str]) -> (String, bool) {
+        let output = Command::new("bash")
+            .arg(bundle.path().join("run"))
+            .args(arguments)
+            .env("OUT", bundle.path().join("out"))
+            .env("LIMIT", "2")
+            .output()
+            .unwrap();
+        (String::from_utf8(output.stdout).unwrap(), output.status.success())
+    }
+
+    const PASS: &str = "echo 'test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out'";
+
+    #[test]
+    fn programs_that_pass_are_a_success_with_their_counts() {
+        let (text, success) = run(&bundle(&[("gpu", PASS)]), &["tests"]);
+        assert!(success, "{text}");
+        assert!(text.contains("3 passed; 0 failed; 1 ignored"), "{text}");
+        assert!(text.contains("1 passed, 0 failed, 0 skipped"), "{text}");
+    }
+
+    #[test]
+    fn a_failure_or_a_hang_does_not_stop_the_others_and_fails_in_the_end() {
+        let (text, success) = run(&bundle(&[("a", "exit 7"), ("b", "sleep 60"), ("c", PASS)]), &["tests"]);
+        assert!(!success, "{text}");
+        for part in ["exit code 7", "stopped after 2 s", "1 passed, 2 failed, 0 skipped"] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_ran_no_test_is_not_a_pass() {
+        let nothing = PASS.replace("3 passed", "0 passed").replace("1 ignored", "0 ignored");
+        let (text, success) = run(&bundle(&[("gpu", &nothing)]), &["tests"]);
+        assert!(!success && text.contains("no test ran"), "{text}");
+        let ignored = PASS.replace("3 passed", "0 passed");
+        let (text, _) = run(&bundle(&[("gpu", &ignored)]), &["tests"]);
+        assert!(text.contains("0 passed, 0 failed, 1 skipped"), "{text}");
+    }
+
+    #[test]
+    fn programs_are_told_to_require_a_gpu_and_get_the_further_arguments() {
+        let script = format!("test \"$DUSTIN_REQUIRE_GPU\" = 1 && test \"$1\" = filter && {PASS}");
+        let (text, success) = run(&bundle(&[("gpu", &script)]), &["tests", "filter"]);
+        assert!(success, "{text}");
+    }
+
+    #[test]
+    fn an_unknown_command_is_refused() {
+        assert!(!run(&bundle(&[("gpu", PASS)]), &["test"]).1);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_a_bundle_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("thesis.txt"), "").unwrap();
+        assert!(pack(folder.path()).is_err());
+        assert!(folder.path().join("thesis.txt").exists());
+    }
+}
