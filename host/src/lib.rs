@@ -2,6 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`cpu`] | the CPU back end: variants, tuning space, attention on host arrays |
 //! | [`cuda`] | the CUDA back end: contexts, streams, memory, compiled kernels, graphs, timing |
 //! | [`geometry`] | model geometry: layers, heads, head size |
 //! | [`problem`] | what a caller asks, in capacities that the host knows |
@@ -15,6 +16,7 @@
 
 pub mod arrays;
 pub mod compare;
+pub mod cpu;
 pub mod cuda;
 pub mod error;
 pub mod geometry;

@@ -112,6 +112,10 @@ unsafe fn run<E: Element, G: Shape, const M: usize, const C: usize, const DT: us
         unsafe { products::values::<E, G, C, DT>(&mut output, slot(2 * tile + 1), warp(), groups) };
     }
 
+    if tiles == 0 {
+        // A split without tokens has asked for its queries all the same, and must not end before they are in.
+        cp_async::wait::<0>();
+    }
     // SAFETY: all threads take part; what has been filled has been waited for, tile by tile.
     unsafe {
         epilogue::gather_block::<G, C, DT>(&softmax, &output);

@@ -1,0 +1,105 @@
+//! What the arrays say of a sequence, with everything out of range clamped or masked, and reported.
+
+use dustin_kernels::attention::params::Fault;
+
+use crate::{arrays::AttentionArrays, problem::AttentionProblem};
+
+/// Raises the status word.
+pub(super) type Report<'a> = &'a (dyn Fn(u64) + Sync);
+
+/// One sequence of the batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sequence {
+    pub(super) index: u32,
+    /// First query row in the batch.
+    pub(super) first_row: u32,
+    pub(super) rows: u32,
+    /// Confirmed length.
+    pub(super) length: u32,
+    pub(super) set_size: u32,
+}
+
+impl Sequence {
+    /// Sequence `index`; nothing if its rows are not as they must be.
+    pub(super) fn new(
+        problem: &AttentionProblem,
+        arrays: &AttentionArrays<'_>,
+        index: u32,
+        report: Report<'_>,
+    ) -> Option<Self> {
+        let at = index as usize;
+        let (first, last) = (i64::from(arrays.row_starts[at]), i64::from(arrays.row_starts[at + 1]));
+        let rows = last - first;
+        if first < 0 || last > problem.total_rows.into() || !(0..=i64::from(problem.rows)).contains(&rows) {
+            report(Fault::Rows.word(index));
+            return None;
+        }
+        if arrays.lengths[at] < 0 {
+            report(Fault::Length.word(index));
+        }
+        let set_size = arrays.set_sizes[at].max(0).cast_unsigned().min(problem.set_capacity);
+        if i64::from(arrays.set_sizes[at]) != i64::from(set_size) {
+            report(Fault::SetSize.word(index));
+        }
+        Some(Self {
+            index,
+            first_row: first as u32,
+            rows: rows as u32,
+            length: arrays.lengths[at].max(0).cast_unsigned(),
+            set_size,
+        })
+    }
+
+    /// Item offset, without the KV head, of entry `entry` of the set; nothing if it is masked.
+    pub(super) fn set_token(
+        &self,
+        problem: &AttentionProblem,
+        arrays: &AttentionArrays<'_>,
+        entry: u32,
+        report: Report<'_>,
+    ) -> Option<u64> {
+        let position = arrays.set[self.index as usize * arrays.strides.set as usize + entry as usize];
+        match u32::try_from(position) {
+            Ok(position) if position < self.length => self.token(problem, arrays, position, report),
+            _ => {
+                report(Fault::Position.word(self.index));
+                None
+            }
+        }
+    }
+
+    /// Item offset, without the KV head, of own row `row`; nothing if it is masked.
+    pub(super) fn own_token(
+        &self,
+        problem: &AttentionProblem,
+        arrays: &AttentionArrays<'_>,
+        row: u32,
+        report: Report<'_>,
+    ) -> Option<u64> {
+        // At most 2^31 - 1 + 63.
+        self.token(problem, arrays, self.length + row, report)
+    }
+
+    fn token(
+        &self,
+        problem: &AttentionProblem,
+        arrays: &AttentionArrays<'_>,
+        position: u32,
+        report: Report<'_>,
+    ) -> Option<u64> {
+        let (page_index, slot) = (position / problem.kv.page_size, position % problem.kv.page_size);
+        if page_index >= problem.table_width {
+            report(Fault::Length.word(self.index));
+            return None;
+        }
+        let page =
+            arrays.block_table[self.index as usize * arrays.strides.table as usize + page_index as usize];
+        match u32::try_from(page) {
+            Ok(page) if page < problem.kv.pages => Some(problem.kv.offset(page, slot, 0)),
+            _ => {
+                report(Fault::Page.word(self.index));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+use dustin_kernels::registry::Dtype;
+
+use super::*;
+use crate::{
+    kv::KvLayout,
+    synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
+};
+
+fn recipe() -> Recipe {
+    let shape = |length, rows, set_size| SequenceShape { length, rows, set_size };
+    Recipe {
+        dtype: Dtype::Bf16,
+        head_dim: 64,
+        kv_heads: 2,
+        group: 3,
+        page_size: 8,
+        layout: KvLayout::Nhd,
+        sequences: vec![shape(300, 3, 200), shape(40, 0, 5), shape(70, 1, 70)],
+        spare: 1,
+        padding: 0,
+        lse: false,
+        contents: Contents { logits: Logits::Flat, sorted: true, poison_unselected: true, seed: 5 },
+    }
+}
+
+fn attend(backend: &mut CpuBackend, input: &AttentionInput, candidate: &CpuCandidate) -> Vec<u32> {
+    let mut output = vec![0f32; input.output_items()];
+    backend.attention(&input.problem, candidate, &input.arrays(), OutputMut::F32(&mut output), None).unwrap();
+    output.iter().map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn ids_are_unique_and_there_are_at_least_24_variants() {
+    let ids: std::collections::HashSet<_> = VARIANTS.iter().map(|variant| variant.id).collect();
+    assert_eq!(ids.len(), VARIANTS.len());
+    assert!(ids.len() >= 24);
+}
+
+#[test]
+fn a_sequence_has_the_same_bits_alone_and_in_a_batch_whatever_the_threads() {
+    let mut backend = CpuBackend::new(3).unwrap();
+    let batch = recipe().input().unwrap();
+    let row = batch.strides.output_row as usize;
+    let mut alone = batch.clone();
+    alone.problem.batch = 1;
+    alone.problem.total_rows = 3;
+    for variant in VARIANTS {
+        let candidate = |threads, splits| CpuCandidate { variant, threads, splits };
+        let together = attend(&mut backend, &batch, &candidate(3, 2));
+        assert!(together == attend(&mut backend, &batch, &candidate(1, 2)));
+        assert!(together[..3 * row] == attend(&mut backend, &alone, &candidate(2, 2)));
+        let whole = attend(&mut backend, &batch, &candidate(3, 1));
+        assert!(together != whole || variant.tokens >= 128, "{} never splits", variant.id);
+    }
+}
+
+#[test]
+fn nan_in_a_later_own_row_does_not_reach_an_earlier_one() {
+    let mut backend = CpuBackend::new(1).unwrap();
+    let mut input = recipe().input().unwrap();
+    let kv = input.problem.kv;
+    let last = 302;
+    let page = input.block_table[last / 8] as u32;
+    for head in 0..kv.kv_heads {
+        let at = kv.offset(page, last as u32 % 8, head) as usize;
+        input.key[at..at + 64].fill(crate::synthetic::NAN);
+        input.value[at..at + 64].fill(crate::synthetic::NAN);
+    }
+    let candidate = CpuCandidate { variant: &VARIANTS[12], threads: 1, splits: 1 };
+    let output = attend(&mut backend, &input, &candidate);
+    let row = input.strides.output_row as usize;
+    assert!(output[..2 * row].iter().all(|&bits| f32::from_bits(bits).is_finite()));
+    assert!(output[2 * row..3 * row].iter().all(|&bits| f32::from_bits(bits).is_nan()));
+}
+
+#[test]
+fn bad_requests_are_refused_by_field() {
+    let mut backend = CpuBackend::new(2).unwrap();
+    let input = recipe().input().unwrap();
+    let good = CpuCandidate { variant: &VARIANTS[0], threads: 2, splits: 1 };
+    let mut field = |candidate: CpuCandidate, items: usize, lse: bool| {
+        let (mut output, mut lses) = (vec![0u16; items], vec![0f32; 100]);
+        let lse = lse.then_some(LseMut { items: &mut lses, base: LogBase::E });
+        let output = OutputMut::Rounded(&mut output);
+        backend.attention(&input.problem, &candidate, &input.arrays(), output, lse).unwrap_err().field
+    };
+    let items = input.output_items();
+    assert_eq!(field(CpuCandidate { threads: 0, ..good }, items, false), "threads");
+    assert_eq!(field(CpuCandidate { threads: 3, ..good }, items, false), "threads");
+    assert_eq!(field(CpuCandidate { splits: 0, ..good }, items, false), "splits");
+    assert_eq!(field(CpuCandidate { splits: 65, ..good }, items, false), "splits");
+    assert_eq!(field(good, items - 1, false), "output");
+    assert_eq!(field(good, items, true), "lse");
+}
+
+#[test]
+fn the_space_holds_every_variant_and_explains_what_it_leaves_out() {
+    let problem = AttentionProblem { set_capacity: 512, table_width: 100, ..recipe().problem() };
+    let limits = CpuLimits { threads: 6 };
+    let (legal, excluded) = candidates(&problem, limits).unwrap();
+    assert_eq!(legal.len() + excluded.len(), VARIANTS.len() * 4 * 6);
+    for variant in VARIANTS {
+        assert!(legal.iter().any(|candidate| candidate.variant == variant));
+    }
+    let wide = excluded.iter().find(|e| e.candidate.variant.tokens == 512 && e.candidate.splits == 2);
+    assert_eq!(wide.unwrap().reason, "a full set is 1 tiles: some of 2 splits would be empty");
+    let default = default_candidate(&problem, limits).unwrap();
+    assert!(legal.contains(&default), "{default}");
+    assert_eq!(default.threads, 6);
+}
+
+#[test]
+fn exp2_is_within_two_units_of_the_last_place() {
+    for step in 0..=1_260_000 {
+        let x = -step as f32 / 10_000.0;
+        let (expected, actual) = (f64::from(x).exp2(), f64::from(math::exp2(x)));
+        assert!((actual - expected).abs() <= expected * 2.4e-7, "2^{x} is {expected}, not {actual}");
+    }
+    assert_eq!(math::exp2(f32::NEG_INFINITY), 0.0);
+    assert_eq!(math::exp2(-126.5), 0.0);
+    assert!(math::exp2(f32::NAN).is_nan());
+}
