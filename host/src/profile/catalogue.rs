@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use super::{
-    key::Key,
+    key::{IndexSet, Key, KvDtype, KvScale, Mask},
     schema::{Choice, Launch},
+    validate,
 };
 use crate::InvalidInput;
 
@@ -44,4 +45,27 @@ impl<T: Catalogue + ?Sized> Catalogue for &T {
     fn default(&self, key: &Key) -> Option<Choice> {
         (**self).default(key)
     }
+}
+
+/// Refuses, on behalf of `operation`, what a key can say and no back end can do yet.
+///
+/// # Errors
+/// The first field at fault.
+pub(super) fn contract(operation: &'static str, key: &Key) -> Result<(), InvalidInput> {
+    let error =
+        |field, required: &str, actual: String| Err(InvalidInput::new(operation, field, required, actual));
+    validate::key(key)?;
+    if key.kv_dtype != KvDtype::from(key.dtype) {
+        return error("key.kv_dtype", "that of the queries", format!("{:?}", key.kv_dtype));
+    }
+    if key.kv_scale != KvScale::None {
+        return error("key.kv_scale", "None", format!("{:?}", key.kv_scale));
+    }
+    if key.mask != Mask::Causal {
+        return error("key.mask", "Causal", format!("{:?}", key.mask));
+    }
+    if key.index_set != IndexSet::PerSequence {
+        return error("key.index_set", "PerSequence", format!("{:?}", key.index_set));
+    }
+    Ok(())
 }

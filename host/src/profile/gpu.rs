@@ -9,10 +9,9 @@ use std::{
 use dustin_kernels::registry::{ATTENTION, AttentionVariant};
 
 use super::{
-    catalogue::{Catalogue, Known},
-    key::{IndexSet, Kernel, Key, KvDtype, KvScale, Mask},
+    catalogue::{Catalogue, Known, contract},
+    key::{Kernel, Key},
     schema::{Choice, Launch},
-    validate,
 };
 use crate::{
     InvalidInput,
@@ -59,7 +58,7 @@ impl Catalogue for GpuCatalogue {
         let error = |field, required: &str, actual: String| {
             Err(InvalidInput::new(OPERATION, field, required, actual))
         };
-        expressible(key)?;
+        contract(OPERATION, key)?;
         let Some(variant) = find(key, id) else {
             return error("variant", "one of this build's for a GPU", format!("{id:?}"));
         };
@@ -80,33 +79,12 @@ impl Catalogue for GpuCatalogue {
     }
 
     fn default(&self, key: &Key) -> Option<Choice> {
-        expressible(key).ok()?;
+        if !key.device.is_gpu() {
+            return None;
+        }
+        contract(OPERATION, key).ok()?;
         space::default_candidate(&key.problem(), &self.limits).ok().map(Choice::gpu)
     }
-}
-
-/// Refuses what a key can say and no variant can do.
-fn expressible(key: &Key) -> Result<(), InvalidInput> {
-    let error =
-        |field, required: &str, actual: String| Err(InvalidInput::new(OPERATION, field, required, actual));
-    validate::key(key)?;
-    match key.kernel {
-        Kernel::SparseAttention if key.device.is_gpu() => {}
-        Kernel::SparseAttention => return error("key.device", "a GPU", format!("{:?}", key.device.name)),
-    }
-    if key.kv_dtype != KvDtype::from(key.dtype) {
-        return error("key.kv_dtype", "that of the queries", format!("{:?}", key.kv_dtype));
-    }
-    if key.kv_scale != KvScale::None {
-        return error("key.kv_scale", "None", format!("{:?}", key.kv_scale));
-    }
-    if key.mask != Mask::Causal {
-        return error("key.mask", "Causal", format!("{:?}", key.mask));
-    }
-    if key.index_set != IndexSet::PerSequence {
-        return error("key.index_set", "PerSequence", format!("{:?}", key.index_set));
-    }
-    Ok(())
 }
 
 struct Listed {

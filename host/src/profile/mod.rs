@@ -11,7 +11,7 @@
 //!
 //! Each file holds one idea: `key` what a choice is tuned for, [`bucket`] the ranges that share a choice, [`distance`]
 //! how far buckets are apart, `schema` the contents of the file, `certificate` what tells measured entries from
-//! edited ones, `provenance` what has changed since, `catalogue` the variants that exist (`gpu`: those of the GPU),
+//! edited ones, `provenance` what has changed since, `catalogue` the variants that exist (`gpu` and `cpu`: those of a device),
 //! `validate` what must hold of an entry, `lookup` the order of fallbacks, `text` the TOML, `store` the file.
 
 pub mod bucket;
@@ -19,6 +19,7 @@ pub mod distance;
 
 mod catalogue;
 mod certificate;
+mod cpu;
 mod error;
 mod gpu;
 mod key;
@@ -30,6 +31,7 @@ mod text;
 mod validate;
 
 pub use catalogue::{Catalogue, Known};
+pub use cpu::CpuCatalogue;
 pub use error::{Problem, ProfileError, Warning};
 pub use gpu::GpuCatalogue;
 pub use key::{

@@ -1,5 +1,6 @@
 //! Profiles: the tuning key, the order of fallbacks, and files in every state that a file can be in.
 
+mod cpu;
 mod gpu;
 mod keys;
 mod lookup;
