@@ -2,7 +2,9 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::attention::{config::Tile, params::Params, smem::Plan};
+#[cfg(feature = "executor")]
+use crate::attention::params::Params;
+use crate::attention::{config::Tile, smem::Plan};
 
 pub use crate::attention::variants::VARIANTS as ATTENTION;
 
@@ -107,6 +109,7 @@ pub struct AttentionVariant {
     ///
     /// # Safety
     /// Every array that the parameters name exists, with the documented shape, until the launch has ended.
+    #[cfg(feature = "executor")]
     pub body: unsafe fn(&Params),
 }
 

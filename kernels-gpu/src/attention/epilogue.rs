@@ -21,7 +21,7 @@ struct Piece {
 ///
 /// # Safety
 /// All threads of the block take part, and every copy into the ring has been waited for.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) unsafe fn gather_block<G: Shape, const C: usize, const DT: usize>(
     softmax: &Softmax<C>,
     output: &[[[f32; 4]; C]; DT],
@@ -68,7 +68,7 @@ pub(super) unsafe fn gather_block<G: Shape, const C: usize, const DT: usize>(
 }
 
 /// Calls `body` with each piece that this thread has to write: local column, column of the sequence, first item.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 fn for_each_piece<G: Shape>(task: &Task, mut body: impl FnMut(u32, u32, u32)) {
     let mut index = thread_index();
     while index < G::COLUMNS * G::WORDS {
@@ -85,7 +85,7 @@ fn for_each_piece<G: Shape>(task: &Task, mut body: impl FnMut(u32, u32, u32)) {
 ///
 /// # Safety
 /// [`gather_block`] has run.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 unsafe fn own_piece<G: Shape>(local: u32, item: u32) -> Piece {
     let sums = Shared::<f32>::at(G::PLAN.sums);
     let maxima = Shared::<i32>::at(G::PLAN.maxima);
@@ -102,14 +102,14 @@ unsafe fn own_piece<G: Shape>(local: u32, item: u32) -> Piece {
     }
 }
 
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 fn floats(low: [u32; 4], high: [u32; 4]) -> [f32; ITEMS] {
     let [a, b, c, d] = low.map(f32::from_bits);
     let [e, f, g, h] = high.map(f32::from_bits);
     [a, b, c, d, e, f, g, h]
 }
 
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 fn words([a, b, c, d, e, f, g, h]: [f32; ITEMS]) -> [[u32; 4]; 2] {
     [[a, b, c, d].map(f32::to_bits), [e, f, g, h].map(f32::to_bits)]
 }
@@ -118,7 +118,7 @@ fn words([a, b, c, d, e, f, g, h]: [f32; ITEMS]) -> [[u32; 4]; 2] {
 ///
 /// # Safety
 /// The output arrays are as documented.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 unsafe fn finish<E: Element>(params: &Params, task: &Task, column: u32, item: u32, piece: &Piece) {
     let (row, head) = task.row_and_head(params, column);
     let normaliser = if piece.sum == 0.0 { 0.0 } else { 1.0 / piece.sum };
@@ -144,7 +144,7 @@ unsafe fn finish<E: Element>(params: &Params, task: &Task, column: u32, item: u3
 }
 
 /// Index of a column's state among those of split `split`.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 fn partial_index(params: &Params, task: &Task, split: u32, column: u32) -> u64 {
     let (row, head) = task.row_and_head(params, column);
     (u64::from(split) * u64::from(params.total_rows) + row) * u64::from(params.query_heads) + head
@@ -154,7 +154,7 @@ fn partial_index(params: &Params, task: &Task, split: u32, column: u32) -> u64 {
 ///
 /// # Safety
 /// [`gather_block`] has run; the arrays that the parameters name are as documented; all threads take part.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) unsafe fn write<E: Element, G: Shape>(params: &Params, task: &Task) {
     if grid_x() == 1 {
         // SAFETY: the caller's promise.
@@ -178,7 +178,7 @@ pub(super) unsafe fn write<E: Element, G: Shape>(params: &Params, task: &Task) {
 
 /// # Safety
 /// As [`write`].
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 unsafe fn write_partial<G: Shape>(params: &Params, task: &Task, local: u32, column: u32, item: u32) {
     let index = partial_index(params, task, task.split, column);
     // SAFETY: the caller's promise; the index lies in the arrays of all splits, rows and heads.
@@ -200,7 +200,7 @@ unsafe fn write_partial<G: Shape>(params: &Params, task: &Task, local: u32, colu
 ///
 /// # Safety
 /// As [`write`].
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 unsafe fn is_last<G: Shape>(params: &Params, task: &Task) -> bool {
     let verdict = Shared::<u32>::at(G::PLAN.thresholds);
     let kv_heads = params.query_heads / params.group.max(1);
@@ -227,7 +227,7 @@ unsafe fn is_last<G: Shape>(params: &Params, task: &Task) -> bool {
 ///
 /// # Safety
 /// As [`write`], and every split has arrived.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 unsafe fn merge<G: Shape>(params: &Params, task: &Task, column: u32, item: u32) -> Piece {
     let outputs = Global::<[u32; 4]>::at(params.partial_output.address());
     let mut merged = Piece { maximum: f32::NEG_INFINITY, sum: 0.0, items: [0.0; ITEMS] };

@@ -27,7 +27,7 @@ pub(super) struct Token {
 ///
 /// # Safety
 /// The arrays that the parameters name are as documented.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 unsafe fn resolve<G: Shape>(params: &Params, task: &Task, tile: u32, pass: u32) -> Token {
     let hidden = Token { offset: 0, threshold: HIDDEN };
     let token = task.begin + tile * G::TOKENS + pass * G::THREADS + thread_index();
@@ -78,7 +78,7 @@ impl Lookup {
     ///
     /// # Safety
     /// As [`resolve`].
-    #[inline(always)]
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn start<G: Shape>(params: &Params, task: &Task, tile: u32) -> Self {
         const { assert!(passes::<G>() <= 2, "a thread looks up at most two tokens of a tile") };
         // SAFETY: the caller's promise.
@@ -91,7 +91,7 @@ impl Lookup {
     }
 
     /// Writes the tokens of `tile` to shared memory. Readers need a barrier.
-    #[inline(always)]
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn store<G: Shape>(self, tile: u32) {
         let offsets = Shared::<u64>::at(G::PLAN.offsets);
         let thresholds = Shared::<u32>::at(G::PLAN.thresholds);
@@ -116,7 +116,7 @@ impl Lookup {
 ///
 /// # Safety
 /// The tile's tokens have been stored before a barrier, the slot is free, and the caches are as documented.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 unsafe fn copy_rows<G: Shape, const BATCH: usize>(params: &Params, task: &Task, fill: u32) {
     let tile = fill / 2;
     let tokens = (task.end - task.begin).saturating_sub(tile * G::TOKENS).min(G::TOKENS).next_multiple_of(16);
@@ -157,7 +157,7 @@ unsafe fn copy_rows<G: Shape, const BATCH: usize>(params: &Params, task: &Task, 
 ///
 /// # Safety
 /// As [`copy_rows`].
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) unsafe fn fill<G: Shape>(params: &Params, task: &Task, fill: u32) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -173,7 +173,7 @@ pub(super) unsafe fn fill<G: Shape>(params: &Params, task: &Task, fill: u32) {
 ///
 /// # Safety
 /// The queries are as documented.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) unsafe fn fill_queries<G: Shape>(params: &Params, task: &Task) {
     let query = Shared::<u32>::at(G::PLAN.query);
     let mut index = thread_index();

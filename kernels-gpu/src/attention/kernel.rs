@@ -20,7 +20,7 @@ use crate::simt::{
 /// # Safety
 /// Every array that the parameters name exists, with the documented shape, until the launch has ended; the grid is
 /// `[splits, kv_heads · chunks, batch]` with `32 · W` threads, and the block has the plan's shared memory.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub unsafe fn attention<
     E: Element,
     const D: usize,
@@ -38,7 +38,7 @@ pub unsafe fn attention<
 
 /// # Safety
 /// As [`attention`].
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 unsafe fn run<E: Element, G: Shape, const M: usize, const C: usize, const DT: usize>(params: &Params) {
     // SAFETY: the caller's promise.
     let Some(task) = (unsafe { Task::of_block::<G>(params) }) else { return };

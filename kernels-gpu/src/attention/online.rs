@@ -21,13 +21,13 @@ pub(super) struct Softmax<const C: usize> {
 }
 
 /// An integer that orders as the float does. Its own inverse.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 const fn ordered(bits: i32) -> i32 {
     bits ^ ((bits >> 31) & i32::MAX)
 }
 
 /// The block's maxima start below every logit. Readers need a barrier.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) fn reset_maxima<G: Shape>() {
     let maxima = Shared::<i32>::at(G::PLAN.maxima);
     if thread_index() < G::COLUMNS {
@@ -40,7 +40,7 @@ pub(super) fn reset_maxima<G: Shape>() {
 ///
 /// # Safety
 /// `maxima` is the region that [`reset_maxima`] fills, and the column one of the block's.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
 pub(super) unsafe fn maximum(maxima: Shared<i32>, column: u32) -> f32 {
     // SAFETY: the caller's promise.
@@ -52,7 +52,7 @@ pub(super) unsafe fn maximum(maxima: Shared<i32>, column: u32) -> f32 {
 ///
 /// # Safety
 /// The tile's thresholds lie in shared memory, visible to this thread.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) unsafe fn mask<G: Shape, const M: usize, const C: usize>(
     params: &Params,
     task: &Task,
@@ -81,7 +81,7 @@ pub(super) unsafe fn mask<G: Shape, const M: usize, const C: usize>(
 }
 
 /// Raises the block's maxima to the warp's logits. Readers need a barrier. All 32 lanes take part.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) fn raise_maxima<G: Shape, const M: usize, const C: usize>(logits: &[[[f32; 4]; C]; M]) {
     let maxima = Shared::<i32>::at(G::PLAN.maxima);
     for n in 0..C {
@@ -104,7 +104,7 @@ pub(super) fn raise_maxima<G: Shape, const M: usize, const C: usize>(logits: &[[
 
 impl<const C: usize> Softmax<C> {
     /// Nothing seen yet.
-    #[inline(always)]
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) const fn new() -> Self {
         Self { maxima: [[f32::NEG_INFINITY; 2]; C], sums: [[0.0; 2]; C] }
     }
@@ -113,7 +113,7 @@ impl<const C: usize> Softmax<C> {
     ///
     /// # Safety
     /// Every warp has raised the maxima before a barrier.
-    #[inline(always)]
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn advance<G: Shape>(&mut self) -> Pairs<C> {
         let shared = Shared::<i32>::at(G::PLAN.maxima);
         let mut factors = [[1.0; 2]; C];
@@ -132,7 +132,7 @@ impl<const C: usize> Softmax<C> {
 
     /// Turns the logits of token groups below `groups` into probabilities: adds them to the sums and writes them to
     /// shared memory, rounded. Readers need a barrier.
-    #[inline(always)]
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn probabilities<E: Element, G: Shape, const M: usize>(
         &mut self,
         logits: &[[[f32; 4]; C]; M],
@@ -162,7 +162,7 @@ impl<const C: usize> Softmax<C> {
 }
 
 /// A maximum that can be subtracted: where nothing has been seen, any finite value serves.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) fn finite(maximum: f32) -> f32 {
     if maximum == f32::NEG_INFINITY { 0.0 } else { maximum }
 }

@@ -8,7 +8,7 @@ use crate::simt::{Element, Shared, ldmatrix, thread::lane};
 ///
 /// # Safety
 /// Keys and queries lie in shared memory, copied and visible to this warp; all 32 lanes take part.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) unsafe fn scores<E: Element, G: Shape, const M: usize, const C: usize>(
     keys: u32,
     first_group: u32,
@@ -52,7 +52,7 @@ pub(super) unsafe fn scores<E: Element, G: Shape, const M: usize, const C: usize
 /// # Safety
 /// Values and probabilities of `groups` token groups lie in shared memory, visible to this warp; all 32 lanes take
 /// part.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) unsafe fn values<E: Element, G: Shape, const C: usize, const DT: usize>(
     output: &mut [[[f32; 4]; C]; DT],
     values: u32,

@@ -72,7 +72,7 @@ impl Plan {
 
 /// The byte offset of 16-byte word `word` of row `row` of an array of 16-bit items, `head_dim` to a row. The word's
 /// place is exchanged by the row's number, so that the same word of eight rows lies in eight groups of banks.
-#[inline(always)]
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
 #[must_use]
 pub const fn swizzled(row: u32, word: u32, head_dim: u32) -> u32 {
     row * head_dim * 2 + ((word ^ (row % 8)) * 16)

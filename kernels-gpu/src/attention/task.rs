@@ -36,7 +36,7 @@ impl Task {
     ///
     /// # Safety
     /// The arrays that the parameters name are as documented.
-    #[inline(always)]
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn of_block<G: Shape>(params: &Params) -> Option<Self> {
         let chunks = params.chunks.max(1);
         let chunk = block_y() % chunks;
@@ -92,7 +92,7 @@ impl Task {
     }
 
     /// Raises the status word. One KV head and chunk speak for all.
-    #[inline(always)]
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn report(&self, params: &Params, fault: Fault) {
         if self.kv_head == 0 && self.chunk == 0 {
             // SAFETY: the status word is one item, and kernels access it by atomics alone.
@@ -101,7 +101,7 @@ impl Task {
     }
 
     /// Query row of the batch and query head of the sequence's column `column`.
-    #[inline(always)]
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn row_and_head(&self, params: &Params, column: u32) -> (u64, u64) {
         // The host has checked that there is a group; `max` spares the division its test for zero.
         let group = params.group.max(1);

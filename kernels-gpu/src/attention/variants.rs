@@ -1,9 +1,10 @@
 //! The list of compiled configurations: one PTX entry each on the device, one registry line each on the host.
 
-use super::kernel::attention;
-#[cfg(target_arch = "nvptx64")]
-use super::params::Params;
-use crate::simt::{Bf16, F16};
+#[cfg(any(target_arch = "nvptx64", feature = "executor"))]
+use {
+    super::kernel::attention,
+    crate::simt::{Bf16, F16},
+};
 
 /// Hands every combination of element type, head size and tile to `$make!`, as items or as an array.
 macro_rules! for_each_variant {
@@ -39,6 +40,7 @@ macro_rules! name {
     };
 }
 
+#[cfg(any(target_arch = "nvptx64", feature = "executor"))]
 macro_rules! body {
     ($element:ident, $d:literal, $w:literal, $m:literal, $c:literal, $s:literal) => {
         attention::<
@@ -59,7 +61,7 @@ macro_rules! body {
 /// The device's entries.
 #[cfg(target_arch = "nvptx64")]
 mod entries {
-    use super::*;
+    use super::{super::params::Params, *};
 
     macro_rules! entry {
         ($element:ident, $dtype:literal, $d:literal, $w:literal, $m:literal, $c:literal, $s:literal) => {
@@ -83,6 +85,7 @@ pub use registry::VARIANTS;
 
 #[cfg(not(target_arch = "nvptx64"))]
 mod registry {
+    #[cfg(feature = "executor")]
     use super::*;
     use crate::{
         attention::config::Tile,
@@ -104,6 +107,7 @@ mod registry {
                     #[cfg(feature = "ptx")]
                     include_str!(concat!("../../ptx/", name!($dtype, $d, $w, $m, $c, $s), ".ptx")),
                 ),
+                #[cfg(feature = "executor")]
                 body: body!($element, $d, $w, $m, $c, $s),
             }
         }};
