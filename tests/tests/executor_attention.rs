@@ -28,3 +28,26 @@ fn every_variant_gives_the_reference_on_random_problems() {
         },
     );
 }
+
+#[test]
+fn a_second_launch_over_the_same_workspace_gives_the_same_bits() {
+    let size = Size { batch: 3, kv_heads: 2, length: 90, rows: 4 };
+    let variant = |index: usize| &ATTENTION[7 * index % ATTENTION.len()];
+    for_each_case(
+        12,
+        |index| cases(variant(index).dtype, variant(index).head_dim, size),
+        |index, case| {
+            let (input, _) = case.input()?;
+            let candidate = Candidate { variant: variant(index), splits: 2 };
+            let mut prepared = Prepared::new(&input, candidate, case.output_type, case.lse_base)?;
+            prepared.launch(&Options::default())?;
+            let first = prepared.attended();
+            prepared.launch(&Options::default())?;
+            let second = prepared.attended();
+            if first.output.bits() != second.output.bits() || first.status != second.status {
+                return Err(format!("{candidate}: the second launch differs"));
+            }
+            Ok(())
+        },
+    );
+}
