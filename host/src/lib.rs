@@ -11,7 +11,7 @@
 //! | [`launch`] | grid, workspace and parameters of a kernel launch |
 //! | [`space`] | the tuning space as data, and the choice made without tuning |
 //! | [`synthetic`] | inputs made up from a seed, with poison and planted faults |
-//! | [`reference`] | attention in f64, which judges every back end |
+//! | [`mod@reference`] | attention in f64, which judges every back end |
 //! | [`compare`] | an output against the reference |
 
 pub mod arrays;
