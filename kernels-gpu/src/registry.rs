@@ -88,6 +88,17 @@ impl Ptx {
     }
 }
 
+/// The SHA-256, in hexadecimal, of the kernel source that the embedded PTX was built from, unless the crate was built
+/// without the feature `ptx`.
+#[must_use]
+pub fn source_hash() -> Option<&'static str> {
+    #[cfg(feature = "ptx")]
+    const MANIFEST: &str = include_str!("../ptx/manifest.toml");
+    #[cfg(not(feature = "ptx"))]
+    const MANIFEST: &str = "";
+    MANIFEST.lines().find_map(|line| line.strip_prefix("source = \"")?.strip_suffix('"'))
+}
+
 /// One compiled configuration of the attention kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionVariant {

@@ -13,7 +13,7 @@ use dustin::{
     profile::{CacheState, Catalogue, Choice, DeviceId, GpuCatalogue, LaunchMode, Policy, Provenance},
     space::{self, SPLITS},
 };
-use dustin_kernels::registry::ATTENTION;
+use dustin_kernels::registry::{ATTENTION, source_hash};
 
 use super::{Device, provenance};
 use crate::{
@@ -68,7 +68,6 @@ impl Device for Cuda {
         let units = |bytes: u64, unit: u64| u32::try_from(bytes / unit).ok();
         let variants = ATTENTION.iter().map(|variant| format!("{} r{}", variant.id, variant.revision));
         let splits = SPLITS.iter().map(|splits| format!("{splits} splits"));
-        let kernels = ATTENTION.iter().filter_map(|variant| variant.ptx.digest());
         Provenance {
             device: self.id.clone(),
             sm_count: Some(info.sm_count),
@@ -79,7 +78,7 @@ impl Device for Cuda {
             cuda: Some(info.cuda_version.to_string()),
             power_limit_w: info.power_limit_watts.map(|watts| watts.round() as u32),
             mig: info.mig,
-            kernel_source_hash: provenance::digest(kernels),
+            kernel_source_hash: source_hash().unwrap_or_default().into(),
             search_space_hash: provenance::digest(variants.chain(splits)),
             crate_version: env!("CARGO_PKG_VERSION").into(),
             date: provenance::now(),

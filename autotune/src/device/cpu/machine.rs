@@ -1,0 +1,69 @@
+//! What the operating system says of the CPU.
+
+use std::{fs, thread};
+
+/// A CPU, as provenance needs it. What the system does not tell is absent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Machine {
+    /// The model's name, or the architecture's.
+    pub(super) name: String,
+    /// Hardware threads that this process may use.
+    pub(super) threads: u32,
+    /// Last-level cache in KiB.
+    pub(super) cache_kib: Option<u32>,
+    /// Memory in MiB.
+    pub(super) memory_mib: Option<u32>,
+}
+
+impl Machine {
+    /// The machine that this process runs on.
+    pub(super) fn at_hand() -> Self {
+        let threads = thread::available_parallelism().map_or(1, |threads| threads.get() as u32);
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        Self {
+            name: model(&read("/proc/cpuinfo")).unwrap_or_else(|| std::env::consts::ARCH.into()),
+            threads,
+            cache_kib: (0..8)
+                .filter_map(|level| kib(&read(&format!("/sys/devices/system/cpu/cpu0/cache/index{level}/size"))))
+                .max(),
+            memory_mib: memory(&read("/proc/meminfo")),
+        }
+    }
+}
+
+/// The model's name in the text of `/proc/cpuinfo`.
+fn model(cpuinfo: &str) -> Option<String> {
+    let name = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'))?.1.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// A size such as `36864K`.
+fn kib(size: &str) -> Option<u32> {
+    size.trim().strip_suffix('K')?.parse().ok()
+}
+
+/// The memory in the text of `/proc/meminfo`.
+fn memory(meminfo: &str) -> Option<u32> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    u32::try_from(kib / 1024).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_s_files_are_understood() {
+        let cpuinfo = "processor\t: 0\nvendor_id\t: X\nmodel name\t: Some CPU @ 2.1GHz\n";
+        assert_eq!(model(cpuinfo).as_deref(), Some("Some CPU @ 2.1GHz"));
+        assert_eq!(kib("36864K\n"), Some(36_864));
+        assert_eq!(memory("MemTotal:       24689764 kB\nMemFree: 1 kB\n"), Some(24_111));
+    }
+
+    #[test]
+    fn what_is_missing_is_absent() {
+        assert_eq!((model(""), kib(""), memory("")), (None, None, None));
+        assert_eq!((model("model name\t:\n"), kib("2M"), memory("MemTotal: many kB")), (None, None, None));
+    }
+}

@@ -1,0 +1,171 @@
+//! The commands end to end, on the CPU.
+
+use std::{fs, path::Path};
+
+use crate::common::{Finished, autotune, run};
+use dustin::profile;
+
+/// A problem that takes milliseconds.
+const TINY: [&str; 9] = [
+    "--device=cpu",
+    "--model=Qwen2.5-0.5B",
+    "--batch=2",
+    "--context=100",
+    "--budget-k=32",
+    "--gamma=1",
+    "--page-size=4",
+    "--layout=hnd",
+    "--output=tiny.toml",
+];
+
+fn tune(folder: &Path, more: &[&str]) -> Finished {
+    let arguments: Vec<&str> = ["tune"].into_iter().chain(TINY).chain(more.iter().copied()).collect();
+    run(folder, &arguments)
+}
+
+fn json(finished: &Finished) -> serde_json::Value {
+    serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {finished:?}"))
+}
+
+#[test]
+fn help_shows_examples_and_exit_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = run(folder.path(), &["--help"]);
+    assert_eq!(help.code, Some(0));
+    assert!(help.stdout.contains("autotune tune --workload") && help.stdout.contains("130"), "{help:?}");
+}
+
+#[test]
+fn workloads_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let listed = json(&run(folder.path(), &["plan", "--list-workloads", "--json"]));
+    let names: Vec<&str> =
+        listed.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"w1") && names.contains(&"cpu-0.5b"), "{names:?}");
+}
+
+#[test]
+fn a_plan_names_profile_key_and_time_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = run(folder.path(), &["plan", "--device", "cpu"]);
+    assert_eq!(plan.code, Some(0), "{plan:?}");
+    for word in ["profiles/", ".toml (new)", "about", "cpu-0.5b", "SparseAttention"] {
+        assert!(plan.stdout.contains(word), "{word}: {plan:?}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_tuned_profile_is_written_shown_verified_and_added_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.toml");
+    let tuned = tune(folder.path(), &["--json"]);
+    assert_eq!(tuned.code, Some(0), "{tuned:?}");
+    let report = json(&tuned);
+    let row = &report["results"][0];
+    assert!(row["us"].as_f64().unwrap() > 0.0, "{row}");
+    assert!(row["speedup"].as_f64().unwrap() >= 1.0 || row["chosen"] == row["default"], "{row}");
+    assert_eq!(row["rejected"].as_array().unwrap().len(), 0, "{row}");
+    assert_eq!(row["untried"], 0, "{row}");
+
+    let read = profile::read(&path).unwrap();
+    assert_eq!((read.warnings.len(), read.profile.entries.len()), (0, 1), "{:?}", read.warnings);
+    let first = read.profile.entries[0].clone();
+    assert!(!first.is_manual());
+    assert_eq!(
+        first.measurement.as_ref().unwrap().median_us,
+        (row["us"].as_f64().unwrap() * 1e3).round() / 1e3
+    );
+
+    let shown = run(folder.path(), &["show", "tiny.toml"]);
+    assert_eq!(shown.code, Some(0));
+    assert!(shown.stdout.contains(&first.choice.variant), "{shown:?}");
+
+    // A generous tolerance: this machine is shared, and what is tested is the command.
+    let verified = run(folder.path(), &["verify", "tiny.toml", "--device=cpu", "--tolerance=2000"]);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    assert!(verified.stdout.contains("holds"), "{verified:?}");
+
+    let added = run(
+        folder.path(),
+        &[
+            "tune",
+            "--device=cpu",
+            "--model=Qwen2.5-0.5B",
+            "--batch=1",
+            "--context=64",
+            "--budget-k=16",
+            "-o=tiny.toml",
+            "-q",
+        ],
+    );
+    assert_eq!((added.code, added.stdout.as_str(), added.stderr.as_str()), (Some(0), "", ""));
+    let read = profile::read(&path).unwrap();
+    assert_eq!(read.profile.entries.len(), 2);
+    assert_eq!(read.profile.entries[0], first);
+}
+
+#[test]
+fn a_stale_entry_fails_verification() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.toml");
+    assert_eq!(tune(folder.path(), &["--quiet"]).code, Some(0));
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("revision = ", "revision = 9")).unwrap();
+    let verified = run(folder.path(), &["verify", "tiny.toml", "--device=cpu"]);
+    assert_eq!(verified.code, Some(3), "{verified:?}");
+    assert!(verified.stdout.contains("stale") && verified.stdout.contains("revision"), "{verified:?}");
+}
+
+#[test]
+fn an_entry_that_became_slower_fails_verification() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.toml");
+    assert_eq!(tune(folder.path(), &["--quiet"]).code, Some(0));
+    let read = profile::read(&path).unwrap();
+    let mut profile = read.profile;
+    let entry = profile.entries[0].clone();
+    let mut measurement = entry.measurement.unwrap();
+    (measurement.median_us, measurement.ci95_low_us, measurement.ci95_high_us) = (0.001, 0.001, 0.001);
+    profile.put(profile::Entry::measured(entry.key, entry.choice, measurement));
+    profile::write(&path, &profile).unwrap();
+    let verified = run(folder.path(), &["verify", "tiny.toml", "--device=cpu", "--json"]);
+    assert_eq!(verified.code, Some(3), "{verified:?}");
+    assert_eq!(json(&verified)["entries"][0]["verdict"], "slower");
+}
+
+#[test]
+fn a_budget_ends_the_search_and_keeps_a_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let tuned = tune(folder.path(), &["--budget=1ms", "--json"]);
+    assert_eq!(tuned.code, Some(0), "{tuned:?}");
+    let row = &json(&tuned)["results"][0];
+    assert_eq!((&row["ending"], &row["chosen"]), (&"budget".into(), &row["default"]));
+    assert_eq!(profile::read(&folder.path().join("tiny.toml")).unwrap().profile.entries.len(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interruption_keeps_what_was_found() {
+    use std::{
+        io::{BufRead, BufReader},
+        process::{Command, Stdio},
+    };
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = autotune(folder.path())
+        .args(["tune", "--device=cpu", "--workload=cpu-8b-b2", "--json", "--output=slow.toml"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The handler is installed before the first word.
+    let mut first = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stderr.read_line(&mut first).unwrap();
+    std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let finished = Finished::of(child.wait_with_output().unwrap());
+    assert_eq!(finished.code, Some(130), "{first}{finished:?}");
+    assert_eq!(json(&finished)["interrupted"], true);
+}

@@ -1,0 +1,98 @@
+//! Bad input gives one clear sentence and an exit code.
+
+use std::{fs, path::Path};
+
+use crate::common::run;
+use dustin::profile::{self, DeviceId, Profile, Provenance};
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// A profile without entries, of a GPU that no machine has.
+fn foreign(path: &Path) {
+    let provenance = Provenance {
+        device: DeviceId::gpu("NVIDIA Imaginary", 9, 0),
+        sm_count: Some(7),
+        cpu_threads: None,
+        l2_kib: None,
+        memory_mib: None,
+        driver: None,
+        cuda: None,
+        power_limit_w: None,
+        mig: None,
+        kernel_source_hash: String::new(),
+        search_space_hash: String::new(),
+        crate_version: "0.1.0".into(),
+        date: "2026-01-01T00:00:00Z".into(),
+    };
+    profile::write(path, &Profile::new(provenance)).expect("it can be written");
+}
+
+#[test]
+fn impossible_requests_are_usage_errors() {
+    let folder = folder();
+    for (arguments, words) in [
+        (&["tune", "--workload", "w9"][..], &["w9", "--list-workloads"][..]),
+        (&["tune", "--model", "GPT-5"], &["GPT-5", "Qwen2.5-72B"]),
+        (&["tune", "--model", "Qwen2.5-72B", "--tp", "3"], &["3 ranks"]),
+        (&["tune", "--model", "Qwen2.5-72B", "--page-size", "24"], &["page_size", "power of two", "24"]),
+        (&["tune", "--model", "Qwen2.5-72B", "--gamma", "64"], &["rows", "1 to 64", "65"]),
+        (&["tune", "--model", "Qwen2.5-72B", "--context", "100", "--budget-k", "512"], &["512", "100"]),
+        (&["tune", "--budget", "soon"], &["--budget", "90s"]),
+        (&["tune", "--batch", "4"], &["--model"]),
+        (&["verify", "--tolerance", "-3"], &["--tolerance"]),
+    ] {
+        run(folder.path(), arguments).refuses(2, words);
+    }
+}
+
+#[test]
+fn a_gpu_without_a_driver_names_the_way_out() {
+    let folder = folder();
+    for command in ["plan", "tune", "verify"] {
+        run(folder.path(), &[command, "--device", "cuda"]).refuses(1, &["--device cpu"]);
+    }
+}
+
+#[test]
+fn files_that_are_no_profile_are_refused() {
+    let folder = folder();
+    for (name, content) in [
+        ("empty.toml", &b""[..]),
+        ("binary.toml", &[0xff, 0xfe, 0x00, 0x80]),
+        ("foreign.toml", b"[package]\nname = \"x\"\n"),
+        ("truncated.toml", b"format = \"dustin-profile\"\nschema_ver"),
+        ("newer.toml", b"format = \"dustin-profile\"\nschema_version = 999\nentry_count = 0\n"),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, content).expect("it can be written");
+        run(folder.path(), &["show", name]).refuses(1, &[name]);
+        run(folder.path(), &["verify", name, "--device", "cpu"]).refuses(1, &[name]);
+        run(folder.path(), &["tune", "--device", "cpu", "--output", name]).refuses(1, &[name, "--output"]);
+        assert_eq!(fs::read(&path).expect("it is still there"), content, "{name} was changed");
+    }
+    run(folder.path(), &["show", "missing.toml"]).refuses(1, &["missing.toml"]);
+    run(folder.path(), &["show", "."]).refuses(1, &[]);
+}
+
+#[test]
+fn a_profile_of_another_device_is_neither_verified_nor_added_to() {
+    let folder = folder();
+    let path = folder.path().join("other.toml");
+    foreign(&path);
+    let before = fs::read(&path).expect("it was written");
+    let words = ["other.toml", "NVIDIA Imaginary"];
+    run(folder.path(), &["verify", "other.toml", "--device", "cpu"]).refuses(1, &words);
+    run(folder.path(), &["tune", "other.toml"]).refuses(2, &["other.toml"]);
+    run(folder.path(), &["tune", "--device", "cpu", "-o", "other.toml"]).refuses(1, &words);
+    assert_eq!(fs::read(&path).expect("it is still there"), before);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_found_before_anything_is_measured() {
+    let folder = folder();
+    fs::write(folder.path().join("file"), "not a folder").expect("it can be written");
+    let output = ["tune", "--device", "cpu", "--output", "file/profile.toml"];
+    run(folder.path(), &output).refuses(1, &["file", "--output"]);
+}

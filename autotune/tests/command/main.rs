@@ -1,0 +1,5 @@
+//! The command as a user runs it: end to end on the CPU, and on bad input.
+
+mod common;
+mod end_to_end;
+mod errors;
