@@ -1,5 +1,6 @@
 //! Devices that can be tuned, behind one interface.
 
+mod cpu;
 mod cuda;
 mod judge;
 mod provenance;
@@ -69,9 +70,9 @@ pub(crate) fn open(choice: DeviceChoice, console: Console) -> anyhow::Result<Box
             Ok(()) => Ok(Box::new(cuda::Cuda::open(gpu)?)),
             Err(error) => {
                 console.note(&format!("no GPU to use ({error}): the CPU backend serves instead"));
-                anyhow::bail!("no CPU backend yet")
+                Ok(Box::new(cpu::Cpu::open()?))
             }
         },
-        DeviceChoice::Cpu => anyhow::bail!("no CPU backend yet"),
+        DeviceChoice::Cpu => Ok(Box::new(cpu::Cpu::open()?)),
     }
 }
