@@ -100,7 +100,10 @@ pub(crate) struct Watch<'a> {
 impl<'a> Watch<'a> {
     /// Starts the clock of a search of `candidates`.
     pub(crate) fn new(console: Console, title: &str, candidates: usize, stop: &'a Stop) -> Self {
-        Self { bar: console.bar(candidates, title), start: Instant::now(), stop }
+        let bar = console.bar(candidates, title);
+        bar.set_message("making inputs");
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self { bar, start: Instant::now(), stop }
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::{
 use rayon::prelude::*;
 
 pub use self::variants::{
-    CpuCandidate, CpuExclusion, CpuLimits, CpuVariant, VARIANTS, candidates, default_candidate,
+    CpuCandidate, CpuExclusion, CpuLimits, CpuVariant, SPLITS, VARIANTS, candidates, default_candidate,
 };
 use self::{
     sequence::Sequence,

@@ -41,7 +41,7 @@ pub static VARIANTS: &[CpuVariant] = variants! {
 };
 
 /// The numbers of splits that are tried.
-const SPLITS: [u32; 6] = [1, 2, 3, 4, 6, 8];
+pub const SPLITS: [u32; 6] = [1, 2, 3, 4, 6, 8];
 
 /// What of a CPU bounds a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

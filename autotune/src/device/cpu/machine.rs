@@ -24,7 +24,9 @@ impl Machine {
             name: model(&read("/proc/cpuinfo")).unwrap_or_else(|| std::env::consts::ARCH.into()),
             threads,
             cache_kib: (0..8)
-                .filter_map(|level| kib(&read(&format!("/sys/devices/system/cpu/cpu0/cache/index{level}/size"))))
+                .filter_map(|level| {
+                    kib(&read(&format!("/sys/devices/system/cpu/cpu0/cache/index{level}/size")))
+                })
                 .max(),
             memory_mib: memory(&read("/proc/meminfo")),
         }

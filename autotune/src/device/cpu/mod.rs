@@ -41,7 +41,8 @@ impl Cpu {
 
 /// The back end with as many threads as the machine has.
 fn backend(threads: u32) -> anyhow::Result<CpuBackend> {
-    CpuBackend::new(threads).with_context(|| format!("the system refuses the CPU backend its {threads} threads"))
+    CpuBackend::new(threads)
+        .with_context(|| format!("the system refuses the CPU backend its {threads} threads"))
 }
 
 impl Device for Cpu {
@@ -119,7 +120,8 @@ impl Device for Cpu {
         let problem = &task.problem;
         let columns = f64::from(problem.total_rows) * f64::from(problem.query_heads);
         let tokens = f64::from(problem.set_capacity + problem.rows);
-        let run = 2.0 * columns * tokens * f64::from(problem.kv.head_dim) / 1e9 / f64::from(self.machine.threads);
+        let run =
+            2.0 * columns * tokens * f64::from(problem.kv.head_dim) / 1e9 / f64::from(self.machine.threads);
         Duration::from_secs_f64(0.5 + (run * 9.0 + 1e-3) * (task.points.len() + 300) as f64)
     }
 

@@ -1,6 +1,11 @@
 //! Checks and times candidates on a GPU: replays of a graph whose launches read inputs in turns.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    num::NonZero,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
 
 use anyhow::Context as _;
 use dustin::{
@@ -12,9 +17,9 @@ use dustin::{
     launch::AttentionPlan,
     problem::AttentionProblem,
     space::Candidate,
-    synthetic::{Rotation, disjoint_sets},
+    synthetic::{AttentionInput, Rotation, disjoint_sets},
 };
-use dustin_kernels::registry::ATTENTION;
+use dustin_kernels::registry::{ATTENTION, AttentionVariant};
 
 use super::Cuda;
 use crate::{
@@ -96,8 +101,9 @@ impl<'a> CudaBench<'a> {
         let timed = Side::new(stream, Case::timed(&task.problem, task.context, seed)?).with_context(room)?;
         let more_caches = (1..rotation.caches)
             .map(|cache| {
-                let case = Case::timed(&task.problem, task.context, seed + u64::from(cache))?;
-                DeviceInput::upload(stream, &task.problem, &case.input.arrays()).with_context(room)
+                let seed = seed.wrapping_add(cache.into());
+                let input = AttentionInput::uniform(&task.problem, task.context, seed)?;
+                DeviceInput::upload(stream, &task.problem, &input.arrays()).with_context(room)
             })
             .collect::<anyhow::Result<Vec<DeviceInput>>>()?;
         let sets = disjoint_sets(&task.problem, task.context, rotation.sets, seed);
@@ -117,7 +123,30 @@ impl<'a> CudaBench<'a> {
         }
         let workspace = DeviceBuffer::allocate(stream.context(), bytes as usize).with_context(room)?;
         let graphs = HashMap::new();
-        Ok(Self { device, candidates, awkward, timed, more_caches, sets, rotation, workspace, graphs })
+        let bench =
+            Self { device, candidates, awkward, timed, more_caches, sets, rotation, workspace, graphs };
+        bench.compile();
+        Ok(bench)
+    }
+
+    /// Compiles the candidates' kernels, on all threads: one after the other it would take longer than timing them.
+    /// What fails fails again when its candidate is checked, and is recorded there.
+    fn compile(&self) {
+        let mut variants: Vec<&AttentionVariant> =
+            self.candidates.iter().map(|candidate| candidate.variant).collect();
+        variants.sort_by_key(|variant| variant.id);
+        variants.dedup_by_key(|variant| variant.id);
+        let next = AtomicUsize::new(0);
+        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(variants.len());
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while let Some(variant) = variants.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let _ = self.device.modules.attention(variant);
+                    }
+                });
+            }
+        });
     }
 
     /// The kernel of a candidate for one of the two problems, and an initialised workspace.
