@@ -41,7 +41,7 @@ fn impossible_requests_are_usage_errors() {
         (&["tune", "--model", "Qwen2.5-72B", "--context", "100", "--budget-k", "512"], &["512", "100"]),
         (&["tune", "--budget", "soon"], &["--budget", "90s"]),
         (&["tune", "--batch", "4"], &["--model"]),
-        (&["verify", "--tolerance", "-3"], &["--tolerance"]),
+        (&["verify", "--tolerance=-3"], &["--tolerance"]),
     ] {
         run(folder.path(), arguments).refuses(2, words);
     }
