@@ -111,8 +111,10 @@ fn build(program: &Program, packages: &[Package]) -> Result<Vec<(String, PathBuf
         .flat_map(|package| package.targets.iter().filter(|target| is_wanted(target)))
         .map(|target| target.name.as_str())
         .collect();
-    ensure!(!wanted.is_empty(), "the package {} has no {} for the bundle", program.package, program.kind);
-
+    if wanted.is_empty() {
+        println!("{}: no {} to pack", program.package, program.kind);
+        return Ok(Vec::new());
+    }
     println!("building {}: {}", program.package, wanted.join(", "));
     let mut cargo = cargo();
     match program.kind {

@@ -92,7 +92,7 @@ fn replace(folder: &Path, built: &[Built], manifest: &Manifest) -> Result<()> {
 /// Builds the entries whose name contains `text` into `target/ptx` and prints their table: for work on a kernel.
 ///
 /// # Errors
-/// As [`write`], or no entry's name contains the text.
+/// As [`write()`], or no entry's name contains the text.
 pub fn preview(text: &str) -> Result<()> {
     let entries: Vec<Entry> =
         registry::entries().into_iter().filter(|entry| entry.name.contains(text)).collect();
