@@ -40,7 +40,6 @@ fn wide_offsets(gpu: &Gpu) -> Result<(), String> {
     let stream = stream(gpu)?;
     let shape = |length, rows, set_size| SequenceShape { length, rows, set_size };
     let mut memory = DeviceBuffer::<u16>::allocate(&gpu.context, ITEMS as usize).map_err(text)?;
-    memory.fill(&stream, 0xff).map_err(text)?;
     for layout in [KvLayout::Nhd, KvLayout::Hnd] {
         for variant in ATTENTION.iter().step_by(9) {
             let recipe = Recipe {
@@ -59,6 +58,7 @@ fn wide_offsets(gpu: &Gpu) -> Result<(), String> {
             let near = recipe.input().map_err(text)?;
             let page_stride = ITEMS / u64::from(near.problem.kv.pages) / 16 * 16;
             let far = PagedKv { page_stride, ..near.problem.kv };
+            memory.fill(&stream, 0xff).map_err(text)?;
             scatter(&mut memory, &stream, &near, far).map_err(text)?;
 
             let asked = Asked::rounded(Candidate { variant, splits: 3 });

@@ -1,0 +1,50 @@
+//! One line per shape: time, bandwidth, ratio to the floor. Arguments that are no flags select shapes by a part of
+//! their name.
+
+use std::process::ExitCode;
+
+use dustin_benches::{Device, quantile};
+
+const SAMPLES: u32 = 30;
+
+fn main() -> ExitCode {
+    let (flags, names): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument.starts_with('-'));
+    // `cargo test --benches` starts benchmarks without this flag, and expects no measurement.
+    if !flags.iter().any(|flag| flag == "--bench") {
+        return ExitCode::SUCCESS;
+    }
+    match table(&names) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn table(names: &[String]) -> anyhow::Result<()> {
+    let mut device = Device::open()?;
+    println!("{}", device.name());
+    println!(
+        "{:<12} {:>9} {:>19} {:>8} {:>9}  variant",
+        "shape", "median us", "10 % to 90 % us", "GB/s", "x floor"
+    );
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|part| name.contains(part.as_str()));
+    let bandwidth = device.bandwidth();
+    for shape in device.shapes().iter().filter(|shape| wanted(shape.name)) {
+        let mut bench = device.bench(shape)?;
+        let times = bench.time(SAMPLES)?;
+        let (low, median, high) = (quantile(&times, 0.1), quantile(&times, 0.5), quantile(&times, 0.9));
+        let bytes = shape.problem().bytes() as f64;
+        let floor = bandwidth.map_or("-".into(), |rate| format!("{:.2}", median * 1e-6 * rate / bytes));
+        println!(
+            "{:<12} {median:>9.2} {:>19} {:>8.0} {floor:>9}  {}",
+            shape.name,
+            format!("{low:.2} to {high:.2}"),
+            bytes / median / 1e3,
+            bench.label(),
+        );
+    }
+    Ok(())
+}
