@@ -30,6 +30,31 @@ pub(crate) struct Usage(pub(crate) String);
 
 /// Says what failed, in one sentence, and gives its exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", sentence(error));
     if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+}
+
+/// The error and its causes, each once: some errors name their cause in their own words already.
+pub(crate) fn sentence(error: &anyhow::Error) -> String {
+    let mut sentence = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !sentence.contains(&cause) {
+            sentence = format!("{sentence}: {cause}");
+        }
+    }
+    sentence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = std::io::Error::other("disk on fire");
+        let error = anyhow::Error::new(cause).context("cannot read x (disk on fire)").context("show");
+        assert_eq!(sentence(&error), "show: cannot read x (disk on fire)");
+        let error = anyhow::Error::new(Usage("no".into())).context("tune");
+        assert_eq!(sentence(&error), "tune: no");
+    }
 }

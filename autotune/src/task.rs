@@ -12,7 +12,7 @@ use dustin::{
 use crate::{
     device::Device,
     search::{Candidate, Field, Resources},
-    workload::Workload,
+    workload::{self, Workload},
 };
 
 /// A variant and its launch parameters.
@@ -113,11 +113,14 @@ impl Task {
     }
 }
 
-/// A bucket in few words, to tell it from the others of a profile.
+/// A bucket in few words, all that tells it from the others of a device's profile but the policy.
 pub(crate) fn name(key: &Key) -> String {
-    let Key { batch, rows, set_capacity, query_heads, kv_heads, head_dim, length_class, .. } = key;
+    let Key { batch, rows, set_capacity, query_heads, kv_heads, head_dim, length_class, page_size, .. } = key;
+    let (dtype, layout) = (workload::dtype_name(key.dtype), workload::layout_name(key.layout));
+    let lse = if key.lse { ", LSE" } else { "" };
     format!(
-        "{query_heads}/{kv_heads}x{head_dim}, B {batch}, {rows} rows, k {set_capacity}, {length_class} tokens"
+        "{query_heads}/{kv_heads}x{head_dim} {dtype}, batch {batch} x {length_class}, {rows} rows, k {set_capacity}, \
+         page {page_size} {layout}{lse}"
     )
 }
 
@@ -168,7 +171,6 @@ mod tests {
     use dustin::profile::{DeviceId, Policy};
 
     use super::*;
-    use crate::workload;
 
     #[test]
     fn a_built_in_workload_stands_for_its_own_bucket() {

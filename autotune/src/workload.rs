@@ -157,19 +157,28 @@ impl Workload {
     /// The shape in one line.
     pub(crate) fn describe(&self) -> String {
         let Shape { model, batch, context, rows, k, page_size, tp, lse, .. } = self.shape;
-        let layout = match self.shape.layout {
-            KvLayout::Nhd => "NHD",
-            KvLayout::Hnd => "HND",
-        };
-        let dtype = match self.shape.dtype {
-            Dtype::Bf16 => "bf16",
-            Dtype::F16 => "f16",
-        };
+        let (dtype, layout) = (dtype_name(self.shape.dtype), layout_name(self.shape.layout));
         let tp = if tp == 1 { String::new() } else { format!(", TP {tp}") };
         let lse = if lse { ", LSE" } else { "" };
         format!(
             "{model}{tp}, batch {batch} x {context}, {rows} rows, k {k}, page {page_size} {layout}, {dtype}{lse}"
         )
+    }
+}
+
+/// The element type, as people write it.
+pub(crate) const fn dtype_name(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::Bf16 => "bf16",
+        Dtype::F16 => "f16",
+    }
+}
+
+/// The layout, as people write it.
+pub(crate) const fn layout_name(layout: KvLayout) -> &'static str {
+    match layout {
+        KvLayout::Nhd => "NHD",
+        KvLayout::Hnd => "HND",
     }
 }
 

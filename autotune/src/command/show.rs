@@ -25,15 +25,7 @@ pub(crate) fn show(args: &ShowArgs) -> anyhow::Result<Exit> {
     let profile = book::read(&args.profile, console)?;
     let mut facts = table::new(&["provenance", ""], 2);
     for (field, value) in toml::Table::try_from(&profile.provenance)? {
-        let value = match value {
-            toml::Value::String(text) => text,
-            toml::Value::Table(device) => {
-                let values = device.iter().map(|(name, value)| format!("{name} {value}"));
-                values.collect::<Vec<_>>().join(", ")
-            }
-            other => other.to_string(),
-        };
-        facts.add_row([field, value]);
+        facts.add_row([field, word(&value)]);
     }
     console.print(&facts.to_string());
 
@@ -53,6 +45,15 @@ pub(crate) fn show(args: &ShowArgs) -> anyhow::Result<Exit> {
         selections: &profile.selections,
     })?;
     Ok(Exit::Done)
+}
+
+/// A value without the marks of TOML.
+fn word(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Table(fields) => fields.values().map(word).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
 }
 
 fn row(entry: &Entry) -> [String; 8] {

@@ -10,7 +10,7 @@ use crate::{
     command::tasks,
     console::{Stop, Watch},
     device::{self, Device},
-    outcome::Exit,
+    outcome::{self, Exit},
     report::{self, Row},
     resolve::TuneRequest,
     search::{Outcome, SearchError, Settings, search},
@@ -65,7 +65,7 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
             }
             Err(error) if error.downcast_ref().is_some_and(SearchError::is_final) => return Err(error),
             Err(error) => {
-                console.note(&format!("error: {error:#}"));
+                console.note(&format!("error: {}", outcome::sentence(&error)));
                 failed += 1;
             }
         }

@@ -59,6 +59,9 @@ pub(crate) fn verify(request: &VerifyRequest, stop: &Stop) -> anyhow::Result<Exi
     let console = request.console;
     let device = device::open(request.device, console)?;
     let path = request.profile.clone().unwrap_or_else(|| book::default_path(device.id()));
+    if request.profile.is_none() && !path.exists() {
+        bail!("there is no profile {} to verify yet: run `autotune tune`, or name a file", path.display());
+    }
     let profile = book::read(&path, console)?;
     book::require_device(&path, &profile, device.id())?;
     if profile.entries.is_empty() {

@@ -73,6 +73,7 @@ fn files_that_are_no_profile_are_refused() {
         assert_eq!(fs::read(&path).expect("it is still there"), content, "{name} was changed");
     }
     run(folder.path(), &["show", "missing.toml"]).refuses(1, &["missing.toml"]);
+    run(folder.path(), &["verify", "--device", "cpu"]).refuses(1, &["profiles/", "autotune tune"]);
     run(folder.path(), &["show", "."]).refuses(1, &[]);
 }
 
