@@ -54,10 +54,7 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
                 match report::entry(task, &outcome, device.as_ref()) {
                     Some(entry) => book.put(entry)?,
                     None => {
-                        console.note(&format!(
-                            "error: {}: the built-in default cannot serve it, no entry",
-                            task.name
-                        ));
+                        eprintln!("error: workload {}: the built-in default cannot serve it", task.name);
                         failed += 1;
                     }
                 }
@@ -65,7 +62,7 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
             }
             Err(error) if error.downcast_ref().is_some_and(SearchError::is_final) => return Err(error),
             Err(error) => {
-                console.note(&format!("error: {}", outcome::sentence(&error)));
+                eprintln!("error: {}", outcome::sentence(&error));
                 failed += 1;
             }
         }
