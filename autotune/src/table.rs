@@ -43,7 +43,7 @@ pub(crate) fn results(rows: &[Row]) -> Table {
             microseconds(row.us),
             row.default_us.map_or("cannot serve".into(), microseconds),
             row.speedup.map_or("–".into(), |speedup| format!("{speedup:.2}x")),
-            format!("{:.0}", row.gigabytes_per_second),
+            format!("{:.1}", row.gigabytes_per_second),
             row.roofline.map_or("–".into(), percent),
             tried,
             row.excluded.to_string(),
