@@ -39,7 +39,7 @@ fn table(names: &[String]) -> anyhow::Result<()> {
         let bytes = shape.problem().bytes() as f64;
         let floor = bandwidth.map_or("-".into(), |rate| format!("{:.2}", median * 1e-6 * rate / bytes));
         println!(
-            "{:<12} {median:>9.2} {:>19} {:>8.0} {floor:>9}  {}",
+            "{:<12} {median:>9.2} {:>19} {:>8.1} {floor:>9}  {}",
             shape.name,
             format!("{low:.2} to {high:.2}"),
             bytes / median / 1e3,

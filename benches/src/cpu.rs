@@ -79,6 +79,10 @@ impl Bench for CpuBench<'_> {
         self.candidate.to_string()
     }
 
+    fn launches(&self) -> u32 {
+        1
+    }
+
     fn time(&mut self, samples: u32) -> anyhow::Result<Vec<f64>> {
         self.launch()?;
         (0..samples)

@@ -154,6 +154,10 @@ impl Bench for GpuBench<'_> {
         self.candidate.to_string()
     }
 
+    fn launches(&self) -> u32 {
+        self.launches
+    }
+
     fn time(&mut self, samples: u32) -> anyhow::Result<Vec<f64>> {
         let policy = TimingPolicy { warm_up: 2, samples };
         // SAFETY: everything captured lives as long as the graph.

@@ -29,6 +29,9 @@ pub trait Bench {
     /// What runs: variant and launch parameters.
     fn label(&self) -> String;
 
+    /// Launches in one sample.
+    fn launches(&self) -> u32;
+
     /// Microseconds of one launch, in `samples` samples.
     ///
     /// # Errors
