@@ -16,6 +16,9 @@ use crate::{process, root};
 const RUN: &str = include_str!("../bundle/run");
 const README: &str =
     "Dustin's GPU tests, benchmarks and autotune: `./run --help`. Needs a GPU driver and nothing else.\n";
+/// The host's half of the kernels is a hundred bodies for the executor, which nothing in a bundle runs: optimising
+/// them would take most of the build.
+const QUICK_KERNELS: &str = "profile.release.package.dustin-kernels.opt-level=0";
 /// The most that a bundle may take, in bytes.
 const SIZE_LIMIT: u64 = 50 << 20;
 
@@ -50,6 +53,13 @@ pub fn pack(out: &Path) -> Result<()> {
         ensure!(is_empty || out.join("run").is_file(), "{} is not a bundle; it is left alone", out.display());
         fs::remove_dir_all(out)?;
     }
+    // The script first: by it an interrupted bundle is known for one and replaced.
+    fs::create_dir_all(out)?;
+    let run = out.join("run");
+    fs::write(&run, RUN)?;
+    process::output(Command::new("chmod").arg("+x").arg(&run))?;
+    fs::write(out.join("README"), README)?;
+
     let targets = targets()?;
     for program in &PROGRAMS {
         let folder = out.join(program.folder);
@@ -59,10 +69,6 @@ pub fn pack(out: &Path) -> Result<()> {
         }
     }
     copy_profiles(&out.join("profiles"))?;
-    fs::write(out.join("README"), README)?;
-    let run = out.join("run");
-    fs::write(&run, RUN)?;
-    process::output(Command::new("chmod").arg("+x").arg(&run))?;
 
     let size = size(out)?;
     ensure!(size <= SIZE_LIMIT, "the bundle takes {} MiB, more than {}", size >> 20, SIZE_LIMIT >> 20);
@@ -121,7 +127,14 @@ fn build(program: &Program, packages: &[Package]) -> Result<Vec<(String, PathBuf
         "bin" => cargo.args(["build", "--release"]),
         _ => cargo.args(["test", "--no-run", "--release"]),
     };
-    cargo.args(["--locked", "--message-format=json", "--package", program.package]);
+    cargo.args([
+        "--locked",
+        "--message-format=json",
+        "--package",
+        program.package,
+        "--config",
+        QUICK_KERNELS,
+    ]);
     for name in &wanted {
         cargo.arg(format!("--{}", program.kind)).arg(name);
     }
