@@ -29,16 +29,18 @@ pub struct Built {
     pub usage: Vec<(&'static str, Usage)>,
 }
 
-/// Builds every entry, prints the table of resources, and writes `kernels-gpu/ptx`.
+/// Builds every entry, prints the table of resources, and writes `kernels-gpu/ptx`. Installs the assembler below
+/// `target/` if there is none.
 ///
 /// # Errors
-/// There is no toolchain, a step fails, or an entry has a fault: nothing is written then.
+/// There is no toolchain or assembler, a step fails, or an entry has a fault: nothing is written then.
 pub fn write() -> Result<()> {
     let toolchain = toolchain::find()?;
-    let ptxas = assembler();
+    // PTX that nothing has seen to assemble without spills is not checked in.
+    let ptxas = ptxas::install()?;
     let entries = registry::entries();
     let source = source::hash(root())?;
-    let versions = versions(&toolchain, ptxas.as_ref());
+    let versions = versions(&toolchain, Some(&ptxas));
     let module = module(&toolchain, &entries)?;
     let stamp = stamp(&module, &versions)?;
     if let Some(manifest) = reusable(&stamp, &versions, &entries) {
@@ -47,7 +49,7 @@ pub fn write() -> Result<()> {
         return Ok(());
     }
 
-    let (built, faults) = build(&toolchain, ptxas.as_ref(), &module, &entries)?;
+    let (built, faults) = build(&toolchain, Some(&ptxas), &module, &entries)?;
     println!("{}", table::resources(&built));
     refuse(&faults)?;
     let entry = built.iter().map(|built| (built.entry.name.to_owned(), Record::of(built))).collect();

@@ -71,6 +71,7 @@ pub fn install() -> Result<Ptxas> {
         return Ok(ptxas);
     }
     let folder = folder();
+    println!("installing {PACKAGE} into {}", folder.display());
     fs::create_dir_all(&folder)?;
     let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--dest"];
     process::output(Command::new("python3").args(pip).arg(&folder).arg(PACKAGE))
