@@ -40,8 +40,9 @@ struct HeadResult {
 /// Attention of `problem` over `arrays`, with the defined results where the device's data is out of range.
 ///
 /// A sequence whose rows are descending, more than the capacity or outside the batch's rows is skipped. Else its
-/// length and its set's size are clamped; if it has rows, a position outside the length, a position beyond the
-/// block table and a page outside the cache are masked. All of it is reported; the highest status word stays.
+/// set's size is clamped; if it has rows, a position outside the length, a position beyond the block table, a page
+/// outside the cache and, where the length is negative, every token is masked. All of it is reported; the highest
+/// status word stays.
 ///
 /// # Errors
 /// The problem is invalid, or an array is too short for it.
@@ -104,7 +105,6 @@ fn tokens_of(
     if length < 0 {
         report(Fault::Length);
     }
-    let length = length.max(0);
     let size = i64::from(arrays.set_sizes[sequence]);
     let clamped = size.clamp(0, problem.set_capacity.into());
     if size != clamped {
@@ -135,7 +135,8 @@ fn tokens_of(
             report(Fault::Position);
         }
     }
-    for row in 0..rows {
+    // Where the length is negative nobody knows where the step's own rows stand.
+    for row in (0..rows).filter(|_| length >= 0) {
         look_up(length + i64::from(row), row, report);
     }
     tokens

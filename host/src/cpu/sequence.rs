@@ -14,8 +14,8 @@ pub(super) struct Sequence {
     /// First query row in the batch.
     pub(super) first_row: u32,
     pub(super) rows: u32,
-    /// Confirmed length.
-    pub(super) length: u32,
+    /// Confirmed length; nothing if it is negative, and every token is masked.
+    length: Option<u32>,
     pub(super) set_size: u32,
 }
 
@@ -34,20 +34,15 @@ impl Sequence {
             report(Fault::Rows.word(index));
             return None;
         }
-        if arrays.lengths[at] < 0 {
+        let length = u32::try_from(arrays.lengths[at]).ok();
+        if length.is_none() {
             report(Fault::Length.word(index));
         }
         let set_size = arrays.set_sizes[at].max(0).cast_unsigned().min(problem.set_capacity);
         if i64::from(arrays.set_sizes[at]) != i64::from(set_size) {
             report(Fault::SetSize.word(index));
         }
-        Some(Self {
-            index,
-            first_row: first as u32,
-            rows: rows as u32,
-            length: arrays.lengths[at].max(0).cast_unsigned(),
-            set_size,
-        })
+        Some(Self { index, first_row: first as u32, rows: rows as u32, length, set_size })
     }
 
     /// Item offset, without the KV head, of entry `entry` of the set; nothing if it is masked.
@@ -60,7 +55,9 @@ impl Sequence {
     ) -> Option<u64> {
         let position = arrays.set[self.index as usize * arrays.strides.set as usize + entry as usize];
         match u32::try_from(position) {
-            Ok(position) if position < self.length => self.token(problem, arrays, position, report),
+            Ok(position) if self.length.is_some_and(|length| position < length) => {
+                self.token(problem, arrays, position, report)
+            }
             _ => {
                 report(Fault::Position.word(self.index));
                 None
@@ -77,7 +74,7 @@ impl Sequence {
         report: Report<'_>,
     ) -> Option<u64> {
         // At most 2^31 - 1 + 63.
-        self.token(problem, arrays, self.length + row, report)
+        self.token(problem, arrays, self.length? + row, report)
     }
 
     fn token(

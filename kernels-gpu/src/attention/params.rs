@@ -5,7 +5,8 @@ use crate::simt::Global;
 /// The arguments of one launch. Strides count items of the array they belong to (elements, not bytes).
 ///
 /// What only the device knows (lengths, row counts, sets, tables) is checked on the device: anything out of range is
-/// treated as masked and reported through [`Params::status`].
+/// treated as masked and reported through [`Params::status`]. Tokens that are read must be finite: a NaN in the value of
+/// one of the step's own rows reaches all of the sequence's rows, also those that must not see it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
@@ -29,7 +30,7 @@ pub struct Params {
     pub block_table: Global<i32>,
     /// Items from one sequence's table to the next.
     pub table_stride: u64,
-    /// Confirmed lengths, `[batch]`.
+    /// Confirmed lengths, `[batch]`. A negative length masks all of the sequence's tokens.
     pub lengths: Global<i32>,
     /// First query row of each sequence and, last, the number of rows, `[batch + 1]`, ascending.
     pub row_starts: Global<i32>,

@@ -83,8 +83,9 @@ impl Task {
         task.length = if length < 0 { 0 } else { length as u32 };
         task.set_size = if set_size < 0 { 0 } else { (set_size as u32).min(params.set_capacity) };
 
-        // Whole groups of 16 tokens to each split, by the sequence's own count alone.
-        let count = task.set_size + rows as u32;
+        // Whole groups of 16 tokens to each split, by the sequence's own count alone. Where the length is negative
+        // nobody knows where the step's own rows stand, and every token is masked.
+        let count = if length < 0 { 0 } else { task.set_size + rows as u32 };
         let share = count.div_ceil(16).div_ceil(grid_x().max(1)) * 16;
         task.begin = (task.split * share).min(count);
         task.end = (task.begin + share).min(count);
