@@ -1,73 +1,47 @@
-//! Inner loops, written so that the compiler vectorises them for whatever instructions the caller was compiled for.
+//! Inner loops, inlined into code that was compiled for the instructions at hand.
 
-/// Floats that are worked on side by side. Sums are taken in this order on every CPU.
-pub(super) const LANES: usize = 16;
+use super::vector::Vector;
 
-/// `a · b + c`, fused where the CPU can.
-#[inline(always)]
-fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FUSED { a.mul_add(b, c) } else { a * b + c }
-}
-
-#[inline(always)]
-fn lanes<const DIM: usize>(row: &[f32; DIM]) -> &[[f32; LANES]] {
-    row.as_chunks().0
-}
-
-/// The sum of the lanes, by halves.
-#[inline(always)]
-pub(super) fn sum(mut lanes: [f32; LANES]) -> f32 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
-}
+/// Floats that the softmax works on side by side.
+const LANES: usize = 16;
 
 /// Products of `COLUMNS` queries with one key.
 #[inline(always)]
-pub(super) fn scores<const DIM: usize, const COLUMNS: usize, const FUSED: bool>(
+pub(super) fn scores<const DIM: usize, const COLUMNS: usize, V: Vector>(
     queries: &[[f32; DIM]; COLUMNS],
     key: &[f32; DIM],
 ) -> [f32; COLUMNS] {
-    let mut sums = [[0.0; LANES]; COLUMNS];
-    for (step, key) in lanes(key).iter().enumerate() {
-        for (sum, query) in sums.iter_mut().zip(queries) {
-            let query = &lanes(query)[step];
-            for i in 0..LANES {
-                sum[i] = multiply_add::<FUSED>(query[i], key[i], sum[i]);
-            }
+    let mut sums = [V::splat(0.0); COLUMNS];
+    for at in (0..DIM).step_by(V::LANES) {
+        let key = V::load(&key[at..]);
+        for column in 0..COLUMNS {
+            sums[column] = sums[column].add_product(V::load(&queries[column][at..]), key);
         }
     }
-    sums.map(sum)
+    sums.map(V::sum)
 }
 
 /// Adds the values of a tile, weighted by `COLUMNS` rows of probabilities.
 #[inline(always)]
-pub(super) fn add_values<const DIM: usize, const COLUMNS: usize, const FUSED: bool>(
+pub(super) fn add_values<const DIM: usize, const COLUMNS: usize, V: Vector>(
     outputs: &mut [[f32; DIM]; COLUMNS],
     probabilities: [&[f32]; COLUMNS],
     values: &[[f32; DIM]],
 ) {
-    for step in 0..DIM / LANES {
-        let mut sums = [[0.0; LANES]; COLUMNS];
-        for (sum, output) in sums.iter_mut().zip(outputs.iter()) {
-            *sum = lanes(output)[step];
+    let probabilities = probabilities.map(|row| &row[..values.len()]);
+    for at in (0..DIM).step_by(V::LANES) {
+        let mut sums = [V::splat(0.0); COLUMNS];
+        for column in 0..COLUMNS {
+            sums[column] = V::load(&outputs[column][at..]);
         }
         for (token, value) in values.iter().enumerate() {
-            let value = &lanes(value)[step];
-            for (sum, probabilities) in sums.iter_mut().zip(probabilities) {
-                let probability = probabilities[token];
-                for i in 0..LANES {
-                    sum[i] = multiply_add::<FUSED>(probability, value[i], sum[i]);
-                }
+            let value = V::load(&value[at..]);
+            for column in 0..COLUMNS {
+                sums[column] = sums[column].add_product(V::splat(probabilities[column][token]), value);
             }
         }
-        for (sum, output) in sums.iter().zip(outputs.iter_mut()) {
-            output.as_chunks_mut().0[step] = *sum;
+        for column in 0..COLUMNS {
+            sums[column].store(&mut outputs[column][at..]);
         }
     }
 }
@@ -122,7 +96,7 @@ impl Softmax {
                 *sum += *score;
             }
         }
-        self.sum = self.sum * factor + sum(sums);
+        self.sum = self.sum * factor + sums.into_iter().sum::<f32>();
         self.maximum = maximum;
         factor
     }

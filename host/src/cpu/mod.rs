@@ -2,14 +2,16 @@
 //!
 //! One task serves one sequence, one KV head and one split of the sequence's set. It gathers a tile of tokens,
 //! converts it to fp32 once, and runs all query columns of the KV head over it with an online softmax. Splits are
-//! merged in their order, so that for a given variant and number of splits a sequence's bits depend on the sequence
-//! alone, whatever the number of threads.
+//! merged in their order, so that for a given variant and number of splits, on one CPU, a sequence's bits depend on
+//! the sequence alone, whatever the number of threads.
 
+mod dispatch;
 mod finish;
 mod math;
 mod sequence;
 mod task;
 mod variants;
+mod vector;
 
 use std::sync::{
     Mutex, PoisonError,
@@ -18,8 +20,11 @@ use std::sync::{
 
 use rayon::prelude::*;
 
-pub use self::variants::{
-    CpuCandidate, CpuExclusion, CpuLimits, CpuVariant, SPLITS, VARIANTS, candidates, default_candidate,
+pub use self::{
+    dispatch::Instructions,
+    variants::{
+        CpuCandidate, CpuExclusion, CpuLimits, CpuVariant, SPLITS, VARIANTS, candidates, default_candidate,
+    },
 };
 use self::{
     sequence::Sequence,
@@ -64,6 +69,7 @@ pub struct LseMut<'a> {
 #[derive(Debug)]
 pub struct CpuBackend {
     pool: rayon::ThreadPool,
+    instructions: Instructions,
     scratch: Vec<Scratch>,
     partials: Vec<f32>,
 }
@@ -75,7 +81,13 @@ impl CpuBackend {
     /// The operating system refuses the threads.
     pub fn new(threads: u32) -> Result<Self, rayon::ThreadPoolBuildError> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build()?;
-        Ok(Self { pool, scratch: Vec::new(), partials: Vec::new() })
+        Ok(Self { pool, instructions: Instructions::best(), scratch: Vec::new(), partials: Vec::new() })
+    }
+
+    /// The vector instructions that launches use: the best that this CPU has.
+    #[must_use]
+    pub const fn instructions(&self) -> Instructions {
+        self.instructions
     }
 
     /// What bounds a launch.
@@ -121,7 +133,8 @@ impl CpuBackend {
         self.partials.resize(shape.partial_items(), 0.0);
         self.scratch.resize_with(candidate.threads as usize, Scratch::default);
 
-        let run = task::runner(problem.kv.head_dim, candidate.variant.columns);
+        // SAFETY: the CPU has the instructions: they were chosen among those available.
+        let run = unsafe { self.instructions.runner(problem.kv.head_dim, candidate.variant.columns) };
         self.pool.install(|| {
             let tasks = shape.tasks(&mut self.partials);
             drain(&mut self.scratch, tasks, |scratch, (sequence, place, partial)| {

@@ -7,6 +7,7 @@ use super::{
     math::{self, Softmax},
     sequence::{Report, Sequence},
     variants::CpuCandidate,
+    vector::Vector,
 };
 use crate::{arrays::AttentionArrays, problem::AttentionProblem};
 
@@ -111,63 +112,8 @@ pub(super) struct Task<'a> {
 }
 
 /// Runs a task and writes the partial results of its columns.
-pub(super) type Runner = fn(&Task<'_>, &mut Scratch, &mut [f32]);
-
-/// The code of a head size and a number of columns to a pass, for the best instructions that this CPU has.
-pub(super) fn runner(head_dim: u32, columns: u32) -> Runner {
-    match (head_dim, columns) {
-        (64, 1) => compiled::<64, 1>(),
-        (64, 2) => compiled::<64, 2>(),
-        (64, 4) => compiled::<64, 4>(),
-        (64, 8) => compiled::<64, 8>(),
-        (64, _) => compiled::<64, 16>(),
-        (_, 1) => compiled::<128, 1>(),
-        (_, 2) => compiled::<128, 2>(),
-        (_, 4) => compiled::<128, 4>(),
-        (_, 8) => compiled::<128, 8>(),
-        (_, _) => compiled::<128, 16>(),
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn compiled<const DIM: usize, const COLUMNS: usize>() -> Runner {
-    #[target_feature(enable = "avx512f,avx512bw,fma")]
-    fn avx512<const DIM: usize, const COLUMNS: usize>(
-        task: &Task<'_>,
-        scratch: &mut Scratch,
-        partial: &mut [f32],
-    ) {
-        run::<DIM, COLUMNS, true>(task, scratch, partial);
-    }
-    #[target_feature(enable = "avx2,fma")]
-    fn avx2<const DIM: usize, const COLUMNS: usize>(
-        task: &Task<'_>,
-        scratch: &mut Scratch,
-        partial: &mut [f32],
-    ) {
-        run::<DIM, COLUMNS, true>(task, scratch, partial);
-    }
-    if is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("fma")
-    {
-        // SAFETY: the CPU has the instructions.
-        return |task, scratch, partial| unsafe { avx512::<DIM, COLUMNS>(task, scratch, partial) };
-    }
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        // SAFETY: the CPU has the instructions.
-        return |task, scratch, partial| unsafe { avx2::<DIM, COLUMNS>(task, scratch, partial) };
-    }
-    run::<DIM, COLUMNS, false>
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn compiled<const DIM: usize, const COLUMNS: usize>() -> Runner {
-    run::<DIM, COLUMNS, { cfg!(target_arch = "aarch64") }>
-}
-
 #[inline(always)]
-fn run<const DIM: usize, const COLUMNS: usize, const FUSED: bool>(
+pub(super) fn run<const DIM: usize, const COLUMNS: usize, V: Vector>(
     task: &Task<'_>,
     scratch: &mut Scratch,
     partial: &mut [f32],
@@ -206,7 +152,7 @@ fn run<const DIM: usize, const COLUMNS: usize, const FUSED: bool>(
             queries.iter().zip(outputs.iter_mut()).zip(softmax.chunks_mut(COLUMNS))
         {
             for (token, key) in keys.iter().enumerate() {
-                let column_scores = math::scores::<DIM, COLUMNS, FUSED>(queries, key);
+                let column_scores = math::scores::<DIM, COLUMNS, V>(queries, key);
                 for (column, score) in column_scores.into_iter().enumerate() {
                     scores[column * keys.len() + token] = score;
                 }
@@ -220,12 +166,12 @@ fn run<const DIM: usize, const COLUMNS: usize, const FUSED: bool>(
                 }
             }
             let probabilities = std::array::from_fn(|column| &scores[column * keys.len()..][..keys.len()]);
-            math::add_values::<DIM, COLUMNS, FUSED>(outputs, probabilities, values);
+            math::add_values::<DIM, COLUMNS, V>(outputs, probabilities, values);
         }
     }
     let (queries, outputs) = (queries.as_flattened(), outputs.as_flattened_mut());
     if task.place.split + 1 == splits {
-        add_own_rows::<DIM, FUSED>(task, queries, keys, values, softmax, outputs, scale_log2);
+        add_own_rows::<DIM, V>(task, queries, keys, values, softmax, outputs, scale_log2);
     }
     for ((partial, output), softmax) in partial.chunks_mut(DIM + 2).zip(outputs).zip(softmax) {
         partial[..DIM].copy_from_slice(output);
@@ -236,7 +182,7 @@ fn run<const DIM: usize, const COLUMNS: usize, const FUSED: bool>(
 /// The step's own rows, one at a time: each is seen by its own columns and those behind, and must not touch the others
 /// even if it holds NaN.
 #[inline(always)]
-fn add_own_rows<const DIM: usize, const FUSED: bool>(
+fn add_own_rows<const DIM: usize, V: Vector>(
     task: &Task<'_>,
     queries: &[[f32; DIM]],
     keys: &mut Vec<f32>,
@@ -256,13 +202,13 @@ fn add_own_rows<const DIM: usize, const FUSED: bool>(
         let (keys, values) = (keys.as_chunks::<DIM>().0, values.as_chunks::<DIM>().0);
         for column in (row * group) as usize..columns {
             let query = std::array::from_ref(&queries[column]);
-            let mut scores = math::scores::<DIM, 1, FUSED>(query, &keys[0]);
+            let mut scores = math::scores::<DIM, 1, V>(query, &keys[0]);
             let factor = softmax[column].advance(&mut scores, scale_log2);
             for item in &mut outputs[column] {
                 *item *= factor;
             }
             let output = std::array::from_mut(&mut outputs[column]);
-            math::add_values::<DIM, 1, FUSED>(output, [&scores], values);
+            math::add_values::<DIM, 1, V>(output, [&scores], values);
         }
     }
 }

@@ -2,7 +2,9 @@ use dustin_kernels::registry::Dtype;
 
 use super::*;
 use crate::{
+    compare::{Output, compare_output},
     kv::KvLayout,
+    reference,
     synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
 };
 
@@ -34,6 +36,29 @@ fn ids_are_unique_and_there_are_at_least_24_variants() {
     let ids: std::collections::HashSet<_> = VARIANTS.iter().map(|variant| variant.id).collect();
     assert_eq!(ids.len(), VARIANTS.len());
     assert!(ids.len() >= 24);
+}
+
+#[test]
+fn every_instruction_set_gives_the_reference() {
+    for dtype in [Dtype::Bf16, Dtype::F16] {
+        for head_dim in [64, 128] {
+            let input = Recipe { dtype, head_dim, ..recipe() }.input().unwrap();
+            let reference = reference::attention(&input.problem, &input.arrays()).unwrap();
+            for instructions in Instructions::available() {
+                let mut backend = CpuBackend::new(1).unwrap();
+                backend.instructions = instructions;
+                for variant in VARIANTS {
+                    let candidate = CpuCandidate { variant, threads: 1, splits: 2 };
+                    let bits = attend(&mut backend, &input, &candidate);
+                    let output: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
+                    let output = Output::F32(&output);
+                    let figures = compare_output(&input.problem, &input.arrays(), &reference, output);
+                    let figures = figures.unwrap_or_else(|e| panic!("{instructions:?} {candidate}: {e}"));
+                    assert!(figures.relative_norm < 1e-6, "{instructions:?} {candidate}: {figures:?}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

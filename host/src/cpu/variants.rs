@@ -32,12 +32,12 @@ macro_rules! variants {
 
 /// Every tile configuration.
 pub static VARIANTS: &[CpuVariant] = variants! {
-    16: 1 2 4 8 16;
-    32: 1 2 4 8 16;
-    64: 1 2 4 8 16;
-    128: 1 2 4 8 16;
-    256: 1 2 4 8 16;
-    512: 1 2 4 8 16;
+    16: 1 2 4 5 8 10;
+    32: 1 2 4 5 8 10;
+    64: 1 2 4 5 8 10;
+    128: 1 2 4 5 8 10;
+    256: 1 2 4 5 8 10;
+    512: 1 2 4 5 8 10;
 };
 
 /// The numbers of splits that are tried.
