@@ -123,7 +123,13 @@ unsafe fn copy_rows<G: Shape, const BATCH: usize>(params: &Params, task: &Task, 
     let cache = if fill.is_multiple_of(2) { params.key } else { params.value };
     let word = thread_index() % G::WORDS;
     let lane_row = thread_index() / G::WORDS;
-    let rows_per_pass = G::THREADS / G::WORDS;
+    let rows_per_pass = const { G::THREADS / G::WORDS };
+    const {
+        assert!(
+            G::TOKENS.is_multiple_of(G::THREADS / G::WORDS * BATCH as u32),
+            "whole batches of rows make up a tile"
+        );
+    }
     let source = cache.item(u64::from(task.kv_head) * params.kv_head_stride + u64::from(word * 8));
     let slot = Shared::<u32>::at(G::PLAN.ring + fill % G::TILE.stages * G::PLAN.slot);
     let offsets = Shared::<u64>::at(G::PLAN.offsets);
@@ -153,7 +159,7 @@ unsafe fn copy_rows<G: Shape, const BATCH: usize>(params: &Params, task: &Task, 
     }
 }
 
-/// [`copy_rows`], as many rows at a time as a thread copies of a tile of one token group.
+/// [`copy_rows`], as many rows at a time as a thread copies of a tile of one token group: half the words of a row.
 ///
 /// # Safety
 /// As [`copy_rows`].

@@ -9,10 +9,7 @@ use super::{
     shape::{Shape, Variant},
     task::Task,
 };
-use crate::simt::{
-    Element, Shared, barrier, cp_async,
-    thread::{self, warp},
-};
+use crate::simt::{Element, Shared, barrier, cp_async, thread};
 
 /// Attention of one block: see [`super`]. Head size `D`, `W` warps, `M` groups of 16 tokens to a warp and tile, `C`
 /// groups of 8 query columns, `S` slots in the ring, `DT` groups of 16 items of the head to a warp.
@@ -82,10 +79,9 @@ unsafe fn run<E: Element, G: Shape, const M: usize, const C: usize, const DT: us
         // SAFETY: the caller's promise.
         let lookup = unsafe { Lookup::start::<G>(params, &task, tile + lookahead + 1) };
         // SAFETY: keys, queries and thresholds are visible to all since the barrier.
-        let mut logits =
-            unsafe { products::scores::<E, G, M, C>(slot(2 * tile), warp(), G::TILE.warps, groups) };
+        let mut logits = unsafe { products::scores::<E, G, M, C>(slot(2 * tile), groups) };
         // SAFETY: as above.
-        unsafe { online::mask::<G, M, C>(params, &task, &mut logits, tile, warp(), G::TILE.warps) };
+        unsafe { online::mask::<G, M, C>(params, &task, &mut logits, tile) };
         online::raise_maxima::<G, M, C>(&logits);
 
         // All warps have raised the maxima, and are done with the tile's keys.
@@ -95,7 +91,7 @@ unsafe fn run<E: Element, G: Shape, const M: usize, const C: usize, const DT: us
         cp_async::commit();
         // SAFETY: the maxima are visible to all since the barrier.
         let factors = unsafe { softmax.advance::<G>() };
-        softmax.probabilities::<E, G, M>(&logits, warp(), G::TILE.warps, groups);
+        softmax.probabilities::<E, G, M>(&logits, groups);
         for rows in &mut output {
             for (accumulator, factor) in rows.iter_mut().zip(&factors) {
                 for (i, value) in accumulator.iter_mut().enumerate() {
@@ -109,7 +105,7 @@ unsafe fn run<E: Element, G: Shape, const M: usize, const C: usize, const DT: us
         cp_async::wait_pending(stages - 1);
         barrier::block_sync();
         // SAFETY: values and probabilities are visible to all since the barrier.
-        unsafe { products::values::<E, G, C, DT>(&mut output, slot(2 * tile + 1), warp(), groups) };
+        unsafe { products::values::<E, G, C, DT>(&mut output, slot(2 * tile + 1), groups) };
     }
 
     if tiles == 0 {

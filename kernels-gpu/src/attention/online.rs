@@ -2,7 +2,7 @@
 //!
 //! A thread holds two columns of every column group, `8n + 2(lane % 4)` and the next, in both products' fragments.
 
-use super::{params::Params, shape::Shape, task::Task};
+use super::{params::Params, products::token_group, shape::Shape, task::Task};
 use crate::simt::{
     Element, Shared, atomic, math,
     shuffle::shuffle_xor_f32,
@@ -47,8 +47,7 @@ pub(super) unsafe fn maximum(maxima: Shared<i32>, column: u32) -> f32 {
     f32::from_bits(ordered(unsafe { maxima.load(column) }) as u32)
 }
 
-/// Scales the scores of a tile to logits in units of log2; what a column must not see becomes negative infinity.
-/// `stored` is the tile's number, which names its thresholds.
+/// Scales the scores of tile `tile` to logits in units of log2; what a column must not see becomes negative infinity.
 ///
 /// # Safety
 /// The tile's thresholds lie in shared memory, visible to this thread.
@@ -57,19 +56,17 @@ pub(super) unsafe fn mask<G: Shape, const M: usize, const C: usize>(
     params: &Params,
     task: &Task,
     scores: &mut [[[f32; 4]; C]; M],
-    stored: u32,
-    first_group: u32,
-    group_step: u32,
+    tile: u32,
 ) {
     let thresholds = Shared::<u32>::at(G::PLAN.thresholds);
-    let base = stored % G::PLAN.offset_tiles * G::TOKENS;
+    let base = tile % G::PLAN.offset_tiles * G::TOKENS;
     let column = task.first_column + 2 * (lane() % 4);
-    for (i, tile) in scores.iter_mut().enumerate() {
-        let token = (first_group + i as u32 * group_step) * 16 + lane() / 4;
+    for (i, group) in scores.iter_mut().enumerate() {
+        let token = token_group::<G>(i) * 16 + lane() / 4;
         for half in 0..2 {
             // SAFETY: the caller's promise; the token lies in the tile.
             let threshold = unsafe { thresholds.load(base + token + 8 * half as u32) };
-            for (n, accumulator) in tile.iter_mut().enumerate() {
+            for (n, accumulator) in group.iter_mut().enumerate() {
                 for j in 0..2 {
                     let seen = column + (8 * n + j) as u32 >= threshold;
                     let logit = accumulator[2 * half + j] * params.scale_log2;
@@ -87,8 +84,8 @@ pub(super) fn raise_maxima<G: Shape, const M: usize, const C: usize>(logits: &[[
     for n in 0..C {
         for j in 0..2 {
             let mut largest = f32::NEG_INFINITY;
-            for tile in logits {
-                largest = largest.max(tile[n][j]).max(tile[n][2 + j]);
+            for group in logits {
+                largest = largest.max(group[n][j]).max(group[n][2 + j]);
             }
             for bit in 2..5 {
                 largest = largest.max(shuffle_xor_f32(largest, 1 << bit));
@@ -136,19 +133,17 @@ impl<const C: usize> Softmax<C> {
     pub(super) fn probabilities<E: Element, G: Shape, const M: usize>(
         &mut self,
         logits: &[[[f32; 4]; C]; M],
-        first_group: u32,
-        group_step: u32,
         groups: u32,
     ) {
         let region = Shared::<u32>::at(G::PLAN.probabilities);
-        for (i, tile) in logits.iter().enumerate() {
-            let group = first_group + i as u32 * group_step;
+        for (i, columns) in logits.iter().enumerate() {
+            let group = token_group::<G>(i);
             if group >= groups {
                 continue;
             }
             for half in 0..2 {
                 let token = group * 16 + 8 * half as u32 + lane() / 4;
-                for (n, accumulator) in tile.iter().enumerate() {
+                for (n, accumulator) in columns.iter().enumerate() {
                     let p = [0, 1].map(|j| math::exp2(accumulator[2 * half + j] - finite(self.maxima[n][j])));
                     self.sums[n][0] += p[0];
                     self.sums[n][1] += p[1];

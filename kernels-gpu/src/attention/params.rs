@@ -32,7 +32,8 @@ pub struct Params {
     pub table_stride: u64,
     /// Confirmed lengths, `[batch]`. A negative length masks all of the sequence's tokens.
     pub lengths: Global<i32>,
-    /// First query row of each sequence and, last, the number of rows, `[batch + 1]`, ascending.
+    /// First query row of each sequence and, last, the number of rows, `[batch + 1]`, ascending. Of sequences whose
+    /// rows overlap, a row holds the output of any one.
     pub row_starts: Global<i32>,
     /// Positions of each sequence's verification set, `[batch, set_capacity]`, in any order.
     pub set: Global<i32>,
@@ -88,7 +89,7 @@ pub struct Params {
 pub enum Fault {
     /// A position of the set is negative, or at or beyond the sequence's confirmed length.
     Position = 1,
-    /// A position lies beyond the sequence's block table.
+    /// A position lies beyond the sequence's block table, or the length is negative.
     Length = 2,
     /// A block table names a page outside the cache.
     Page = 3,

@@ -1,18 +1,25 @@
 //! The two matrix products of a tile: `S = K·Qᵀ` and `Oᵀ += Vᵀ·P`. Lane maps are those of [`crate::simt::mma`].
 
 use super::{shape::Shape, smem::swizzled};
-use crate::simt::{Element, Shared, ldmatrix, thread::lane};
+use crate::simt::{
+    Element, Shared, ldmatrix,
+    thread::{lane, warp},
+};
 
-/// Scores of the warp's token groups against all query columns: `scores[i][n]` is the 16x8 tile of token group
-/// `first_group + i · group_step` and column group `n`. Groups at or beyond `groups` are left at zero.
+/// The `i`th token group of a tile that the calling warp scores. Warps take turns, so that a short tile keeps all busy.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+pub(super) fn token_group<G: Shape>(i: usize) -> u32 {
+    warp() + i as u32 * G::TILE.warps
+}
+
+/// Scores of the warp's token groups against all query columns: `scores[i][n]` is the 16x8 product of
+/// [`token_group`] `i` and column group `n`. Groups at or beyond `groups` are left at zero.
 ///
 /// # Safety
 /// Keys and queries lie in shared memory, copied and visible to this warp; all 32 lanes take part.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) unsafe fn scores<E: Element, G: Shape, const M: usize, const C: usize>(
     keys: u32,
-    first_group: u32,
-    group_step: u32,
     groups: u32,
 ) -> [[[f32; 4]; C]; M] {
     let mut scores = [[[0.0; 4]; C]; M];
@@ -27,7 +34,7 @@ pub(super) unsafe fn scores<E: Element, G: Shape, const M: usize, const C: usize
             *fragment = unsafe { ldmatrix::load_x4(address) };
         }
         for (i, tile) in scores.iter_mut().enumerate() {
-            let group = first_group + i as u32 * group_step;
+            let group = token_group::<G>(i);
             if group >= groups {
                 continue;
             }
@@ -56,16 +63,15 @@ pub(super) unsafe fn scores<E: Element, G: Shape, const M: usize, const C: usize
 pub(super) unsafe fn values<E: Element, G: Shape, const C: usize, const DT: usize>(
     output: &mut [[[f32; 4]; C]; DT],
     values: u32,
-    warp: u32,
     groups: u32,
 ) {
     let (matrix, row) = (lane() / 8, lane() % 8);
     let dim_warps = const { G::TILE.dim_warps(G::HEAD_DIM) };
     let token_warps = const { G::TILE.token_warps(G::HEAD_DIM) };
-    let first_word = warp % dim_warps * DT as u32 * 2;
+    let first_word = warp() % dim_warps * DT as u32 * 2;
     let probabilities = Shared::<u32>::at(G::PLAN.probabilities);
 
-    let mut group = warp / dim_warps;
+    let mut group = warp() / dim_warps;
     while group < groups {
         let token = group * 16 + matrix % 2 * 8 + row;
         let mut columns = [[0; 2]; C];

@@ -64,14 +64,16 @@ impl Task {
             )
         };
 
-        let rows = last.wrapping_sub(first);
         let reports = task.split == 0 && thread_index() == 0;
-        if first < 0 || rows < 0 || last > params.total_rows as i32 || rows > params.row_capacity as i32 {
+        // The difference is taken only once both ends are known not to wrap it.
+        let ascending = first >= 0 && first <= last && last <= params.total_rows as i32;
+        if !ascending || (last - first) as u32 > params.row_capacity {
             if reports {
                 task.report(params, Fault::Rows);
             }
             return None;
         }
+        let rows = (last - first) as u32;
         if reports && length < 0 {
             task.report(params, Fault::Length);
         }
@@ -79,13 +81,13 @@ impl Task {
             task.report(params, Fault::SetSize);
         }
         task.first_row = first as u32;
-        task.columns = rows as u32 * params.group;
+        task.columns = rows * params.group;
         task.length = if length < 0 { 0 } else { length as u32 };
         task.set_size = if set_size < 0 { 0 } else { (set_size as u32).min(params.set_capacity) };
 
         // Whole groups of 16 tokens to each split, by the sequence's own count alone. Where the length is negative
         // nobody knows where the step's own rows stand, and every token is masked.
-        let count = if length < 0 { 0 } else { task.set_size + rows as u32 };
+        let count = if length < 0 { 0 } else { task.set_size + rows };
         let share = count.div_ceil(16).div_ceil(grid_x().max(1)) * 16;
         task.begin = (task.split * share).min(count);
         task.end = (task.begin + share).min(count);

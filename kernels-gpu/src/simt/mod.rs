@@ -7,6 +7,9 @@
 //!
 //! Operations that touch memory are `unsafe`: the caller promises that the address lies in an allocation that
 //! outlives the launch and that the access is aligned to its size. The executor checks that promise.
+//!
+//! Operations that only exchange registers (shuffles, matrix products) are safe functions although all 32 lanes must
+//! take part: where lanes are missing, the values are unspecified, but no memory is touched. The executor reports it.
 
 pub mod atomic;
 pub mod barrier;
