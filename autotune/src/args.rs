@@ -17,7 +17,7 @@ Exit codes:
   0    done
   1    it failed; one sentence on standard error says why and what to do
   2    the command line is not understood, or asks for something impossible
-  3    verify found an entry that is stale, wrong or slower
+  3    verify found an entry that is stale, wrong, slower, unreadable or too large to check
   130  interrupted; what was found until then is kept";
 
 /// Tunes Dustin's kernels for the device at hand and keeps what it finds in a profile.

@@ -1,9 +1,12 @@
 //! The profile that a command works on: where it lies, what it holds already, and writing it step by step.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
-use dustin::profile::{self, DeviceId, Entry, Profile, Provenance};
+use dustin::profile::{self, DeviceId, Entry, Profile, Provenance, Read};
 
 use crate::console::Console;
 
@@ -29,12 +32,12 @@ pub(crate) fn default_path(device: &DeviceId) -> PathBuf {
 ///
 /// # Errors
 /// The file cannot be read or is no profile.
-pub(crate) fn read(path: &Path, console: Console) -> anyhow::Result<Profile> {
+pub(crate) fn read(path: &Path, console: Console) -> anyhow::Result<Read> {
     let read = profile::read(path)?;
     for warning in &read.warnings {
         console.note(&format!("warning: {}: {warning}", path.display()));
     }
-    Ok(read.profile)
+    Ok(read)
 }
 
 /// Refuses a profile of another device than the one at hand.
@@ -60,11 +63,8 @@ impl Book {
     /// # Errors
     /// The file is no profile, or another device's; its folder cannot be written.
     pub(crate) fn open(path: PathBuf, provenance: Provenance, console: Console) -> anyhow::Result<Self> {
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        std::fs::create_dir_all(folder).with_context(|| {
+        let folder = folder(&path);
+        fs::create_dir_all(folder).with_context(|| {
             format!("cannot make the folder {}; choose another --output", folder.display())
         })?;
         // Better now than after minutes of measuring.
@@ -73,11 +73,12 @@ impl Book {
         })?;
         let exists = path.try_exists().with_context(|| format!("cannot look at {}", path.display()))?;
         let profile = if exists {
-            let mut old = read(&path, console)
-                .context("the profile there cannot be added to; move it, or choose another --output")?;
+            let old = read(&path, console)
+                .context("the profile there cannot be added to; move it, or choose another --output")?
+                .profile;
             require_device(&path, &old, &provenance.device)?;
-            old.provenance = provenance;
-            old
+            tell_differences(&path, &old, &provenance, console);
+            Profile { provenance, ..old }
         } else {
             Profile::new(provenance)
         };
@@ -89,18 +90,57 @@ impl Book {
         &self.path
     }
 
-    /// Puts an entry in the place of the one of its bucket, and writes the file.
+    /// Puts an entry in the place of the one of its bucket, and writes the file. What others have put there since is
+    /// kept.
     ///
     /// # Errors
-    /// The file cannot be written; it is then as it was.
+    /// The file has become another device's or no profile, or it cannot be written; it is then as it was.
     pub(crate) fn put(&mut self, entry: Entry) -> anyhow::Result<()> {
+        // The file itself is replaced by each writer, so it cannot be what they wait for.
+        let folder = File::open(folder(&self.path)).context("cannot open the profile's folder")?;
+        folder.lock().with_context(|| format!("cannot lock the folder of {}", self.path.display()))?;
+        if self.path.try_exists()? {
+            let theirs = profile::read(&self.path)?.profile;
+            require_device(&self.path, &theirs, &self.profile.provenance.device)?;
+            (self.profile.entries, self.profile.selections) = (theirs.entries, theirs.selections);
+        }
         self.profile.put(entry);
         Ok(profile::write(&self.path, &self.profile)?)
     }
 }
 
+/// The folder of the file at `path`.
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// A profile has one provenance for all its entries: says what the older ones will lose by a new one.
+fn tell_differences(path: &Path, old: &Profile, now: &Provenance, console: Console) {
+    let differences = old.provenance.differences(now);
+    if differences.is_empty() || old.entries.is_empty() {
+        return;
+    }
+    for difference in differences {
+        console.note(&format!("warning: {}: {difference}", path.display()));
+    }
+    console.note(&format!(
+        "warning: {}: {} older entries were measured under the other provenance and will stand under today's; \
+         `autotune verify` checks them again",
+        path.display(),
+        old.entries.len()
+    ));
+}
+
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
+    use dustin::profile::{Choice, Key, Launch, Policy};
+    use dustin_autotune::workload::named;
+
     use super::*;
 
     #[test]
@@ -109,5 +149,49 @@ mod tests {
         let cpu = DeviceId::cpu("Intel(R) Xeon(R) @ 2.10GHz");
         assert_eq!(default_path(&cpu), Path::new("profiles/intel-r-xeon-r-2-10ghz.toml"));
         assert_eq!(default_path(&DeviceId::cpu("../..")), Path::new("profiles/unknown.toml"));
+    }
+
+    fn provenance() -> Provenance {
+        Provenance {
+            device: DeviceId::cpu("any"),
+            sm_count: None,
+            cpu_threads: None,
+            l2_kib: None,
+            memory_mib: None,
+            driver: None,
+            cuda: None,
+            power_limit_w: None,
+            mig: None,
+            kernel_source_hash: String::new(),
+            search_space_hash: String::new(),
+            crate_version: String::new(),
+            date: String::new(),
+        }
+    }
+
+    fn entry(batch: u32) -> Entry {
+        let problem = named("cpu-0.5b").unwrap().problem;
+        let key = Key { batch, ..Key::of(&problem, &DeviceId::cpu("any"), Policy::default()) };
+        let launch = Launch { splits: Some(1), threads: Some(1) };
+        Entry::manual(key, Choice { variant: "any".into(), revision: 1, ptx_digest: None, launch })
+    }
+
+    #[test]
+    fn what_several_tuners_put_into_one_profile_is_all_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shared.toml");
+        let console = Console { quiet: true, json: false };
+        thread::scope(|scope| {
+            for tuner in 0..4 {
+                let mut book = Book::open(path.clone(), provenance(), console).unwrap();
+                scope.spawn(move || {
+                    for batch in [1, 2, 3, 4].map(|exponent| 1 << (tuner * 4 + exponent)) {
+                        book.put(entry(batch)).unwrap();
+                    }
+                });
+            }
+        });
+        let read = profile::read(&path).unwrap();
+        assert_eq!((read.profile.entries.len(), read.warnings), (16, Vec::new()));
     }
 }

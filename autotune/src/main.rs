@@ -11,7 +11,6 @@ mod resolve;
 mod search;
 mod table;
 mod task;
-mod workload;
 
 use std::process::ExitCode;
 

@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+use dustin_autotune::workload::Impossible;
+
 /// How a command ended, if nothing failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Done.
     Done,
-    /// `verify` found an entry that is stale, wrong or slower.
+    /// `verify` found an entry that is stale, wrong, slower, unreadable or too large to check.
     Unverified,
     /// The user stopped it; what was found is kept.
     Interrupted,
@@ -27,6 +29,12 @@ impl From<Exit> for ExitCode {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
+
+impl From<Impossible> for Usage {
+    fn from(error: Impossible) -> Self {
+        Self(error.to_string())
+    }
+}
 
 /// Says what failed, in one sentence, and gives its exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {

@@ -3,12 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use dustin::{Dtype, kv::KvLayout};
+use dustin_autotune::workload::{self, Shape, Workload};
 
 use crate::{
     args::{DeviceArgs, DeviceKind, DtypeArg, LayoutArg, ShapeArgs, TuneArgs, VerifyArgs, WorkloadArgs},
     console::Console,
     outcome::Usage,
-    workload::{self, Shape, Workload},
 };
 
 /// The device asked for.

@@ -8,11 +8,11 @@ use dustin::{
     problem::AttentionProblem,
     profile::{Choice, Key, Launch, bucket},
 };
+use dustin_autotune::workload::{self, Workload};
 
 use crate::{
     device::Device,
     search::{Candidate, Field, Resources},
-    workload::{self, Workload},
 };
 
 /// A variant and its launch parameters.

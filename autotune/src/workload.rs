@@ -1,4 +1,4 @@
-//! Workloads: the attention problems that are tuned, as data.
+//! Workloads: the attention problems that are tuned and benchmarked, as data.
 
 use dustin::{
     Dtype,
@@ -7,42 +7,45 @@ use dustin::{
     problem::AttentionProblem,
 };
 
-use crate::outcome::Usage;
+/// A workload that cannot be: an unknown name, or an impossible shape.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Impossible(String);
 
 /// What a workload is made of, in the terms of a serving engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
+pub struct Shape {
     /// Model whose attention it is.
-    pub(crate) model: &'static str,
+    pub model: &'static str,
     /// Sequences.
-    pub(crate) batch: u32,
+    pub batch: u32,
     /// Confirmed tokens of each sequence.
-    pub(crate) context: u32,
+    pub context: u32,
     /// Query rows of each sequence (γ + 1).
-    pub(crate) rows: u32,
+    pub rows: u32,
     /// Confirmed tokens that attention may read per sequence.
-    pub(crate) k: u32,
+    pub k: u32,
     /// Tokens in a page.
-    pub(crate) page_size: u32,
+    pub page_size: u32,
     /// Order of a page's items.
-    pub(crate) layout: KvLayout,
+    pub layout: KvLayout,
     /// Element type.
-    pub(crate) dtype: Dtype,
+    pub dtype: Dtype,
     /// Tensor-parallel ranks.
-    pub(crate) tp: u32,
+    pub tp: u32,
     /// Whether the log-sum-exp is asked for.
-    pub(crate) lse: bool,
+    pub lse: bool,
 }
 
 /// A named attention problem.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Workload {
+pub struct Workload {
     /// Name in tables.
-    pub(crate) name: String,
+    pub name: String,
     /// What it is made of.
-    pub(crate) shape: Shape,
+    pub shape: Shape,
     /// What the host asks of a device.
-    pub(crate) problem: AttentionProblem,
+    pub problem: AttentionProblem,
 }
 
 /// Qwen2.5-72B verifying 5 rows of 16 sequences of 32,768 tokens with a budget of 512.
@@ -81,34 +84,43 @@ const CPU: &[(&str, Shape)] = &[
 ];
 
 /// The built-in workloads, those for GPUs first.
-pub(crate) fn built_in() -> impl Iterator<Item = (&'static str, &'static str, Shape)> {
+pub fn built_in() -> impl Iterator<Item = (&'static str, &'static str, Shape)> {
     let gpu = GPU.iter().map(|&(name, shape)| (name, "GPU", shape));
     gpu.chain(CPU.iter().map(|&(name, shape)| (name, "CPU", shape)))
 }
 
 /// The default workloads of GPUs, or of CPUs.
-pub(crate) fn defaults(gpu: bool) -> Result<Vec<Workload>, Usage> {
+///
+/// # Errors
+/// None, unless a row of the tables above is impossible.
+pub fn defaults(gpu: bool) -> Result<Vec<Workload>, Impossible> {
     let rows = if gpu { GPU } else { CPU };
     rows.iter().map(|&(name, shape)| Workload::new(name.into(), shape)).collect()
 }
 
 /// The built-in workload called `name`, whatever its case.
-pub(crate) fn named(name: &str) -> Result<Workload, Usage> {
+///
+/// # Errors
+/// There is none.
+pub fn named(name: &str) -> Result<Workload, Impossible> {
     match built_in().find(|(known, ..)| known.eq_ignore_ascii_case(name)) {
         Some((known, _, shape)) => Workload::new(known.into(), shape),
-        None => Err(Usage(format!(
+        None => Err(Impossible(format!(
             "--workload {name}: there is no such built-in workload; `autotune plan --list-workloads` lists them"
         ))),
     }
 }
 
 /// The name of the built-in model called `name`, as its checkpoints spell it.
-pub(crate) fn model(name: &str) -> Result<&'static str, Usage> {
+///
+/// # Errors
+/// There is none.
+pub fn model(name: &str) -> Result<&'static str, Impossible> {
     match geometry::PRESETS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
         Some((known, _)) => Ok(known),
         None => {
             let known: Vec<&str> = geometry::PRESETS.iter().map(|(known, _)| *known).collect();
-            Err(Usage(format!(
+            Err(Impossible(format!(
                 "--model {name}: this model is not known; the known ones are {}",
                 known.join(", ")
             )))
@@ -121,8 +133,8 @@ impl Workload {
     ///
     /// # Errors
     /// The shape is impossible.
-    pub(crate) fn new(name: String, shape: Shape) -> Result<Self, Usage> {
-        let refuse = |reason: String| Usage(format!("workload {name}: {reason}"));
+    pub fn new(name: String, shape: Shape) -> Result<Self, Impossible> {
+        let refuse = |reason: String| Impossible(format!("workload {name}: {reason}"));
         let Geometry { query_heads, kv_heads, head_dim, .. } = geometry::preset(shape.model)
             .ok_or_else(|| refuse(format!("the model {} is not known", shape.model)))?
             .local(shape.tp)
@@ -155,7 +167,8 @@ impl Workload {
     }
 
     /// The shape in one line.
-    pub(crate) fn describe(&self) -> String {
+    #[must_use]
+    pub fn describe(&self) -> String {
         let Shape { model, batch, context, rows, k, page_size, tp, lse, .. } = self.shape;
         let (dtype, layout) = (dtype_name(self.shape.dtype), layout_name(self.shape.layout));
         let tp = if tp == 1 { String::new() } else { format!(", TP {tp}") };
@@ -167,7 +180,8 @@ impl Workload {
 }
 
 /// The element type, as people write it.
-pub(crate) const fn dtype_name(dtype: Dtype) -> &'static str {
+#[must_use]
+pub const fn dtype_name(dtype: Dtype) -> &'static str {
     match dtype {
         Dtype::Bf16 => "bf16",
         Dtype::F16 => "f16",
@@ -175,7 +189,8 @@ pub(crate) const fn dtype_name(dtype: Dtype) -> &'static str {
 }
 
 /// The layout, as people write it.
-pub(crate) const fn layout_name(layout: KvLayout) -> &'static str {
+#[must_use]
+pub const fn layout_name(layout: KvLayout) -> &'static str {
     match layout {
         KvLayout::Nhd => "NHD",
         KvLayout::Hnd => "HND",

@@ -1,40 +1,55 @@
 //! Sparse attention under criterion. On a GPU the times are the device's own.
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
-use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use anyhow::bail;
+use criterion::{Criterion, SamplingMode, Throughput};
 use dustin_benches::Device;
 
-fn attention(criterion: &mut Criterion) {
-    let mut device = match Device::open() {
-        Ok(device) => device,
-        Err(error) => return eprintln!("{error:#}"),
-    };
+fn main() -> ExitCode {
+    let mut criterion = Criterion::default().configure_from_args();
+    let done = attention(&mut criterion);
+    criterion.final_summary();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Times every workload that can be prepared.
+fn attention(criterion: &mut Criterion) -> anyhow::Result<()> {
+    let mut device = Device::open()?;
+    let mut failed = Vec::new();
     let mut group = criterion.benchmark_group("attention");
     group.sampling_mode(SamplingMode::Flat);
     group.sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1));
-    for shape in device.shapes() {
-        let mut bench = match device.bench(shape) {
+    for workload in device.workloads()? {
+        let name = &workload.name;
+        let mut bench = match device.bench(&workload) {
             Ok(bench) => bench,
             Err(error) => {
-                eprintln!("{}: {error:#}", shape.name);
+                eprintln!("{name}: {error:#}");
+                failed.push(workload.name);
                 continue;
             }
         };
-        group.throughput(Throughput::Bytes(shape.problem().bytes()));
-        group.bench_function(shape.name, |bencher| {
+        group.throughput(Throughput::Bytes(workload.problem.bytes()));
+        group.bench_function(name, |bencher| {
             bencher.iter_custom(|iterations| {
                 // A sample is a whole graph of launches: their mean stands for each of the iterations asked for.
                 let samples = iterations.div_ceil(bench.launches().into());
-                let times =
-                    bench.time(samples as u32).unwrap_or_else(|error| panic!("{}: {error:#}", shape.name));
+                let times = bench.time(samples as u32).unwrap_or_else(|error| panic!("{name}: {error:#}"));
                 let mean = times.iter().sum::<f64>() / times.len() as f64;
                 Duration::from_secs_f64(mean * 1e-6 * iterations as f64)
             });
         });
     }
     group.finish();
+    if !failed.is_empty() {
+        bail!("not timed, for the reasons above: {}", failed.join(", "));
+    }
+    Ok(())
 }
-
-criterion_group!(benches, attention);
-criterion_main!(benches);

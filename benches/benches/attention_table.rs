@@ -1,4 +1,4 @@
-//! One line per shape: time, bandwidth, ratio to the floor. Arguments that are no flags select shapes by a part of
+//! One line per workload: time, bandwidth, ratio to the floor. Arguments that are no flags select workloads by a part of
 //! their name.
 
 use std::process::ExitCode;
@@ -28,19 +28,19 @@ fn table(names: &[String]) -> anyhow::Result<()> {
     println!("{}", device.name());
     println!(
         "{:<12} {:>9} {:>19} {:>8} {:>9}  variant",
-        "shape", "median us", "10 % to 90 % us", "GB/s", "x floor"
+        "workload", "median us", "10 % to 90 % us", "GB/s", "x floor"
     );
     let wanted = |name: &str| names.is_empty() || names.iter().any(|part| name.contains(part.as_str()));
     let bandwidth = device.bandwidth();
-    for shape in device.shapes().iter().filter(|shape| wanted(shape.name)) {
-        let mut bench = device.bench(shape)?;
+    for workload in device.workloads()?.iter().filter(|workload| wanted(&workload.name)) {
+        let mut bench = device.bench(workload)?;
         let times = bench.time(SAMPLES)?;
         let (low, median, high) = (quantile(&times, 0.1), quantile(&times, 0.5), quantile(&times, 0.9));
-        let bytes = shape.problem().bytes() as f64;
+        let bytes = workload.problem.bytes() as f64;
         let floor = bandwidth.map_or("-".into(), |rate| format!("{:.2}", median * 1e-6 * rate / bytes));
         println!(
             "{:<12} {median:>9.2} {:>19} {:>8.1} {floor:>9}  {}",
-            shape.name,
+            workload.name,
             format!("{low:.2} to {high:.2}"),
             bytes / median / 1e3,
             bench.label(),

@@ -1,4 +1,4 @@
-//! Shapes on the CPU back end.
+//! Workloads on the CPU back end.
 
 use std::time::Instant;
 
@@ -9,8 +9,9 @@ use dustin::{
     reference,
     synthetic::AttentionInput,
 };
+use dustin_autotune::workload::Workload;
 
-use crate::{Bench, shapes::Shape};
+use crate::{Bench, small};
 
 const SEED: u64 = 1;
 
@@ -33,23 +34,22 @@ impl Cpu {
         format!("CPU, {} threads", self.0.limits().threads)
     }
 
-    /// Prepares `shape` with the choice that is made without tuning.
+    /// Prepares `workload` with the choice that is made without tuning.
     ///
     /// # Errors
     /// The result is wrong.
-    pub fn bench(&mut self, shape: &Shape) -> anyhow::Result<CpuBench<'_>> {
-        let candidate = default_candidate(&shape.problem(), self.0.limits())?;
-        let check = shape.check();
-        let mut bench = CpuBench::new(&mut self.0, &check, candidate)?;
+    pub fn bench(&mut self, workload: &Workload) -> anyhow::Result<CpuBench<'_>> {
+        let candidate = default_candidate(&workload.problem, self.0.limits())?;
+        let mut bench = CpuBench::new(&mut self.0, &small(workload)?, candidate)?;
         bench.launch()?;
         let input = &bench.input;
         let reference = reference::attention(&input.problem, &input.arrays())?;
         compare_output(&input.problem, &input.arrays(), &reference, Output::Rounded(&bench.output))?;
-        CpuBench::new(&mut self.0, shape, candidate)
+        CpuBench::new(&mut self.0, workload, candidate)
     }
 }
 
-/// A shape's input.
+/// A workload's input.
 #[derive(Debug)]
 pub struct CpuBench<'a> {
     backend: &'a mut CpuBackend,
@@ -59,8 +59,12 @@ pub struct CpuBench<'a> {
 }
 
 impl<'a> CpuBench<'a> {
-    fn new(backend: &'a mut CpuBackend, shape: &Shape, candidate: CpuCandidate) -> anyhow::Result<Self> {
-        let input = AttentionInput::uniform(&shape.problem(), shape.context, SEED)?;
+    fn new(
+        backend: &'a mut CpuBackend,
+        workload: &Workload,
+        candidate: CpuCandidate,
+    ) -> anyhow::Result<Self> {
+        let input = AttentionInput::uniform(&workload.problem, workload.shape.context, SEED)?;
         let output = vec![0; input.output_items()];
         Ok(Self { backend, candidate, input, output })
     }

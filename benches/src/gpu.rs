@@ -1,4 +1,4 @@
-//! Shapes on a GPU: replays of a graph whose launches read inputs in turns.
+//! Workloads on a GPU: replays of a graph whose launches read inputs in turns.
 
 use anyhow::{Context as _, bail};
 use dustin::{
@@ -14,8 +14,9 @@ use dustin::{
     space::{Candidate, default_candidate},
     synthetic::{AttentionInput, Rotation, disjoint_sets},
 };
+use dustin_autotune::workload::Workload;
 
-use crate::{Bench, shapes::Shape};
+use crate::{Bench, small};
 
 /// The least launches in a graph: events and the graph's own launch cost some microseconds, which they share.
 const LAUNCHES: u32 = 32;
@@ -50,15 +51,15 @@ impl Gpu {
         self.name().contains("H200").then_some(4.5e12)
     }
 
-    /// Prepares `shape` with the choice that is made without tuning.
+    /// Prepares `workload` with the choice that is made without tuning.
     ///
     /// # Errors
-    /// There is no room for the shape, the driver fails, or the result is wrong.
-    pub fn bench(&self, shape: &Shape) -> anyhow::Result<GpuBench<'_>> {
-        let problem = shape.problem();
+    /// There is no room for it, the driver fails, or the result is wrong.
+    pub fn bench(&self, workload: &Workload) -> anyhow::Result<GpuBench<'_>> {
+        let problem = workload.problem;
         let candidate = default_candidate(&problem, &self.modules.device().limits())?;
-        self.check(&shape.check(), candidate).with_context(|| format!("{candidate} is wrong"))?;
-        GpuBench::new(self, &problem, shape.context, candidate)
+        self.check(&small(workload)?, candidate).with_context(|| format!("{candidate} is wrong"))?;
+        GpuBench::new(self, &problem, workload.shape.context, candidate)
     }
 
     fn kernel(&self, problem: &AttentionProblem, candidate: Candidate) -> anyhow::Result<AttentionKernel> {
@@ -67,9 +68,9 @@ impl Gpu {
     }
 
     /// Compares one launch with the reference.
-    fn check(&self, shape: &Shape, candidate: Candidate) -> anyhow::Result<()> {
+    fn check(&self, workload: &Workload, candidate: Candidate) -> anyhow::Result<()> {
         let stream = &self.stream;
-        let input = AttentionInput::uniform(&shape.problem(), shape.context, SEED)?;
+        let input = AttentionInput::uniform(&workload.problem, workload.shape.context, SEED)?;
         let kernel = self.kernel(&input.problem, candidate)?;
         let workspace = Workspace::allocate(stream, kernel.plan())?;
         let arrays = DeviceInput::upload(stream, &input.problem, &input.arrays())?;
@@ -85,7 +86,7 @@ impl Gpu {
     }
 }
 
-/// A shape's graph, and everything that its launches read and write.
+/// A workload's graph, and everything that its launches read and write.
 #[derive(Debug)]
 pub struct GpuBench<'a> {
     stream: &'a Stream,

@@ -1,19 +1,20 @@
-//! What the benchmarks share: shapes, and the devices that run them.
+//! What the benchmarks share: the devices that run the workloads that `autotune` tunes for.
 //!
 //! | bench | what it does |
 //! |---|---|
 //! | `attention` | criterion's statistics, reports and comparison with the last run |
-//! | `attention_table` | one line per shape, within a minute: time, bandwidth, ratio to the floor |
+//! | `attention_table` | one line per workload, within a minute: time, bandwidth, ratio to the floor |
 //!
 //! On a GPU times are the device's own, between events around replays of a graph; inputs take turns so that no launch
-//! finds its tokens in the L2 cache. Without a GPU the CPU back end runs smaller shapes.
+//! finds its tokens in the L2 cache. Without a GPU the CPU back end runs smaller workloads, unless
+//! `DUSTIN_REQUIRE_GPU` is set: then a missing GPU is an error. A benchmark that could not run makes the exit code 1.
 
 pub mod cpu;
 pub mod gpu;
-pub mod shapes;
 
+use anyhow::bail;
 use dustin::cuda;
-use shapes::Shape;
+use dustin_autotune::workload::{self, Impossible, Shape, Workload};
 
 /// The device that there is.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub enum Device {
     Cpu(cpu::Cpu),
 }
 
-/// A shape, ready to be timed on a device.
+/// A workload, ready to be timed on a device.
 pub trait Bench {
     /// What runs: variant and launch parameters.
     fn label(&self) -> String;
@@ -43,11 +44,15 @@ impl Device {
     /// The first GPU, or the CPU where there is none that serves: the reason is printed.
     ///
     /// # Errors
-    /// The device found fails.
+    /// The device found fails, or there is no GPU and `DUSTIN_REQUIRE_GPU` is set (and not `0`).
     pub fn open() -> anyhow::Result<Self> {
         match cuda::available() {
             Ok(()) => Ok(Self::Gpu(gpu::Gpu::open()?)),
             Err(error) => {
+                let required = std::env::var_os("DUSTIN_REQUIRE_GPU").is_some_and(|value| value != "0");
+                if required {
+                    bail!("DUSTIN_REQUIRE_GPU is set, but {error}");
+                }
                 eprintln!("no GPU to use ({error}): the CPU back end serves instead");
                 Ok(Self::Cpu(cpu::Cpu::open()?))
             }
@@ -63,13 +68,12 @@ impl Device {
         }
     }
 
-    /// The shapes that suit the device.
-    #[must_use]
-    pub fn shapes(&self) -> &'static [Shape] {
-        match self {
-            Self::Gpu(_) => shapes::GPU,
-            Self::Cpu(_) => shapes::CPU,
-        }
+    /// The workloads that suit the device: those that it is tuned for by default.
+    ///
+    /// # Errors
+    /// None, unless one of them is impossible.
+    pub fn workloads(&self) -> Result<Vec<Workload>, Impossible> {
+        workload::defaults(matches!(self, Self::Gpu(_)))
     }
 
     /// The most bytes per second that the device's memory was measured to deliver, where that is known.
@@ -81,16 +85,26 @@ impl Device {
         }
     }
 
-    /// Prepares `shape`, checked against the reference on a batch of one.
+    /// Prepares `workload`, checked against the reference on a batch of one.
     ///
     /// # Errors
-    /// The device has no room for the shape, fails, or gives a wrong result.
-    pub fn bench<'a>(&'a mut self, shape: &Shape) -> anyhow::Result<Box<dyn Bench + 'a>> {
+    /// The device has no room for it, fails, or gives a wrong result.
+    pub fn bench<'a>(&'a mut self, workload: &Workload) -> anyhow::Result<Box<dyn Bench + 'a>> {
         match self {
-            Self::Gpu(gpu) => Ok(Box::new(gpu.bench(shape)?)),
-            Self::Cpu(cpu) => Ok(Box::new(cpu.bench(shape)?)),
+            Self::Gpu(gpu) => Ok(Box::new(gpu.bench(workload)?)),
+            Self::Cpu(cpu) => Ok(Box::new(cpu.bench(workload)?)),
         }
     }
+}
+
+/// One sequence of `workload`, no longer than twice its set: small enough for the reference.
+///
+/// # Errors
+/// None, unless the workload is impossible.
+fn small(workload: &Workload) -> Result<Workload, Impossible> {
+    let Shape { context, k, .. } = workload.shape;
+    let shape = Shape { batch: 1, context: context.min(2 * k), ..workload.shape };
+    Workload::new(workload.name.clone(), shape)
 }
 
 /// The value below which the share `quantile` of `samples` lies; 0 for no samples.
@@ -105,6 +119,16 @@ pub fn quantile(samples: &[f64], quantile: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_default_workload_has_a_small_one_to_be_checked_on() {
+        for workload in [true, false].into_iter().flat_map(|gpu| workload::defaults(gpu).unwrap()) {
+            let small = small(&workload).unwrap();
+            assert_eq!(small.problem.batch, 1);
+            assert!(small.shape.context <= 4096, "{small:?}");
+            assert_eq!(small.problem.set_capacity, workload.problem.set_capacity);
+        }
+    }
 
     #[test]
     fn the_median_is_the_sample_in_the_middle() {

@@ -68,7 +68,9 @@ fn trials() -> Vec<Trial> {
     // SAFETY: loading runs the initialisers of the library that the system has under the driver's name.
     let has_driver = unsafe { cudarc::driver::sys::is_culib_present() };
     trials.push(unless(
-        has_driver.then_some("this machine has a driver"),
+        has_driver.then_some(
+            "needs a machine without a driver: the loader finds this one's wherever it looks first",
+        ),
         "a_machine_without_a_driver_is_told_so",
         || {
             let directory = tempfile::tempdir()?;

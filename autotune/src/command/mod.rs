@@ -14,12 +14,9 @@ pub(crate) use workloads::list_workloads;
 
 use std::collections::HashSet;
 
-use crate::{
-    device::Device,
-    resolve::TuneRequest,
-    task::Task,
-    workload::{self, Workload},
-};
+use dustin_autotune::workload::{self, Workload};
+
+use crate::{device::Device, resolve::TuneRequest, task::Task};
 
 /// The tasks that a request amounts to on `device`: one for each bucket.
 fn tasks(request: &TuneRequest, device: &dyn Device) -> anyhow::Result<Vec<Task>> {

@@ -13,7 +13,7 @@ use crate::{
     outcome::{self, Exit},
     report::{self, Row},
     resolve::TuneRequest,
-    search::{Outcome, SearchError, Settings, search},
+    search::{Outcome, Settings, search},
     table,
     task::Task,
 };
@@ -60,7 +60,8 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
                 }
                 rows.push(row);
             }
-            Err(error) if error.downcast_ref().is_some_and(SearchError::is_final) => return Err(error),
+            // Where nothing else was asked for, nothing else is to be told.
+            Err(error) if tasks.len() == 1 || device::is_lost(&error) => return Err(error),
             Err(error) => {
                 eprintln!("error: {}", outcome::sentence(&error));
                 failed += 1;

@@ -1,16 +1,17 @@
 //! `verify`: whether a profile is still right, and still as fast, on the device at hand.
 
 use anyhow::bail;
-use dustin::profile::{Entry, Tuned};
+use comfy_table::Table;
+use dustin::profile::{Entry, Read, Tuned};
 use serde::Serialize;
 
 use crate::{
     book,
     console::Stop,
     device::{self, Device},
-    outcome::Exit,
+    outcome::{self, Exit},
     resolve::VerifyRequest,
-    search::{Bench, Estimate, Failure},
+    search::{Bench, Estimate, Failure, SearchError},
     table,
     task::{Task, name, spell},
 };
@@ -33,6 +34,14 @@ enum Verdict {
     Wrong,
     /// It does not belong to this build or device.
     Stale,
+    /// There is no room for the problem here, so nothing is known.
+    Unchecked,
+}
+
+impl Verdict {
+    const fn holds(self) -> bool {
+        matches!(self, Self::Holds | Self::Unmeasured)
+    }
 }
 
 #[derive(Serialize)]
@@ -43,6 +52,19 @@ struct Line {
     us: Option<f64>,
     verdict: Verdict,
     remark: String,
+}
+
+impl Line {
+    fn new(entry: &Entry, verdict: Verdict, us: Option<f64>, remark: String) -> Self {
+        Self {
+            bucket: name(&entry.key),
+            chosen: spell(&entry.choice.variant, &entry.choice.launch),
+            recorded_us: entry.measurement.as_ref().map(|found| found.median_us),
+            us,
+            verdict,
+            remark,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -62,31 +84,70 @@ pub(crate) fn verify(request: &VerifyRequest, stop: &Stop) -> anyhow::Result<Exi
     if request.profile.is_none() && !path.exists() {
         bail!("there is no profile {} to verify yet: run `autotune tune`, or name a file", path.display());
     }
-    let profile = book::read(&path, console)?;
+    let Read { profile, warnings: damage } = book::read(&path, console)?;
     book::require_device(&path, &profile, device.id())?;
-    if profile.entries.is_empty() {
+    if profile.entries.is_empty() && damage.is_empty() {
         bail!("{} has no entries to verify; run `autotune tune` first", path.display());
     }
     let differences = profile.provenance.differences(&device.provenance());
-    let warnings: Vec<String> = differences.iter().map(ToString::to_string).collect();
-    for warning in &warnings {
-        console.note(&format!("warning: {warning}"));
+    for difference in &differences {
+        console.note(&format!("warning: {difference}"));
     }
 
     let bar = console.bar(profile.entries.len(), "verifying");
-    let mut lines = Vec::with_capacity(profile.entries.len());
-    for entry in &profile.entries {
+    let (lines, lost) = lines(&profile.entries, stop, |entry| {
+        let line = line(entry, device.as_ref(), request);
+        bar.inc(1);
+        line
+    });
+    bar.finish_and_clear();
+
+    // What could not be read cannot be right.
+    let holds = damage.is_empty() && lost.is_none() && lines.iter().all(|line| line.verdict.holds());
+    if !lines.is_empty() {
+        console.print(&rows(&lines).to_string());
+    }
+    let report = Report {
+        device: &device.id().name,
+        profile: path.display().to_string(),
+        holds,
+        warnings: damage.iter().chain(&differences).map(ToString::to_string).collect(),
+        entries: &lines,
+    };
+    console.print_json(&report)?;
+    match lost {
+        Some(error) => Err(error),
+        None if stop.asked() => Ok(Exit::Interrupted),
+        None => Ok(if holds { Exit::Done } else { Exit::Unverified }),
+    }
+}
+
+/// The lines of `entries`, as `verify` gives them, and the error that ended it before the last: the user's wish to
+/// stop is none, a lost device is.
+fn lines(
+    entries: &[Entry],
+    stop: &Stop,
+    mut verify: impl FnMut(&Entry) -> anyhow::Result<Line>,
+) -> (Vec<Line>, Option<anyhow::Error>) {
+    let mut lines = Vec::with_capacity(entries.len());
+    for entry in entries {
         if stop.asked() {
             break;
         }
-        lines.push(line(entry, device.as_ref(), request)?);
-        bar.inc(1);
+        match verify(entry) {
+            Ok(line) => lines.push(line),
+            Err(error) if device::is_lost(&error) => return (lines, Some(error)),
+            Err(error) => {
+                lines.push(Line::new(entry, Verdict::Unchecked, None, outcome::sentence(&error)));
+            }
+        }
     }
-    bar.finish_and_clear();
+    (lines, None)
+}
 
-    let holds = lines.iter().all(|line| matches!(line.verdict, Verdict::Holds | Verdict::Unmeasured));
+fn rows(lines: &[Line]) -> Table {
     let mut rows = table::new(&["bucket", "chosen", "verdict", "remark", "recorded µs", "µs"], 4);
-    for line in &lines {
+    for line in lines {
         let us = |us: Option<f64>| us.map_or("–".into(), table::microseconds);
         rows.add_row([
             line.bucket.clone(),
@@ -97,36 +158,15 @@ pub(crate) fn verify(request: &VerifyRequest, stop: &Stop) -> anyhow::Result<Exi
             us(line.us),
         ]);
     }
-    console.print(&rows.to_string());
-    let report = Report {
-        device: &device.id().name,
-        profile: path.display().to_string(),
-        holds,
-        warnings,
-        entries: &lines,
-    };
-    console.print_json(&report)?;
-    Ok(match (stop.asked(), holds) {
-        (true, _) => Exit::Interrupted,
-        (false, true) => Exit::Done,
-        (false, false) => Exit::Unverified,
-    })
+    rows
 }
 
 /// Verifies one entry.
 ///
 /// # Errors
-/// The device is lost, or cannot hold the problem.
+/// The device is lost, or it or this machine cannot hold the problem.
 fn line(entry: &Entry, device: &dyn Device, request: &VerifyRequest) -> anyhow::Result<Line> {
-    let recorded_us = entry.measurement.as_ref().map(|found| found.median_us);
-    let answer = |verdict, us, remark| Line {
-        bucket: name(&entry.key),
-        chosen: spell(&entry.choice.variant, &entry.choice.launch),
-        recorded_us,
-        us,
-        verdict,
-        remark,
-    };
+    let answer = |verdict, us, remark| Line::new(entry, verdict, us, remark);
     let tuned = Tuned::new([entry.clone()], device.catalogue());
     if tuned.entries().is_empty() || entry.key.device != *device.id() {
         let reason = tuned.warnings().iter().map(ToString::to_string).next();
@@ -137,7 +177,7 @@ fn line(entry: &Entry, device: &dyn Device, request: &VerifyRequest) -> anyhow::
     let time = match measure(bench.as_mut()) {
         Ok(time) => time,
         Err(Failure::Candidate(reason)) => return Ok(answer(Verdict::Wrong, None, reason)),
-        Err(Failure::Device(reason)) => bail!("the device no longer answers: {reason}"),
+        Err(Failure::Device(reason)) => return Err(SearchError::Device(reason).into()),
     };
     let us = Some(time.median);
     let Some(found) = &entry.measurement else { return Ok(answer(Verdict::Unmeasured, us, String::new())) };
@@ -157,4 +197,45 @@ fn measure(bench: &mut dyn Bench) -> Result<Estimate, Failure> {
         times.extend(bench.time(0, REPETITIONS)?);
     }
     Estimate::of(&times).ok_or_else(|| Failure::Candidate("it gave no times".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use dustin::{
+        cuda::CudaError,
+        profile::{Choice, DeviceId, Key, Launch, Policy},
+    };
+    use dustin_autotune::workload::named;
+
+    use super::*;
+
+    fn entries() -> Vec<Entry> {
+        let key = Key::of(&named("w1").unwrap().problem, &DeviceId::gpu("any", 9, 0), Policy::default());
+        let choice =
+            Choice { variant: "any".into(), revision: 1, ptx_digest: None, launch: Launch::default() };
+        [1, 2, 4].map(|batch| Entry::manual(Key { batch, ..key.clone() }, choice.clone())).into()
+    }
+
+    /// Verifies three entries, the second with `error`.
+    fn verify(error: CudaError) -> (Vec<Verdict>, Option<anyhow::Error>) {
+        let (lines, lost) = lines(&entries(), &Stop::default(), |entry| match entry.key.batch {
+            2 => Err(anyhow::Error::new(error.clone()).context("w1 needs 2 KV caches")),
+            _ => Ok(Line::new(entry, Verdict::Holds, None, String::new())),
+        });
+        (lines.iter().map(|line| line.verdict).collect(), lost)
+    }
+
+    #[test]
+    fn an_entry_that_the_device_cannot_hold_does_not_hide_the_others() {
+        let (verdicts, lost) = verify(CudaError::OutOfMemory { bytes: 1 << 40 });
+        assert_eq!(verdicts, [Verdict::Holds, Verdict::Unchecked, Verdict::Holds]);
+        assert!(lost.is_none() && !Verdict::Unchecked.holds());
+    }
+
+    #[test]
+    fn a_lost_device_ends_verification_and_leaves_what_was_verified_before() {
+        let (verdicts, lost) = verify(CudaError::DeviceLost { call: "x", code: 700, name: "y".into() });
+        assert_eq!(verdicts, [Verdict::Holds]);
+        assert!(lost.unwrap().to_string().contains("w1"));
+    }
 }

@@ -1,14 +1,9 @@
 //! `--list-workloads`: the built-in workloads.
 
+use dustin_autotune::workload::{self, Workload};
 use serde::Serialize;
 
-use crate::{
-    args::TuneArgs,
-    console::Console,
-    outcome::Exit,
-    table,
-    workload::{self, Workload},
-};
+use crate::{args::TuneArgs, console::Console, outcome::Exit, table};
 
 #[derive(Serialize)]
 struct Listed {

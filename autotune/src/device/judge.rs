@@ -13,6 +13,8 @@ use dustin::{
     synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
 };
 
+use super::memory;
+
 /// The most sequences of a timed problem that the reference computes: f64 is slow, and a variant treats all sequences
 /// alike.
 const SAMPLES: usize = 4;
@@ -60,8 +62,9 @@ impl Case {
     /// The timed problem: every sequence has `context` tokens and a full set.
     ///
     /// # Errors
-    /// The problem is invalid.
-    pub(crate) fn timed(problem: &AttentionProblem, context: u32, seed: u64) -> Result<Self, InvalidInput> {
+    /// The problem is invalid, or larger than this machine's memory.
+    pub(crate) fn timed(problem: &AttentionProblem, context: u32, seed: u64) -> anyhow::Result<Self> {
+        memory::require(problem)?;
         let input = AttentionInput::uniform(problem, context, seed)?;
         let reference = sampled(&input)?;
         Ok(Self { input, reference })
@@ -146,9 +149,9 @@ mod tests {
         arrays::encode,
         profile::{DeviceId, Policy},
     };
+    use dustin_autotune::workload::{Shape, Workload, named};
 
     use super::*;
-    use crate::workload::{Shape, Workload, named};
 
     fn small() -> Workload {
         let shape = named("cpu-0.5b").unwrap().shape;

@@ -3,6 +3,7 @@
 mod cpu;
 mod cuda;
 mod judge;
+mod memory;
 mod provenance;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use dustin::{
     InvalidInput,
+    cuda::CudaError,
     problem::AttentionProblem,
     profile::{Catalogue, DeviceId, Policy, Provenance},
 };
@@ -17,7 +19,7 @@ use dustin::{
 use crate::{
     console::Console,
     resolve::DeviceChoice,
-    search::{Bench, Settings},
+    search::{Bench, SearchError, Settings},
     task::{Excluded, Point, Task},
 };
 
@@ -55,6 +57,12 @@ pub(crate) trait Device {
     /// # Errors
     /// The device cannot hold or run the problem.
     fn bench<'a>(&'a self, task: &'a Task, seed: u64) -> anyhow::Result<Box<dyn Bench + 'a>>;
+}
+
+/// Whether `error` says that the device no longer answers, so that nothing else can succeed on it either.
+pub(crate) fn is_lost(error: &anyhow::Error) -> bool {
+    let search = error.downcast_ref().is_some_and(|error| matches!(error, SearchError::Device(_)));
+    search || matches!(error.downcast_ref(), Some(CudaError::DeviceLost { .. }))
 }
 
 /// Opens the device asked for.

@@ -26,21 +26,22 @@ impl RunOff {
 /// Runs `pairs` pairs in the order A B, B A, A B …
 ///
 /// # Errors
-/// The first attempt that failed.
+/// The first attempt that failed, and whose it was.
 pub(crate) fn run_off(
     bench: &mut dyn Bench,
     challenger: usize,
     default: usize,
     pairs: u32,
-) -> Result<Option<RunOff>, Failure> {
+) -> Result<Option<RunOff>, (usize, Failure)> {
+    let mut time = |candidate| bench.time(candidate, 1).map_err(|failure| (candidate, failure));
     let (mut ours, mut theirs, mut gains) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..pairs {
         let (a, b) = if pair % 2 == 0 {
-            let a = bench.time(challenger, 1)?;
-            (a, bench.time(default, 1)?)
+            let a = time(challenger)?;
+            (a, time(default)?)
         } else {
-            let b = bench.time(default, 1)?;
-            (bench.time(challenger, 1)?, b)
+            let b = time(default)?;
+            (time(challenger)?, b)
         };
         if let (Some(&a), Some(&b)) = (a.first(), b.first()) {
             ours.push(a);

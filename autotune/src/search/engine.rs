@@ -123,13 +123,6 @@ pub(crate) enum SearchError {
     Device(String),
 }
 
-impl SearchError {
-    /// Whether no other search can succeed on this device either.
-    pub(crate) const fn is_final(&self) -> bool {
-        matches!(self, Self::Device(_))
-    }
-}
-
 /// Searches the candidates of `field`, which `bench` was prepared for.
 ///
 /// # Errors
@@ -300,11 +293,15 @@ impl Engine<'_> {
                     (time, default_time) = (Some(run_off.challenger), Some(run_off.default));
                 }
                 Ok(_) => (chosen, time) = (default, default_time),
-                Err(Failure::Candidate(reason)) => {
-                    self.statuses[chosen] = Status::Rejected(reason);
-                    (chosen, time) = (default, default_time);
+                Err((failed, Failure::Candidate(reason))) => {
+                    self.statuses[failed] = Status::Rejected(reason);
+                    if failed == default {
+                        default_time = None;
+                    } else {
+                        (chosen, time) = (default, default_time);
+                    }
                 }
-                Err(Failure::Device(reason)) => return Err(SearchError::Device(reason)),
+                Err((_, Failure::Device(reason))) => return Err(SearchError::Device(reason)),
             }
         }
         let Some(time) = time else { return Err(self.nothing()) };

@@ -13,6 +13,8 @@ struct Oracle {
     times: Vec<f64>,
     wrong: Vec<usize>,
     broken: Vec<usize>,
+    /// A candidate that no longer launches once it has been timed so often.
+    wears_out: Option<(usize, usize)>,
     lost_after: Option<usize>,
     noise: f64,
     /// The time of a candidate while it is alone, and what is added once the finals begin.
@@ -34,6 +36,7 @@ impl Oracle {
             times: times.to_vec(),
             wrong: Vec::new(),
             broken: Vec::new(),
+            wears_out: None,
             lost_after: None,
             noise: 0.0,
             flattery: vec![0.0; times.len()],
@@ -68,7 +71,11 @@ impl Bench for Oracle {
         if self.broken.contains(&candidate) {
             return Err(Failure::Candidate("too many resources requested".into()));
         }
-        let flattered = self.timed.iter().filter(|&&timed| timed == candidate).count() >= 2;
+        let turns = self.timed.iter().filter(|&&timed| timed == candidate).count();
+        if self.wears_out.is_some_and(|(worn, limit)| worn == candidate && turns >= limit) {
+            return Err(Failure::Candidate("it no longer launches".into()));
+        }
+        let flattered = turns >= 2;
         self.timed.push(candidate);
         let time = self.times[candidate] + if flattered { self.flattery[candidate] } else { 0.0 };
         let times = (0..repetitions).map(|_| {
@@ -210,6 +217,21 @@ fn a_flattered_candidate_is_found_out_before_it_replaces_the_default() {
     oracle.flattery[1] = 30.0;
     let outcome = run(&mut oracle);
     assert_eq!(outcome.chosen, 0);
+}
+
+#[test]
+fn who_fails_in_the_run_off_is_the_one_rejected() {
+    // Two turns of screening, twelve of finals: the run-off begins with the fifteenth.
+    for (worn, left) in [(0, 1), (1, 0)] {
+        let mut oracle = Oracle::new(&[50.0, 30.0]);
+        oracle.wears_out = Some((worn, 14));
+        let outcome = run(&mut oracle);
+        assert_eq!(outcome.chosen, left);
+        assert_eq!(outcome.statuses[worn], Status::Rejected("it no longer launches".into()));
+        assert!(matches!(outcome.statuses[left], Status::Finalist(_)), "{:?}", outcome.statuses);
+        assert_eq!(outcome.default_time.is_some(), left == 0);
+        assert_eq!(outcome.tied, [left]);
+    }
 }
 
 #[test]

@@ -134,6 +134,79 @@ fn an_entry_that_became_slower_fails_verification() {
     assert_eq!(json(&verified)["entries"][0]["verdict"], "slower");
 }
 
+/// Tunes two problems into `tiny.toml`.
+fn tune_two(folder: &Path) {
+    assert_eq!(tune(folder, &["--quiet"]).code, Some(0));
+    assert_eq!(tune(folder, &["--quiet", "--lse"]).code, Some(0));
+}
+
+#[test]
+fn a_profile_that_was_cut_fails_verification() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.toml");
+    tune_two(folder.path());
+    let text = fs::read_to_string(&path).unwrap();
+    let boundaries: Vec<usize> = text.match_indices("[[entry]]").map(|(start, _)| start).collect();
+    assert_eq!(boundaries.len(), 2);
+    for (boundary, left) in boundaries.into_iter().zip([0, 1]) {
+        fs::write(&path, &text[..boundary]).unwrap();
+        let verify = ["verify", "tiny.toml", "--device=cpu", "--tolerance=2000", "--json", "--quiet"];
+        let verified = run(folder.path(), &verify);
+        assert_eq!(verified.code, Some(3), "{verified:?}");
+        let report = json(&verified);
+        assert_eq!((&report["holds"], report["entries"].as_array().unwrap().len()), (&false.into(), left));
+        let warning = report["warnings"][0].as_str().unwrap();
+        assert!(warning.contains("announces 2 entries"), "{warning}");
+    }
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_fails_verification() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.toml");
+    tune_two(folder.path());
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replacen("median_us", "median_ms", 1)).unwrap();
+    let verified = run(folder.path(), &["verify", "tiny.toml", "--device=cpu", "--tolerance=2000", "--json"]);
+    assert_eq!(verified.code, Some(3), "{verified:?}");
+    let report = json(&verified);
+    assert_eq!(report["entries"].as_array().unwrap().len(), 1, "{report}");
+    assert!(report["warnings"][0].as_str().unwrap().contains("median_ms"), "{report}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_entry_too_large_for_the_memory_is_unchecked_and_the_others_are_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.toml");
+    tune_two(folder.path());
+    let mut profile = profile::read(&path).unwrap().profile;
+    let profile::Entry { key, choice, .. } = profile.entries.remove(0);
+    let huge = profile::Key { batch: 4096, length_class: 1 << 20, ..key };
+    profile.entries.insert(0, profile::Entry::manual(huge, choice));
+    profile::write(&path, &profile).unwrap();
+    let verified = run(folder.path(), &["verify", "tiny.toml", "--device=cpu", "--tolerance=2000", "--json"]);
+    assert_eq!(verified.code, Some(3), "{verified:?}");
+    let entries = &json(&verified)["entries"];
+    assert_eq!((&entries[0]["verdict"], &entries[1]["verdict"]), (&"unchecked".into(), &"holds".into()));
+    assert!(entries[0]["remark"].as_str().unwrap().contains("GB of memory"), "{entries}");
+}
+
+#[test]
+fn adding_to_a_profile_of_another_provenance_says_what_that_means_for_its_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.toml");
+    tune_two(folder.path());
+    let mut profile = profile::read(&path).unwrap().profile;
+    profile.provenance.kernel_source_hash = "of last year".into();
+    profile::write(&path, &profile).unwrap();
+    let added = tune(folder.path(), &[]);
+    assert_eq!(added.code, Some(0), "{added:?}");
+    for word in ["kernel_source_hash: was \"of last year\"", "2 older entries", "`autotune verify`"] {
+        assert!(added.stderr.contains(word), "{word}: {added:?}");
+    }
+}
+
 #[test]
 fn a_budget_ends_the_search_and_keeps_a_result() {
     let folder = tempfile::tempdir().unwrap();
@@ -153,19 +226,29 @@ fn an_interruption_keeps_what_was_found() {
     };
 
     let folder = tempfile::tempdir().unwrap();
+    assert_eq!(tune(folder.path(), &["--quiet"]).code, Some(0));
     let mut child = autotune(folder.path())
-        .args(["tune", "--device=cpu", "--workload=cpu-8b-b2", "--json", "--output=slow.toml"])
+        .args(["tune", "--device=cpu", "--workload=cpu-8b-b2", "--json", "--output=tiny.toml"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // The handler is installed before the first word.
+    // The first word is followed by the search, which takes far longer than this test waits.
     let mut first = String::new();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     stderr.read_line(&mut first).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
     std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let finished = Finished::of(child.wait_with_output().unwrap());
     assert_eq!(finished.code, Some(130), "{first}{finished:?}");
-    assert_eq!(json(&finished)["interrupted"], true);
+    let report = json(&finished);
+    assert_eq!(
+        (&report["interrupted"], &report["results"][0]["ending"]),
+        (&true.into(), &"interrupted".into())
+    );
+    let read = profile::read(&folder.path().join("tiny.toml")).unwrap();
+    assert_eq!((read.profile.entries.len(), read.warnings), (2, Vec::new()));
+    let kept = read.profile.entries[1].measurement.as_ref().unwrap().median_us;
+    assert_eq!(kept, (report["results"][0]["us"].as_f64().unwrap() * 1e3).round() / 1e3);
 }

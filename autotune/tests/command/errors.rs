@@ -47,6 +47,16 @@ fn impossible_requests_are_usage_errors() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_workload_larger_than_the_memory_is_refused_before_it_is_built() {
+    let folder = folder();
+    let shape = ["--model", "Qwen2.5-72B", "--batch", "4096", "--context", "131072", "-o", "huge.toml"];
+    run(folder.path(), &[&["tune", "--device", "cpu"], &shape[..]].concat())
+        .refuses(1, &["--batch", "--context", "GB of memory"]);
+    assert!(!folder.path().join("huge.toml").exists());
+}
+
 #[test]
 fn a_gpu_without_a_driver_names_the_way_out() {
     let folder = folder();

@@ -1,5 +1,7 @@
 //! Attention against the f64 reference.
 
+use std::{ffi::OsString, num::NonZero};
+
 use dustin::{
     arrays::{LogBase, OutputType},
     reference,
@@ -17,7 +19,7 @@ use libtest_mimic::Trial;
 use super::{ragged_input, stream};
 
 /// Random problems, unless `DUSTIN_GPU_PROBLEMS` says otherwise: at least 1,000.
-const PROBLEMS: usize = 1080;
+const PROBLEMS: NonZero<usize> = NonZero::new(1080).unwrap();
 
 pub(super) fn trials() -> Vec<Trial> {
     let variants = ATTENTION.iter().enumerate().map(|(seed, variant)| {
@@ -26,7 +28,12 @@ pub(super) fn trials() -> Vec<Trial> {
         })
     });
     let random = trial("random_problems_over_all_variants_give_the_reference", random_problems);
-    variants.chain([random]).collect()
+    let count = Trial::test("a_run_of_no_random_problems_is_refused", || {
+        let refused = ["0", "-1", "many", ""].iter().all(|text| problems(Some((*text).into())).is_err());
+        let right = refused && problems(Some("7".into())) == Ok(7) && problems(None) == Ok(PROBLEMS.get());
+        if right { Ok(()) } else { Err("a number of problems was misunderstood".into()) }
+    });
+    variants.chain([random, count]).collect()
 }
 
 fn variant_gives_the_reference(
@@ -52,12 +59,7 @@ fn variant_gives_the_reference(
 }
 
 fn random_problems(gpu: &'static Gpu) -> Result<(), String> {
-    let count = match std::env::var("DUSTIN_GPU_PROBLEMS") {
-        Ok(count) => {
-            count.parse().map_err(|_| format!("DUSTIN_GPU_PROBLEMS must be a number, not {count:?}"))?
-        }
-        Err(_) => PROBLEMS,
-    };
+    let count = problems(std::env::var_os("DUSTIN_GPU_PROBLEMS"))?;
     let size = Size { batch: 6, kv_heads: 3, length: 800, rows: 8 };
     let variant = |index: usize| &ATTENTION[index % ATTENTION.len()];
     for_each_case(
@@ -74,5 +76,13 @@ fn random_problems(gpu: &'static Gpu) -> Result<(), String> {
                 .map_err(|error| format!("{candidate}: {error}"))
         },
     );
+    println!("random problems compared with the reference: {count}");
     Ok(())
+}
+
+/// How many random problems the value of `DUSTIN_GPU_PROBLEMS` asks for.
+fn problems(value: Option<OsString>) -> Result<usize, String> {
+    let Some(value) = value else { return Ok(PROBLEMS.get()) };
+    let count = value.to_str().and_then(|text| text.parse::<NonZero<usize>>().ok());
+    count.map(NonZero::get).ok_or_else(|| format!("DUSTIN_GPU_PROBLEMS must be at least 1, but is {value:?}"))
 }

@@ -18,7 +18,10 @@ const CHILD: &str = "DUSTIN_TEST_LOSE_THE_DEVICE";
 pub(super) fn trials() -> Vec<Trial> {
     vec![
         trial("ptx_that_the_driver_refuses_comes_with_the_compilers_log", refused_ptx),
-        trial("a_kernel_for_other_devices_is_refused_before_it_is_compiled", other_device),
+        trial(
+            "a_kernel_that_needs_more_shared_memory_than_the_device_has_is_refused_before_it_is_compiled",
+            too_much_shared_memory,
+        ),
         trial("more_memory_than_the_device_has_is_a_typed_error", out_of_memory),
         trial("a_device_beyond_the_last_is_a_typed_error", no_such_device),
         trial("an_illegal_access_is_reported_as_a_lost_device", lost_device),
@@ -45,7 +48,7 @@ fn refused_ptx(gpu: &'static Gpu) -> Result<(), String> {
     )
 }
 
-fn other_device(gpu: &'static Gpu) -> Result<(), String> {
+fn too_much_shared_memory(gpu: &'static Gpu) -> Result<(), String> {
     let too_much = Entry { shared_bytes: 1 << 20, ..entry("too_much_shared_memory", Target::Sm80) };
     expect(
         gpu.modules.kernel(&too_much, None).map(drop),

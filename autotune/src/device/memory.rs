@@ -1,0 +1,86 @@
+//! Whether this machine's memory can hold a task's inputs: an allocation that fails would end the process.
+
+use std::fs;
+
+use dustin::problem::AttentionProblem;
+
+/// The problem's inputs are larger than what is free.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the inputs take {} of memory, but {} are available: choose a smaller --batch or --context",
+    gigabytes(*.required),
+    gigabytes(*.available)
+)]
+pub(crate) struct TooLarge {
+    required: u64,
+    available: u64,
+}
+
+/// Refuses a problem whose inputs do not fit into the memory that is available. Where the system does not tell it,
+/// every problem passes.
+///
+/// # Errors
+/// They do not fit.
+pub(crate) fn require(problem: &AttentionProblem) -> Result<(), TooLarge> {
+    let required = bytes(problem);
+    match available(&fs::read_to_string("/proc/meminfo").unwrap_or_default()) {
+        Some(available) if required > available => Err(TooLarge { required, available }),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes of one input and of what its results are judged by.
+fn bytes(problem: &AttentionProblem) -> u64 {
+    let product = |factors: &[u32]| factors.iter().fold(1_u64, |sum, &next| sum.saturating_mul(next.into()));
+    let AttentionProblem { batch, total_rows, set_capacity, query_heads, kv, table_width, .. } = *problem;
+    let caches = kv.extent().saturating_mul(2 * 2);
+    let items = product(&[total_rows, query_heads, kv.head_dim]);
+    // Queries and outputs of 16 bits; the reference has two f64 for each item of the output.
+    let rows = items.saturating_mul(2 + 2 + 8 + 8);
+    let indices = product(&[batch, 4]).saturating_mul(u64::from(table_width) + u64::from(set_capacity));
+    caches.saturating_add(rows).saturating_add(indices)
+}
+
+/// The memory that can be had without swapping, in the text of `/proc/meminfo`.
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.1} GB", bytes as f64 / 1e9)
+}
+
+#[cfg(test)]
+mod tests {
+    use dustin_autotune::workload::named;
+
+    use super::*;
+
+    #[test]
+    fn the_system_s_file_is_understood() {
+        assert_eq!(available("MemTotal: 9 kB\nMemAvailable:    1000 kB\n"), Some(1_024_000));
+        assert_eq!((available(""), available("MemAvailable: many kB")), (None, None));
+    }
+
+    #[test]
+    fn the_estimate_is_close_to_what_an_input_takes() {
+        let problem = named("w1").unwrap().problem;
+        let caches = 2.0 * 16.0 * 32_784.0 * 8.0 * 128.0 * 2.0;
+        let ratio = bytes(&problem) as f64 / caches;
+        assert!((1.0..1.05).contains(&ratio), "{ratio}");
+    }
+
+    #[test]
+    fn the_largest_numbers_do_not_wrap() {
+        let mut problem = named("w1").unwrap().problem;
+        (problem.batch, problem.table_width, problem.total_rows) = (u32::MAX, u32::MAX, u32::MAX);
+        problem.kv.pages = u32::MAX;
+        assert!(bytes(&problem) > 1 << 60);
+        let told = require(&problem).map_err(|error| error.to_string());
+        if cfg!(target_os = "linux") {
+            assert!(told.unwrap_err().contains("--batch or --context"));
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What the `autotune` command shares with the benchmarks: the workloads.
+
+pub mod workload;
