@@ -87,14 +87,12 @@ impl AttentionStrides {
                 return Err(error(field, "a multiple of 8 items, at most 2^40", stride));
             }
         }
-        let (rows, heads) = (u64::from(problem.total_rows), u64::from(problem.query_heads));
         let (row, head, dim) = (self.output_row, self.output_head, u64::from(problem.kv.head_dim));
         if head < dim {
             return Err(error("strides.output_head", "at least head_dim", head));
         }
-        let rows_outside = row >= span(heads, head, dim);
-        let heads_outside = row >= dim && head >= span(rows, row, dim);
-        if !rows_outside && !heads_outside {
+        let heads_outside = row >= dim && head >= span(problem.total_rows.into(), row, dim);
+        if !self.rows_outside(problem) && !heads_outside {
             return Err(error("strides.output_row", "large enough that no two heads overlap", row));
         }
         for (field, stride, width) in [
@@ -111,6 +109,13 @@ impl AttentionStrides {
             }
         }
         Ok(())
+    }
+
+    /// Whether the output's rows lie one behind the other, each with all of its heads. Else, if the strides are
+    /// valid, its heads do, each with all of its rows.
+    #[must_use]
+    pub fn rows_outside(&self, problem: &AttentionProblem) -> bool {
+        self.output_row >= span(problem.query_heads.into(), self.output_head, problem.kv.head_dim.into())
     }
 
     /// Items of the query array.
@@ -138,10 +143,10 @@ impl AttentionStrides {
     }
 }
 
-/// Items from the start of the first of `count` rows to the end of the last: absurd strides saturate, and are refused
-/// as arrays that are too short.
+/// Items from the start of the first of `count` rows to the end of the last, 0 if there are none: absurd strides
+/// saturate, and are refused as arrays that are too short.
 fn span(count: u64, stride: u64, width: u64) -> u64 {
-    (count - 1).saturating_mul(stride).saturating_add(width)
+    count.checked_sub(1).map_or(0, |gaps| gaps.saturating_mul(stride).saturating_add(width))
 }
 
 fn extent(problem: &AttentionProblem, row: u64, head: u64) -> u64 {
@@ -163,7 +168,8 @@ pub struct AttentionArrays<'a> {
     pub block_table: &'a [i32],
     /// Confirmed lengths, `[batch]`.
     pub lengths: &'a [i32],
-    /// First query row of each sequence and, last, the number of rows, `[batch + 1]`.
+    /// First query row of each sequence and, last, the number of rows, `[batch + 1]`. No two sequences may have a row in
+    /// common: here the later one is refused; a GPU does not look for it and leaves either one's results in the row.
     pub row_starts: &'a [i32],
     /// Positions of each sequence's set, `[batch, set_capacity]`.
     pub set: &'a [i32],
@@ -183,9 +189,7 @@ impl AttentionArrays<'_> {
     pub fn validate(&self, problem: &AttentionProblem) -> Result<(), InvalidInput> {
         problem.validate()?;
         self.strides.validate(problem)?;
-        if !self.scale.is_finite() {
-            return Err(InvalidInput::new(OPERATION, "scale", "finite", self.scale));
-        }
+        require_scale(self.scale)?;
         let batch = u64::from(problem.batch);
         for (field, actual, required) in [
             ("query", self.query.len(), self.strides.query_extent(problem)),
@@ -201,6 +205,14 @@ impl AttentionArrays<'_> {
         }
         Ok(())
     }
+}
+
+/// Refuses a softmax scale that is not finite, or not as the binary exponentials of the back ends need it.
+pub(crate) fn require_scale(scale: f32) -> Result<(), InvalidInput> {
+    if !(scale * std::f32::consts::LOG2_E).is_finite() {
+        return Err(InvalidInput::new(OPERATION, "scale", "finite, also times log2(e)", scale));
+    }
+    Ok(())
 }
 
 /// Refuses an array shorter than `required` items.
@@ -226,5 +238,60 @@ pub fn encode(dtype: Dtype, value: f32) -> u16 {
     match dtype {
         Dtype::Bf16 => half::bf16::from_f32(value).to_bits(),
         Dtype::F16 => half::f16::from_f32(value).to_bits(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::{KvLayout, PagedKv};
+
+    fn problem() -> AttentionProblem {
+        AttentionProblem {
+            batch: 2,
+            rows: 5,
+            total_rows: 10,
+            set_capacity: 64,
+            query_heads: 8,
+            kv: PagedKv::dense(KvLayout::Nhd, 16, 16, 2, 128),
+            table_width: 8,
+            dtype: Dtype::Bf16,
+            lse: false,
+        }
+    }
+
+    #[test]
+    fn a_problem_of_nothing_has_no_extent_no_groups_and_no_overflow() {
+        let nothing = AttentionProblem { batch: 0, total_rows: 0, query_heads: 0, ..problem() };
+        let strides = AttentionStrides::dense(&nothing);
+        let extents = [
+            strides.query_extent(&nothing),
+            strides.output_extent(&nothing),
+            strides.table_extent(&nothing),
+            strides.set_extent(&nothing),
+        ];
+        assert_eq!(extents, [0; 4]);
+        let kv = PagedKv { kv_heads: 0, ..nothing.kv };
+        assert_eq!(AttentionProblem { kv, ..nothing }.group(), 0);
+        let kv = PagedKv { kv_heads: u32::MAX, head_dim: u32::MAX, ..nothing.kv };
+        let most = AttentionProblem { batch: u32::MAX, set_capacity: u32::MAX, kv, ..problem() };
+        assert_eq!(most.bytes(), u64::MAX);
+    }
+
+    #[test]
+    fn rows_or_heads_lie_outside_but_may_not_be_interleaved() {
+        let problem = problem();
+        let strides = |output_row, output_head| AttentionStrides {
+            output_row,
+            output_head,
+            ..AttentionStrides::dense(&problem)
+        };
+        for (row, head, rows_outside) in [(1024, 128, true), (128, 1280, false), (136, 1352, false)] {
+            assert_eq!(strides(row, head).validate(&problem), Ok(()), "{row}, {head}");
+            assert_eq!(strides(row, head).rows_outside(&problem), rows_outside, "{row}, {head}");
+        }
+        for (row, head) in [(1016, 128), (128, 1272), (128, 128)] {
+            assert_eq!(strides(row, head).validate(&problem).unwrap_err().field, "strides.output_row");
+        }
     }
 }

@@ -34,10 +34,13 @@ pub fn preset(name: &str) -> Option<Geometry> {
 }
 
 impl Geometry {
-    /// Query heads that share one KV head.
+    /// Query heads that share one KV head; 0 if there are no KV heads.
     #[must_use]
     pub const fn group(self) -> u32 {
-        self.query_heads / self.kv_heads
+        match self.query_heads.checked_div(self.kv_heads) {
+            Some(group) => group,
+            None => 0,
+        }
     }
 
     /// The share of one of `tp_size` tensor-parallel ranks: nothing unless the KV heads divide evenly.
@@ -48,5 +51,17 @@ impl Geometry {
             return None;
         }
         Some(Self { query_heads: self.query_heads / tp_size, kv_heads: self.kv_heads / tp_size, ..self })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_without_kv_heads_has_no_groups() {
+        let geometry = preset("qwen2.5-72b").unwrap();
+        assert_eq!(geometry.group(), 8);
+        assert_eq!(Geometry { kv_heads: 0, ..geometry }.group(), 0);
     }
 }

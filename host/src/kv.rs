@@ -32,7 +32,8 @@ pub struct PagedKv {
 }
 
 impl PagedKv {
-    /// A dense cache in `layout`, keys and values in two arrays.
+    /// A dense cache in `layout`, keys and values in two arrays. Strides that cannot be counted saturate, which no
+    /// valid cache has.
     #[must_use]
     pub fn dense(layout: KvLayout, pages: u32, page_size: u32, kv_heads: u32, head_dim: u32) -> Self {
         let (page, heads, dim) = (u64::from(page_size), u64::from(kv_heads), u64::from(head_dim));
@@ -45,16 +46,21 @@ impl PagedKv {
             page_size,
             kv_heads,
             head_dim,
-            page_stride: page * heads * dim,
+            page_stride: (page * heads).saturating_mul(dim),
             token_stride,
             kv_head_stride,
         }
     }
 
-    /// The layout that the strides amount to, as tuning keys name it: the order of the two inner strides.
+    /// The layout that the strides amount to, as tuning keys name it: the order of the two inner strides. A page of
+    /// one token or one KV head has but one order, called NHD.
     #[must_use]
     pub const fn layout(&self) -> KvLayout {
-        if self.token_stride >= self.kv_head_stride { KvLayout::Nhd } else { KvLayout::Hnd }
+        if self.kv_heads == 1 || self.page_size == 1 || self.token_stride >= self.kv_head_stride {
+            KvLayout::Nhd
+        } else {
+            KvLayout::Hnd
+        }
     }
 
     /// Items from the start of the array to the last item's end, `u64::MAX` if that cannot be counted.
@@ -108,5 +114,27 @@ impl PagedKv {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_kv_head_or_one_token_to_a_page_is_the_same_layout_under_both_names() {
+        for (page_size, kv_heads) in [(16, 1), (1, 8), (1, 1)] {
+            let cache = |layout| PagedKv::dense(layout, 10, page_size, kv_heads, 128).layout();
+            assert_eq!(cache(KvLayout::Hnd), cache(KvLayout::Nhd), "{page_size} tokens, {kv_heads} heads");
+        }
+        let cache = |layout| PagedKv::dense(layout, 10, 16, 8, 128).layout();
+        assert_eq!([cache(KvLayout::Nhd), cache(KvLayout::Hnd)], [KvLayout::Nhd, KvLayout::Hnd]);
+    }
+
+    #[test]
+    fn a_cache_of_absurd_size_is_refused_and_does_not_overflow() {
+        let kv = PagedKv::dense(KvLayout::Hnd, u32::MAX, u32::MAX, u32::MAX, u32::MAX);
+        assert_eq!(kv.extent(), u64::MAX);
+        assert_eq!(kv.validate("test").unwrap_err().field, "kv.page_size");
     }
 }

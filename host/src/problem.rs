@@ -32,21 +32,27 @@ pub struct AttentionProblem {
 }
 
 impl AttentionProblem {
-    /// Query heads that share one KV head.
+    /// Query heads that share one KV head; 0 if there are no KV heads.
     #[must_use]
     pub const fn group(&self) -> u32 {
-        self.query_heads / self.kv.kv_heads
+        match self.query_heads.checked_div(self.kv.kv_heads) {
+            Some(group) => group,
+            None => 0,
+        }
     }
 
     /// Bytes that the operation must move at the least when every set is full: the sets' and the step's own keys and
-    /// values, queries, outputs and indices.
+    /// values, queries, outputs and indices. Saturates where the problem is not valid.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let (rows, head_bytes) = (u64::from(self.total_rows), u64::from(self.kv.head_dim) * 2);
-        let tokens = u64::from(self.batch) * u64::from(self.set_capacity) + rows;
-        let cache = tokens * u64::from(self.kv.kv_heads) * head_bytes * 2;
-        let queries = rows * u64::from(self.query_heads) * head_bytes * 2;
-        cache + queries + tokens * 4
+        let tokens = (u64::from(self.batch) * u64::from(self.set_capacity)).saturating_add(rows);
+        let vectors = |count: u64, heads: u32| {
+            count.saturating_mul(heads.into()).saturating_mul(head_bytes).saturating_mul(2)
+        };
+        vectors(tokens, self.kv.kv_heads)
+            .saturating_add(vectors(rows, self.query_heads))
+            .saturating_add(tokens.saturating_mul(4))
     }
 
     /// Checks every field.

@@ -39,7 +39,8 @@ struct HeadResult {
 
 /// Attention of `problem` over `arrays`, with the defined results where the device's data is out of range.
 ///
-/// A sequence whose rows are descending, more than the capacity or outside the batch's rows is skipped. Else its
+/// A sequence whose rows are descending, more than the capacity, outside the batch's rows or in part those of an
+/// earlier sequence is skipped. Else its
 /// set's size is clamped; if it has rows, a position outside the length, a position beyond the block table, a page
 /// outside the cache and, where the length is negative, every token is masked. All of it is reported; the highest
 /// status word stays.
@@ -62,7 +63,7 @@ pub fn attention(
     };
     for sequence in 0..problem.batch {
         let mut report = |fault: Fault| reference.status = reference.status.max(fault.word(sequence));
-        let Some((first_row, rows)) = rows_of(problem, arrays, sequence) else {
+        let Some((first_row, rows)) = rows_of(problem, arrays, sequence, &reference.owned) else {
             report(Fault::Rows);
             continue;
         };
@@ -81,14 +82,20 @@ pub fn attention(
     Ok(reference)
 }
 
-/// First row and number of rows of a sequence, if they are as they must be.
-fn rows_of(problem: &AttentionProblem, arrays: &AttentionArrays<'_>, sequence: u32) -> Option<(u32, u32)> {
+/// First row and number of rows of a sequence, if they are as they must be and not `owned` by an earlier one.
+fn rows_of(
+    problem: &AttentionProblem,
+    arrays: &AttentionArrays<'_>,
+    sequence: u32,
+    owned: &[bool],
+) -> Option<(u32, u32)> {
     let first = i64::from(arrays.row_starts[sequence as usize]);
     let last = i64::from(arrays.row_starts[sequence as usize + 1]);
     let fits = first >= 0
         && first <= last
         && last <= i64::from(problem.total_rows)
-        && last - first <= i64::from(problem.rows);
+        && last - first <= i64::from(problem.rows)
+        && !owned[first as usize..last as usize].contains(&true);
     fits.then_some((first as u32, (last - first) as u32))
 }
 

@@ -60,12 +60,12 @@ impl Case {
 }
 
 /// Random problems of an element type and a head size: ragged lengths, row counts from 0, sets from nothing to the
-/// whole length, page sizes 1 to 256, groups 1 to 16, both layouts, gaps in the strides, poison, and now and then a
+/// whole length, page sizes 1 to 256, groups 1 to 16, both layouts, rows or heads outside, gaps in the strides, poison, and now and then a
 /// planted fault.
 pub fn cases(dtype: Dtype, head_dim: u32, size: Size) -> impl Strategy<Value = Case> {
     let sequences = prop::collection::vec(sequence(size), 1..=size.batch);
     let cache = (1..=size.kv_heads, 1u32..=16, 0u32..=8, select(vec![KvLayout::Nhd, KvLayout::Hnd]));
-    let capacities = (0u32..=3, 0u32..=2, any::<bool>());
+    let capacities = (0u32..=3, 0u32..=2, any::<bool>(), any::<bool>());
     let contents = (select(vec![Logits::Flat, Logits::Peaked]), any::<bool>(), any::<bool>(), any::<u64>());
     let plants = prop_oneof![
         3 => Just(Vec::new()),
@@ -77,7 +77,7 @@ pub fn cases(dtype: Dtype, head_dim: u32, size: Size) -> impl Strategy<Value = C
         select(vec![LogBase::E, LogBase::Two]),
     );
     (sequences, cache, capacities, contents, plants, asked).prop_map(
-        move |(sequences, cache, (spare, padding, lse), contents, plants, asked)| {
+        move |(sequences, cache, (spare, padding, head_major, lse), contents, plants, asked)| {
             let (kv_heads, group, page_bits, layout) = cache;
             let (logits, sorted, poison_unselected, seed) = contents;
             let (splits, output_type, lse_base) = asked;
@@ -92,6 +92,7 @@ pub fn cases(dtype: Dtype, head_dim: u32, size: Size) -> impl Strategy<Value = C
                 sequences,
                 spare,
                 padding,
+                head_major,
                 lse,
                 contents,
             };

@@ -46,6 +46,7 @@ fn input(variant: &AttentionVariant) -> AttentionInput {
         sequences: vec![shape(6 * tile, 3, 4 * tile + 20), shape(9, 1, 4)],
         spare: 0,
         padding: 0,
+        head_major: false,
         lse: true,
         contents: Contents { logits: Logits::Flat, sorted: true, poison_unselected: true, seed: 11 },
     };

@@ -51,6 +51,7 @@ impl Case {
             ],
             spare: 1,
             padding: 1,
+            head_major: false,
             lse: true,
             contents: Contents { logits: Logits::Peaked, sorted: false, poison_unselected: true, seed },
         };

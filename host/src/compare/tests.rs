@@ -16,6 +16,7 @@ fn input(dtype: Dtype) -> AttentionInput {
         sequences: vec![SequenceShape { length: 30, rows: 2, set_size: 9 }],
         spare: 1,
         padding: 1,
+        head_major: false,
         lse: true,
         contents: Contents { logits: Logits::Flat, sorted: true, poison_unselected: true, seed: 3 },
     };

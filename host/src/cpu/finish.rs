@@ -3,7 +3,7 @@
 use super::{
     LseMut, OutputMut, drain,
     math::finite,
-    sequence::Sequence,
+    sequence::Owner,
     task::{Place, Scratch, Shape},
 };
 use crate::{
@@ -20,13 +20,13 @@ pub(super) fn write(
     problem: &AttentionProblem,
     arrays: &AttentionArrays<'_>,
     shape: &Shape,
-    sequences: &[Option<Sequence>],
+    owners: &[Owner],
     partials: &[f32],
     scratch: &mut [Scratch],
     output: OutputMut<'_>,
     lse: Option<LseMut<'_>>,
 ) {
-    let merger = Merger { problem, shape, partials, owners: owners(problem, sequences) };
+    let merger = Merger { problem, shape, partials, owners };
     match output {
         OutputMut::Rounded(items) => merger.write(arrays, scratch, items, |x| encode(problem.dtype, x)),
         OutputMut::F32(items) => merger.write(arrays, scratch, items, |x| x),
@@ -44,17 +44,6 @@ pub(super) fn write(
     }
 }
 
-/// The sequence that each row belongs to, and its number there.
-fn owners(problem: &AttentionProblem, sequences: &[Option<Sequence>]) -> Vec<Option<(u32, u32)>> {
-    let mut owners = vec![None; problem.total_rows as usize];
-    for sequence in sequences.iter().flatten() {
-        for row in 0..sequence.rows {
-            owners[(sequence.first_row + row) as usize] = Some((sequence.index, row));
-        }
-    }
-    owners
-}
-
 /// A row's result for one query head, over all splits.
 struct Column {
     maximum: f32,
@@ -66,11 +55,11 @@ struct Merger<'a> {
     problem: &'a AttentionProblem,
     shape: &'a Shape,
     partials: &'a [f32],
-    owners: Vec<Option<(u32, u32)>>,
+    owners: &'a [Owner],
 }
 
 impl Merger<'_> {
-    /// Writes all rows, the longer stride shared out over the threads.
+    /// Writes all rows, shared out over the threads by whole rows or whole heads, whichever are contiguous.
     fn write<T: Copy + Send>(
         &self,
         arrays: &AttentionArrays<'_>,
@@ -81,7 +70,7 @@ impl Merger<'_> {
         let (rows, heads) = (self.problem.total_rows as usize, self.problem.query_heads as usize);
         let (row_stride, head_stride) =
             (arrays.strides.output_row as usize, arrays.strides.output_head as usize);
-        let rows_outside = row_stride >= head_stride;
+        let rows_outside = arrays.strides.rows_outside(self.problem);
         let (outer, inner, outer_stride, inner_stride) = if rows_outside {
             (rows, heads, row_stride, head_stride)
         } else {

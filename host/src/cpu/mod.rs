@@ -127,8 +127,10 @@ impl CpuBackend {
         let report = |word: u64| {
             status.fetch_max(word, Ordering::Relaxed);
         };
-        let sequences: Vec<Option<Sequence>> =
-            (0..problem.batch).map(|sequence| Sequence::new(problem, arrays, sequence, &report)).collect();
+        let mut owners = vec![None; problem.total_rows as usize];
+        let sequences: Vec<Option<Sequence>> = (0..problem.batch)
+            .map(|index| Sequence::new(problem, arrays, index, &mut owners, &report))
+            .collect();
         let shape = Shape::new(problem, candidate, &sequences);
         self.partials.resize(shape.partial_items(), 0.0);
         self.scratch.resize_with(candidate.threads as usize, Scratch::default);
@@ -146,16 +148,7 @@ impl CpuBackend {
                     );
                 }
             });
-            finish::write(
-                problem,
-                arrays,
-                &shape,
-                &sequences,
-                &self.partials,
-                &mut self.scratch,
-                output,
-                lse,
-            );
+            finish::write(problem, arrays, &shape, &owners, &self.partials, &mut self.scratch, output, lse);
         });
         Ok(status.into_inner())
     }

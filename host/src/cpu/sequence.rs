@@ -7,6 +7,9 @@ use crate::{arrays::AttentionArrays, problem::AttentionProblem};
 /// Raises the status word.
 pub(super) type Report<'a> = &'a (dyn Fn(u64) + Sync);
 
+/// The sequence that a row of the batch belongs to, and its number there.
+pub(super) type Owner = Option<(u32, u32)>;
+
 /// One sequence of the batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sequence {
@@ -20,11 +23,13 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    /// Sequence `index`; nothing if its rows are not as they must be.
+    /// Sequence `index`, which becomes the owner of its rows; nothing if they are not as they must be, or if one of
+    /// them has an owner.
     pub(super) fn new(
         problem: &AttentionProblem,
         arrays: &AttentionArrays<'_>,
         index: u32,
+        owners: &mut [Owner],
         report: Report<'_>,
     ) -> Option<Self> {
         let at = index as usize;
@@ -33,6 +38,14 @@ impl Sequence {
         if first < 0 || last > problem.total_rows.into() || !(0..=i64::from(problem.rows)).contains(&rows) {
             report(Fault::Rows.word(index));
             return None;
+        }
+        let owners = &mut owners[first as usize..last as usize];
+        if owners.iter().any(Option::is_some) {
+            report(Fault::Rows.word(index));
+            return None;
+        }
+        for (row, owner) in owners.iter_mut().enumerate() {
+            *owner = Some((index, row as u32));
         }
         let length = u32::try_from(arrays.lengths[at]).ok();
         if length.is_none() {

@@ -20,6 +20,7 @@ fn recipe() -> Recipe {
         sequences: vec![shape(300, 3, 200), shape(40, 0, 5), shape(70, 1, 70)],
         spare: 1,
         padding: 0,
+        head_major: false,
         lse: false,
         contents: Contents { logits: Logits::Flat, sorted: true, poison_unselected: true, seed: 5 },
     }
@@ -98,6 +99,70 @@ fn nan_in_a_later_own_row_does_not_reach_an_earlier_one() {
     assert!(output[2 * row..3 * row].iter().all(|&bits| f32::from_bits(bits).is_nan()));
 }
 
+/// Judges an output of every row and head, one at a time and shared out, by the reference.
+fn check_output(input: &AttentionInput) {
+    let mut backend = CpuBackend::new(2).unwrap();
+    input.strides.validate(&input.problem).unwrap();
+    let reference = reference::attention(&input.problem, &input.arrays()).unwrap();
+    let candidate = CpuCandidate { variant: &VARIANTS[12], threads: 2, splits: 2 };
+    let output: Vec<f32> = attend(&mut backend, input, &candidate).into_iter().map(f32::from_bits).collect();
+    compare_output(&input.problem, &input.arrays(), &reference, Output::F32(&output)).unwrap();
+}
+
+#[test]
+fn one_row_with_its_heads_outside_is_written_whole() {
+    let sequences = vec![SequenceShape { length: 30, rows: 1, set_size: 20 }];
+    let recipe = Recipe { head_dim: 128, kv_heads: 4, group: 2, sequences, spare: 0, ..recipe() };
+    let mut input = recipe.input().unwrap();
+    (input.strides.output_row, input.strides.output_head) = (128, 128);
+    assert_eq!((input.problem.total_rows, input.strides.rows_outside(&input.problem)), (1, false));
+    check_output(&input);
+}
+
+#[test]
+fn one_head_with_a_stride_beyond_its_rows_is_written_whole() {
+    let sequences = vec![SequenceShape { length: 30, rows: 4, set_size: 20 }; 25];
+    let recipe = Recipe { kv_heads: 1, group: 1, sequences, spare: 0, ..recipe() };
+    let mut input = recipe.input().unwrap();
+    (input.strides.output_row, input.strides.output_head) = (64, 4096);
+    assert_eq!((input.problem.total_rows, input.strides.rows_outside(&input.problem)), (100, true));
+    check_output(&input);
+}
+
+#[test]
+fn heads_outside_with_several_rows_are_written_whole() {
+    for padding in [0, 2] {
+        let input = Recipe { head_major: true, padding, ..recipe() }.input().unwrap();
+        assert!(!input.strides.rows_outside(&input.problem));
+        check_output(&input);
+    }
+}
+
+#[test]
+fn rows_of_an_earlier_sequence_are_refused_and_take_no_memory() {
+    let mut backend = CpuBackend::new(1).unwrap();
+    let mut input = recipe().input().unwrap();
+    // Four of the later sequences claim the rows of the first; all are of the first's inputs.
+    input.problem.batch = 9;
+    input.row_starts = vec![0, 3, 0, 3, 0, 3, 0, 3, 0, 3];
+    input.lengths = vec![300; 9];
+    input.set_sizes = vec![200; 9];
+    let (table, set) = (input.strides.table as usize, input.strides.set as usize);
+    input.block_table = input.block_table[..table].repeat(9);
+    input.set = input.set[..set].repeat(9);
+    let candidate = CpuCandidate { variant: &VARIANTS[12], threads: 1, splits: 1 };
+    let mut output = vec![0f32; input.output_items()];
+    let status = backend
+        .attention(&input.problem, &candidate, &input.arrays(), OutputMut::F32(&mut output), None)
+        .unwrap();
+    let columns = 3 * input.problem.query_heads as usize;
+    assert_eq!(backend.partials.len(), columns * (64 + 2));
+    let reference = reference::attention(&input.problem, &input.arrays()).unwrap();
+    assert_eq!(status, dustin_kernels::attention::params::Fault::Rows.word(8));
+    assert_eq!(status, reference.status);
+    compare_output(&input.problem, &input.arrays(), &reference, Output::F32(&output)).unwrap();
+}
+
 #[test]
 fn bad_requests_are_refused_by_field() {
     let mut backend = CpuBackend::new(2).unwrap();
@@ -110,6 +175,8 @@ fn bad_requests_are_refused_by_field() {
         backend.attention(&input.problem, &candidate, &input.arrays(), output, lse).unwrap_err().field
     };
     let items = input.output_items();
+    static EMPTY: CpuVariant = CpuVariant { tokens: 0, ..VARIANTS[0] };
+    assert_eq!(field(CpuCandidate { variant: &EMPTY, ..good }, items, false), "variant");
     assert_eq!(field(CpuCandidate { threads: 0, ..good }, items, false), "threads");
     assert_eq!(field(CpuCandidate { threads: 3, ..good }, items, false), "threads");
     assert_eq!(field(CpuCandidate { splits: 0, ..good }, items, false), "splits");

@@ -71,8 +71,11 @@ impl CpuCandidate {
     /// Checks the launch parameters.
     ///
     /// # Errors
-    /// The first one that is out of range.
+    /// The first one that is out of range, or a variant that is not one of [`VARIANTS`].
     pub fn validate(&self, limits: CpuLimits) -> Result<(), InvalidInput> {
+        if !VARIANTS.contains(self.variant) {
+            return Err(InvalidInput::new(OPERATION, "variant", "one of VARIANTS", self.variant.id));
+        }
         if !(1..=limits.threads).contains(&self.threads) {
             let required = format!("from 1 to {}, the back end's threads", limits.threads);
             return Err(InvalidInput::new(OPERATION, "threads", required, self.threads));

@@ -5,15 +5,18 @@
 //!
 //! | field | upper ends |
 //! |---|---|
-//! | batch | 2ⁿ and 3·2ⁿ: 1, 2, 3, 4, 6, 8, 12, 16, 24, 32 … |
+//! | batch | 2ⁿ and 3·2ⁿ: 1, 2, 3, 4, 6, 8, 12, 16, 24, 32 …, and 65,535, the largest batch |
 //! | set capacity | the same, from 64 on |
 //! | rows | 1 to 8 each, then multiples of 8: query columns decide the tile |
 //! | length class | powers of two |
 
+/// The most sequences in a batch: what a grid can be.
+const MAX_BATCH: u32 = 65_535;
+
 /// The bucket of a batch capacity.
 #[must_use]
 pub fn batch(batch: u32) -> u32 {
-    half_octave(batch)
+    half_octave(batch).min(MAX_BATCH)
 }
 
 /// The bucket of a row capacity.
@@ -50,6 +53,7 @@ mod tests {
         let steps: Vec<u32> = (1..=33).map(batch).collect();
         assert_eq!(steps[..9], [1, 2, 3, 4, 6, 6, 8, 8, 12]);
         assert_eq!(steps[31..], [32, 48]);
+        assert_eq!([49_152, 49_153, 65_535, 65_536].map(batch), [49_152, 65_535, 65_535, 65_535]);
         assert_eq!([0, 1, 64, 65, 97, 300, 512, 513].map(set_capacity), [64, 64, 64, 96, 128, 384, 512, 768]);
         assert_eq!([0, 1, 5, 8, 9, 16, 17, 64].map(rows), [1, 1, 5, 8, 16, 16, 24, 64]);
         assert_eq!([0, 1, 32_768, 32_769].map(length_class), [1, 1, 32_768, 65_536]);
@@ -66,7 +70,8 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn a_bucket_holds_its_problems_and_is_its_own_bucket(value in 1..=1_u32 << 30) {
-            for function in [batch, rows, set_capacity] {
+            for (function, most) in [(batch as fn(u32) -> u32, MAX_BATCH), (rows, u32::MAX), (set_capacity, u32::MAX)] {
+                let value = value.min(most);
                 let end = function(value);
                 assert!(end >= value);
                 assert_eq!(function(end), end);

@@ -267,7 +267,7 @@ impl Key {
     pub(super) fn problem(&self) -> AttentionProblem {
         let page_size = self.page_size.max(1);
         let table_width = (self.length_class / page_size).clamp(1, i32::MAX as u32 / page_size);
-        let (batch, rows) = (self.batch.min(65_535), self.rows.min(64));
+        let (batch, rows) = (self.batch, self.rows.min(64));
         AttentionProblem {
             batch,
             rows,

@@ -84,7 +84,8 @@ impl AttentionInput {
     /// ascending set (the whole sequence, where that is shorter).
     ///
     /// # Errors
-    /// The problem is invalid, or its pages, tables or rows do not hold the sequences.
+    /// The problem is invalid, its pages, tables or rows do not hold the sequences, or the host's memory does not hold
+    /// the arrays.
     pub fn uniform(problem: &AttentionProblem, length: u32, seed: u64) -> Result<Self, InvalidInput> {
         problem.validate()?;
         let set_size = problem.set_capacity.min(length);
@@ -96,7 +97,8 @@ impl AttentionInput {
     /// The input of `problem` whose sequences have the given shapes.
     ///
     /// # Errors
-    /// The problem or the strides are invalid, or the capacities do not hold the sequences.
+    /// The problem or the strides are invalid, the capacities do not hold the sequences, or the host's memory does not
+    /// hold the arrays.
     pub fn new(
         problem: &AttentionProblem,
         strides: &AttentionStrides,
@@ -107,22 +109,22 @@ impl AttentionInput {
         strides.validate(problem)?;
         recipe::validate(problem, sequences)?;
         let mut random = Source::new(problem.dtype, contents.seed);
-        let nans = |items: u64| vec![NAN; items as usize];
         let mut input = Self {
             problem: *problem,
             strides: *strides,
             scale: (f64::from(problem.kv.head_dim).sqrt().recip()) as f32,
-            query: nans(strides.query_extent(problem)),
-            key: nans(problem.kv.extent()),
-            value: nans(problem.kv.extent()),
-            block_table: random.poison_indices(strides.table_extent(problem)),
+            query: nans(strides.query_extent(problem))?,
+            key: nans(problem.kv.extent())?,
+            value: nans(problem.kv.extent())?,
+            block_table: random.poison_indices(strides.table_extent(problem))?,
             lengths: sequences.iter().map(|s| s.length as i32).collect(),
             row_starts: vec![0],
-            set: random.poison_indices(strides.set_extent(problem)),
+            set: random.poison_indices(strides.set_extent(problem))?,
             set_sizes: sequences.iter().map(|s| s.set_size as i32).collect(),
         };
 
-        let mut pages: Vec<u32> = (0..problem.kv.pages).collect();
+        let mut pages = room(problem.kv.pages.into())?;
+        pages.extend(0..problem.kv.pages);
         pages.shuffle(&mut random.rng);
         let mut free = pages.into_iter();
         let spread = match contents.logits {
@@ -271,9 +273,35 @@ impl Source {
         }
     }
 
-    fn poison_indices(&mut self, count: u64) -> Vec<i32> {
-        (0..count).map(|_| POISON_INDICES[self.rng.random_range(0..POISON_INDICES.len())]).collect()
+    fn poison_indices(&mut self, count: u64) -> Result<Vec<i32>, InvalidInput> {
+        let mut items = room(count)?;
+        items.extend((0..count).map(|_| POISON_INDICES[self.rng.random_range(0..POISON_INDICES.len())]));
+        Ok(items)
     }
+}
+
+/// An empty array with room for `count` items.
+fn room<T>(count: u64) -> Result<Vec<T>, InvalidInput> {
+    let mut items = Vec::new();
+    match usize::try_from(count).map(|count| items.try_reserve_exact(count)) {
+        Ok(Ok(())) => Ok(items),
+        _ => {
+            let bytes = u128::from(count) * size_of::<T>() as u128;
+            Err(InvalidInput::new(
+                OPERATION,
+                "memory",
+                "enough for every array",
+                format!("too little for {bytes} bytes"),
+            ))
+        }
+    }
+}
+
+fn nans(count: u64) -> Result<Vec<u16>, InvalidInput> {
+    let mut items = room(count)?;
+    // There is room for them, so that the count is one of memory's.
+    items.resize(count as usize, NAN);
+    Ok(items)
 }
 
 #[cfg(test)]

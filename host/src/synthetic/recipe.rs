@@ -25,7 +25,7 @@ impl SequenceShape {
     /// Pages that the sequence and its own rows occupy.
     #[must_use]
     pub const fn pages(&self, page_size: u32) -> u32 {
-        (self.length + self.rows).div_ceil(page_size)
+        self.length.saturating_add(self.rows).div_ceil(page_size)
     }
 }
 
@@ -50,6 +50,8 @@ pub struct Recipe {
     pub spare: u32,
     /// Gaps in every stride of queries, outputs and caches, in units of 8 items.
     pub padding: u32,
+    /// Whether queries and outputs are `[query_heads, total_rows, head_dim]`; else `[total_rows, query_heads, head_dim]`.
+    pub head_major: bool,
     /// Whether the log-sum-exp is asked for.
     pub lse: bool,
     /// What fills the arrays.
@@ -85,8 +87,12 @@ impl Recipe {
     pub fn strides(&self) -> AttentionStrides {
         let problem = self.problem();
         let gap = 8 * u64::from(self.padding);
-        let head = u64::from(self.head_dim) + gap;
-        let row = u64::from(problem.query_heads) * head + gap;
+        let inner = u64::from(self.head_dim) + gap;
+        let (row, head) = if self.head_major {
+            (inner, u64::from(problem.total_rows) * inner + gap)
+        } else {
+            (u64::from(problem.query_heads) * inner + gap, inner)
+        };
         AttentionStrides {
             query_row: row,
             query_head: head,

@@ -18,6 +18,7 @@ fn recipe() -> Recipe {
         sequences: vec![shape(40, 2, 11), shape(0, 1, 0), shape(17, 0, 5), shape(9, 3, 9)],
         spare: 2,
         padding: 1,
+        head_major: false,
         lse: true,
         contents: Contents { logits: Logits::Peaked, sorted: false, poison_unselected: false, seed: 7 },
     }
@@ -115,4 +116,28 @@ fn a_uniform_input_fills_every_set() {
     assert_eq!((error.field, error.actual.as_str()), ("length + rows", "81"));
     let few = AttentionProblem { kv: PagedKv { pages: 9, ..problem.kv }, ..problem };
     assert_eq!(AttentionInput::uniform(&few, 64, 1).unwrap_err().field, "pages in all");
+}
+
+#[test]
+fn a_problem_beyond_the_hosts_memory_is_refused() {
+    let good = recipe().input().unwrap();
+    let refused = |problem: &AttentionProblem, strides: &AttentionStrides| {
+        let error =
+            AttentionInput::new(problem, strides, &recipe().sequences, recipe().contents).unwrap_err();
+        assert_eq!(error.field, "memory");
+        error.actual
+    };
+    let mut problem = good.problem;
+    problem.kv.page_stride = 1 << 40;
+    problem.kv.pages = i32::MAX as u32;
+    assert!(refused(&problem, &good.strides).contains("bytes"));
+    let wide = AttentionStrides { query_row: 1 << 40, ..good.strides };
+    let many = AttentionProblem { rows: 64, total_rows: 256, ..good.problem };
+    let bytes = 2 * (255 * (1 << 40) + 64 + (many.query_heads as usize - 1) * wide.query_head as usize);
+    let wide = AttentionStrides { query_row: 1 << 40, output_head: 1 << 20, ..wide };
+    assert_eq!(refused(&many, &wide), format!("too little for {bytes} bytes"));
+    let wide = AttentionStrides { table: 1 << 40, ..good.strides };
+    refused(&good.problem, &wide);
+    let wide = AttentionStrides { set: 1 << 40, ..good.strides };
+    refused(&good.problem, &wide);
 }

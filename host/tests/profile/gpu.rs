@@ -101,7 +101,7 @@ fn keys_of_any_size_are_answered_without_a_panic() {
             let _ = tuned.find(&key);
         }
     }
-    // The largest batch that a problem may have lies in a bucket whose upper end is larger.
+    // The largest batch that a problem may have is the upper end of the last bucket.
     let largest = dustin::problem::AttentionProblem { batch: 65_535, ..problem() };
     let key = Key::of(&largest, &h200(), Policy::default());
     assert_eq!(tuned.find(&key).unwrap().source, Source::Default);

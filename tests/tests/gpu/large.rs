@@ -52,6 +52,7 @@ fn wide_offsets(gpu: &Gpu) -> Result<(), String> {
                 sequences: vec![shape(500, 5, 300), shape(333, 3, 333)],
                 spare: 0,
                 padding: 0,
+                head_major: false,
                 lse: true,
                 contents: Contents { logits: Logits::Flat, sorted: true, poison_unselected: false, seed: 11 },
             };

@@ -74,6 +74,7 @@ fn ragged(variant: &AttentionVariant, seed: u64) -> Recipe {
         ],
         spare: 2,
         padding: 1,
+        head_major: false,
         lse: true,
         contents: Contents { logits: Logits::Peaked, sorted: false, poison_unselected: true, seed },
     }

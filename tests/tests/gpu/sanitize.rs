@@ -40,6 +40,7 @@ fn attend(gpu: &Gpu, variant: &'static AttentionVariant, seed: u64) -> Result<()
         sequences: vec![shape(3 * tokens, 3, 2 * tokens + 9), shape(7, 1, 3)],
         spare: 1,
         padding: 1,
+        head_major: false,
         lse: true,
         contents: Contents { logits: Logits::Flat, sorted: false, poison_unselected: true, seed },
     };
