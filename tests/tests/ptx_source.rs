@@ -33,7 +33,7 @@ fn fault(copy: &TempDir, hash: &str, entries: &[Entry]) -> String {
 fn the_checked_in_ptx_belongs_to_the_kernel_source() {
     let entries = registry::entries();
     assert!(entries.len() > 100, "{} entries", entries.len());
-    let hash = source::hash(root()).unwrap();
+    let hash = source::hash(root(), &entries).unwrap();
     let faults = freshness::faults(&ptx::folder(), &hash, &entries).unwrap();
     assert!(faults.is_empty(), "run `cargo xtask ptx`: {faults:#?}");
 }
@@ -74,12 +74,40 @@ fn an_entry_whose_shared_memory_changed_is_refused() {
 }
 
 #[test]
-fn an_entry_that_spills_is_refused() {
+fn an_entry_with_a_stack_or_spills_is_refused() {
     let (copy, entries) = (copy(), registry::entries());
     let path = copy.path().join("manifest.toml");
     let manifest = fs::read_to_string(&path).unwrap();
-    fs::write(&path, manifest.replacen("spill_bytes = 0", "spill_bytes = 4", 1)).unwrap();
-    assert!(fault(&copy, &recorded(), &entries).contains("without spills"));
+    for resource in ["stack_bytes", "spill_bytes"] {
+        let none = format!("{resource} = 0");
+        fs::write(&path, manifest.replacen(&none, &format!("{resource} = 4"), 1)).unwrap();
+        assert!(fault(&copy, &recorded(), &entries).contains("without stack and spills"), "{resource}");
+    }
+}
+
+#[test]
+fn more_entries_than_the_budget_are_refused() {
+    let copy = copy();
+    for index in 0..400 {
+        fs::write(copy.path().join(format!("planted_{index}.ptx")), "").unwrap();
+    }
+    assert_budget_fault(&copy, &format!("{} entries of PTX", 400 + registry::entries().len()));
+}
+
+#[test]
+fn more_bytes_than_the_budget_are_refused() {
+    let copy = copy();
+    fs::File::create(copy.path().join("planted.ptx")).unwrap().set_len(16 << 20).unwrap();
+    assert_budget_fault(&copy, "bytes of PTX");
+}
+
+/// Besides the planted files' own faults there is one, of the budget.
+#[track_caller]
+fn assert_budget_fault(copy: &TempDir, what: &str) {
+    let mut faults = freshness::faults(copy.path(), &recorded(), &registry::entries()).unwrap();
+    faults.retain(|fault| !fault.starts_with("planted"));
+    assert_eq!(faults.len(), 1, "{faults:#?}");
+    assert!(faults[0].contains(what) && faults[0].contains("more than the budget"), "{}", faults[0]);
 }
 
 #[test]

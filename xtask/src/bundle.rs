@@ -50,15 +50,15 @@ const PROGRAMS: [Program; 3] = [
 pub fn pack(out: &Path) -> Result<()> {
     if out.exists() {
         let is_empty = fs::read_dir(out)?.next().is_none();
-        ensure!(is_empty || out.join("run").is_file(), "{} is not a bundle; it is left alone", out.display());
+        ensure!(is_empty || is_bundle(out), "{} is not a bundle; it is left alone", out.display());
         fs::remove_dir_all(out)?;
     }
-    // The script first: by it an interrupted bundle is known for one and replaced.
+    // The README first: by it an interrupted bundle is known for one and replaced.
     fs::create_dir_all(out)?;
+    fs::write(out.join("README"), README)?;
     let run = out.join("run");
     fs::write(&run, RUN)?;
     process::output(Command::new("chmod").arg("+x").arg(&run))?;
-    fs::write(out.join("README"), README)?;
 
     let targets = targets()?;
     for program in &PROGRAMS {
@@ -74,6 +74,11 @@ pub fn pack(out: &Path) -> Result<()> {
     ensure!(size <= SIZE_LIMIT, "the bundle takes {} MiB, more than {}", size >> 20, SIZE_LIMIT >> 20);
     println!("{}: {:.1} MiB", out.display(), size as f64 / f64::from(1 << 20));
     Ok(())
+}
+
+/// Whether [`pack`] has made the folder, and so may delete it.
+fn is_bundle(folder: &Path) -> bool {
+    fs::read_to_string(folder.join("README")).is_ok_and(|readme| readme == README)
 }
 
 /// What `cargo metadata` says of the workspace.
@@ -246,9 +251,20 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_a_bundle_is_left_alone() {
+        for (foreign, content) in [("thesis.txt", ""), ("run", RUN), ("README", "Not Dustin's.\n")] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join(foreign), content).unwrap();
+            let error = pack(folder.path()).unwrap_err().to_string();
+            assert!(error.ends_with("is not a bundle; it is left alone"), "{error}");
+            assert_eq!(fs::read_to_string(folder.path().join(foreign)).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn an_interrupted_bundle_is_known_for_one() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("thesis.txt"), "").unwrap();
-        assert!(pack(folder.path()).is_err());
-        assert!(folder.path().join("thesis.txt").exists());
+        assert!(!is_bundle(folder.path()));
+        fs::write(folder.path().join("README"), README).unwrap();
+        assert!(is_bundle(folder.path()));
     }
 }

@@ -1,8 +1,8 @@
-//!
 //! PTX is made in steps, each a module: [`toolchain`] finds rustc, `opt` and `llc`; [`device_build`] compiles the
 //! kernels to one unoptimised LLVM module; [`convergent`] and [`launch_bounds`] annotate it; [`codegen`] makes one PTX
 //! file per entry; [`inspect`] and [`ptxas`] check the result; [`manifest`] records it; [`ptx`] is the sequence.
 
+pub mod budget;
 pub mod bundle;
 pub mod codegen;
 pub mod convergent;

@@ -46,10 +46,10 @@ pub struct Record {
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
     /// Registers of a thread, by the GPU assembled for.
-    #[serde(default)]
     pub registers: BTreeMap<String, u32>,
+    /// The most bytes of stack on any of them.
+    pub stack_bytes: u32,
     /// The most bytes of spills on any of them.
-    #[serde(default)]
     pub spill_bytes: u32,
 }
 
@@ -63,6 +63,7 @@ impl Record {
             shared_bytes: built.entry.shared_bytes,
             sha256: source::digest(built.ptx.as_bytes()),
             registers: built.usage.iter().map(|(gpu, usage)| ((*gpu).to_owned(), usage.registers)).collect(),
+            stack_bytes: built.usage.iter().map(|(_, usage)| usage.stack).max().unwrap_or(0),
             spill_bytes: built.usage.iter().map(|(_, usage)| usage.spills).max().unwrap_or(0),
         }
     }
@@ -80,16 +81,10 @@ impl fmt::Display for Manifest {
         for (name, record) in &self.entry {
             writeln!(f, "\n[entry.{name}]\ntarget = \"{}\"\nthreads = {}", record.target, record.threads)?;
             writeln!(f, "shared_bytes = {}\nsha256 = \"{}\"", record.shared_bytes, record.sha256)?;
-            if !record.registers.is_empty() {
-                let registers: Vec<String> =
-                    record.registers.iter().map(|(gpu, registers)| format!("{gpu} = {registers}")).collect();
-                writeln!(
-                    f,
-                    "registers = {{ {} }}\nspill_bytes = {}",
-                    registers.join(", "),
-                    record.spill_bytes
-                )?;
-            }
+            let registers: Vec<String> =
+                record.registers.iter().map(|(gpu, registers)| format!("{gpu} = {registers}")).collect();
+            writeln!(f, "registers = {{ {} }}", registers.join(", "))?;
+            writeln!(f, "stack_bytes = {}\nspill_bytes = {}", record.stack_bytes, record.spill_bytes)?;
         }
         Ok(())
     }
@@ -107,9 +102,10 @@ mod tests {
             shared_bytes: 16,
             sha256: "00ff".into(),
             registers: BTreeMap::from([("sm_80".into(), 96), ("sm_90".into(), 90)]),
+            stack_bytes: 8,
             spill_bytes: 4,
         };
-        let bare = Record { registers: BTreeMap::new(), spill_bytes: 0, ..record.clone() };
+        let bare = Record { registers: BTreeMap::new(), stack_bytes: 0, spill_bytes: 0, ..record.clone() };
         for ptxas in [None, Some("13.5.37".to_owned())] {
             let manifest = Manifest {
                 source: "abc".into(),

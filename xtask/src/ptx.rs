@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,6 +12,7 @@ use dustin_kernels::registry::{self, Entry};
 use rayon::prelude::*;
 
 use crate::{
+    budget::Spent,
     codegen, convergent, device_build, freshness, inspect, launch_bounds,
     manifest::{FILE, Manifest, Record, Versions},
     ptxas::{self, Ptxas, Usage},
@@ -29,41 +31,57 @@ pub struct Built {
     pub usage: Vec<(&'static str, Usage)>,
 }
 
-/// Builds every entry, prints the table of resources, and writes `kernels-gpu/ptx`. Installs the assembler below
+/// Builds every entry, prints the table of resources and where the budget stands, and writes `kernels-gpu/ptx`. Installs the assembler below
 /// `target/` if there is none.
 ///
 /// # Errors
-/// There is no toolchain or assembler, a step fails, or an entry has a fault: nothing is written then.
+/// There is no toolchain or assembler, a step fails, an entry has a fault, or the budget is exceeded: nothing is
+/// written then.
 pub fn write() -> Result<()> {
+    let start = Instant::now();
     let toolchain = toolchain::find()?;
     // PTX that nothing has seen to assemble without spills is not checked in.
     let ptxas = ptxas::install()?;
     let entries = registry::entries();
-    let source = source::hash(root())?;
+    let source = source::hash(root(), &entries)?;
     let versions = versions(&toolchain, Some(&ptxas));
     let module = module(&toolchain, &entries)?;
-    let stamp = stamp(&module, &versions)?;
+    let stamp = stamp(&module, &versions, &entries)?;
     if let Some(manifest) = reusable(&stamp, &versions, &entries) {
+        println!("{}", table::resources(&manifest.entry));
         fs::write(folder().join(FILE), Manifest { source, ..manifest }.to_string())?;
         println!("the device code is the same as before: {} entries keep their PTX", entries.len());
-        return Ok(());
+        return report(start);
     }
 
-    let (built, faults) = build(&toolchain, Some(&ptxas), &module, &entries)?;
-    println!("{}", table::resources(&built));
+    let (built, mut faults) = build(&toolchain, Some(&ptxas), &module, &entries)?;
+    let entry = records(&built);
+    println!("{}", table::resources(&entry));
+    let bytes = built.iter().map(|built| built.ptx.len() as u64).sum();
+    faults.extend(Spent { entries: built.len(), bytes }.faults());
     refuse(&faults)?;
-    let entry = built.iter().map(|built| (built.entry.name.to_owned(), Record::of(built))).collect();
     replace(&folder(), &built, &Manifest { source, toolchain: versions, entry })?;
     fs::write(stamp_file(), stamp)?;
     println!("{} entries written to {}", built.len(), folder().display());
+    report(start)
+}
+
+/// Prints where the budget stands, and how long it took since `start`.
+fn report(start: Instant) -> Result<()> {
+    println!("{}, built in {} s", freshness::spent(&folder())?, start.elapsed().as_secs());
     Ok(())
+}
+
+/// The manifest's records of what was built, by name.
+fn records(built: &[Built]) -> BTreeMap<String, Record> {
+    built.iter().map(|built| (built.entry.name.to_owned(), Record::of(built))).collect()
 }
 
 /// What the checked-in PTX is made of, as far as this machine knows: an edit of comments or of host code in a kernel's
 /// source leaves it alone, and minutes of code generation are spared.
-fn stamp(module: &Path, versions: &Versions) -> Result<String> {
+fn stamp(module: &Path, versions: &Versions, entries: &[Entry]) -> Result<String> {
     let module = source::digest(&fs::read(module)?);
-    Ok(format!("{module} {versions:?} {:?} {:?}", codegen::OPT_FLAGS, codegen::LLC_FLAGS))
+    Ok(format!("{module} {versions:?} {}", source::recipe(entries)))
 }
 
 /// The manifest of the checked-in PTX, if a build would write the same PTX again.
@@ -101,8 +119,8 @@ pub fn preview(text: &str) -> Result<()> {
     ensure!(!entries.is_empty(), "no entry's name contains \"{text}\"");
     let toolchain = toolchain::find()?;
     let module = module(&toolchain, &entries)?;
-    let (built, faults) = build(&toolchain, assembler().as_ref(), &module, &entries)?;
-    println!("{}", table::resources(&built));
+    let (built, faults) = build(&toolchain, assembler()?.as_ref(), &module, &entries)?;
+    println!("{}", table::resources(&records(&built)));
     println!("{} entries written to {}", built.len(), work_folder().display());
     refuse(&faults)
 }
@@ -112,10 +130,11 @@ pub fn preview(text: &str) -> Result<()> {
 /// # Errors
 /// It does not; the error lists the differences.
 pub fn check() -> Result<()> {
+    let start = Instant::now();
     let entries = registry::entries();
     let folder = folder();
-    refuse(&freshness::faults(&folder, &source::hash(root())?, &entries)?)?;
-    println!("the PTX of {} entries belongs to the source", entries.len());
+    refuse(&freshness::faults(&folder, &source::hash(root(), &entries)?, &entries)?)?;
+    println!("the PTX of {} entries belongs to the source: {}", entries.len(), freshness::spent(&folder)?);
 
     let toolchain = match toolchain::find() {
         Ok(toolchain) => toolchain,
@@ -124,7 +143,7 @@ pub fn check() -> Result<()> {
             return Ok(());
         }
     };
-    let ptxas = assembler();
+    let ptxas = assembler()?;
     let module = module(&toolchain, &entries)?;
     let (built, faults) = build(&toolchain, ptxas.as_ref(), &module, &entries)?;
     refuse(&faults)?;
@@ -140,7 +159,7 @@ pub fn check() -> Result<()> {
             manifest.toolchain.rustc,
             manifest.toolchain.llvm
         );
-        return Ok(());
+        return report(start);
     }
     refuse(&differences(
         &built,
@@ -148,16 +167,14 @@ pub fn check() -> Result<()> {
         versions.ptxas.is_some() && versions.ptxas == manifest.toolchain.ptxas,
     ))?;
     println!("{} entries rebuild byte for byte", built.len());
-    Ok(())
+    report(start)
 }
 
 /// Where what was rebuilt is not what is recorded.
 fn differences(built: &[Built], manifest: &Manifest, same_assembler: bool) -> Vec<String> {
-    let rebuilt: BTreeMap<&str, Record> =
-        built.iter().map(|built| (built.entry.name, Record::of(built))).collect();
     let mut differences = Vec::new();
-    for (name, record) in rebuilt {
-        let recorded = manifest.entry.get(name);
+    for (name, record) in records(built) {
+        let recorded = manifest.entry.get(&name);
         if recorded.is_none_or(|recorded| recorded.sha256 != record.sha256) {
             differences
                 .push(format!("{name}: it rebuilds to other PTX; compare target/ptx with kernels-gpu/ptx"));
@@ -228,12 +245,12 @@ fn refuse(faults: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn assembler() -> Option<Ptxas> {
-    let ptxas = ptxas::find();
+fn assembler() -> Result<Option<Ptxas>> {
+    let ptxas = ptxas::find()?;
     if ptxas.is_none() {
         println!("no ptxas: registers, stack and spills are not checked (`cargo xtask ptxas` installs it)");
     }
-    ptxas
+    Ok(ptxas)
 }
 
 fn versions(toolchain: &Toolchain, ptxas: Option<&Ptxas>) -> Versions {
@@ -275,6 +292,22 @@ mod tests {
         assert_eq!(faults(&built(0, 0)), [""; 0]);
         assert_eq!(faults(&built(8, 0)), ["kernel: 8 bytes of stack and 0 of spills on sm_80"]);
         assert_eq!(faults(&built(0, 4)), ["kernel: 0 bytes of stack and 4 of spills on sm_80"]);
+    }
+
+    #[test]
+    fn the_stamp_changes_with_the_module_the_versions_and_the_entries() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (folder.path().join("one.bc"), folder.path().join("other.bc"));
+        fs::write(&one, "one").unwrap();
+        fs::write(&other, "other").unwrap();
+        let versions = Versions { rustc: "1.96.0".into(), llvm: "22.1.8".into(), ptxas: None };
+        let newer = Versions { llvm: "22.1.9".into(), ..versions.clone() };
+        let entry = built(0, 0).entry;
+        let base = stamp(&one, &versions, &[entry]).unwrap();
+        assert_eq!(base, stamp(&one, &versions, &[entry]).unwrap());
+        assert_ne!(base, stamp(&other, &versions, &[entry]).unwrap());
+        assert_ne!(base, stamp(&one, &newer, &[entry]).unwrap());
+        assert_ne!(base, stamp(&one, &versions, &[Entry { target: Target::Sm90, ..entry }]).unwrap());
     }
 
     #[test]

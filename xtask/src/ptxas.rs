@@ -12,6 +12,8 @@ use dustin_kernels::registry::{Entry, Target};
 
 use crate::{occupancy::Multiprocessor, process, root};
 
+/// Names the assembler to use.
+const VARIABLE: &str = "PTXAS";
 /// The package that holds the assembler, and its version.
 const PACKAGE: &str = "nvidia-cuda-nvcc==13.5.37";
 /// Where the package holds it.
@@ -47,16 +49,28 @@ pub fn architectures(entry: &Entry) -> Vec<&'static str> {
     named.iter().copied().filter(holds).collect()
 }
 
-/// Finds the assembler: `PTXAS`, what [`install`] has installed, the PATH, `/usr/local/cuda`.
-#[must_use]
-pub fn find() -> Option<Ptxas> {
-    let named = env::var_os("PTXAS").map(PathBuf::from);
+/// Finds the assembler: the one that `PTXAS` names, else what [`install`] has installed, the PATH, `/usr/local/cuda`.
+///
+/// # Errors
+/// What `PTXAS` names is not an assembler: another one in its place would be a surprise.
+pub fn find() -> Result<Option<Ptxas>> {
+    match env::var_os(VARIABLE) {
+        Some(path) => named(path.into()).map(Some),
+        None => Ok(find_unnamed()),
+    }
+}
+
+/// The assembler that [`VARIABLE`] names.
+fn named(path: PathBuf) -> Result<Ptxas> {
+    Ptxas::at(path).with_context(|| format!("{VARIABLE} does not name an assembler"))
+}
+
+fn find_unnamed() -> Option<Ptxas> {
     let on_path = env::var_os("PATH")
         .map(|path| env::split_paths(&path).map(|folder| folder.join("ptxas")).collect::<Vec<_>>())
         .unwrap_or_default();
-    named
+    [folder().join(PATH_IN_PACKAGE)]
         .into_iter()
-        .chain([folder().join(PATH_IN_PACKAGE)])
         .chain(on_path)
         .chain([PathBuf::from("/usr/local/cuda/bin/ptxas")])
         .find_map(|path| Ptxas::at(path).ok())
@@ -65,9 +79,9 @@ pub fn find() -> Option<Ptxas> {
 /// Installs the assembler below `target/`, unless one is found.
 ///
 /// # Errors
-/// There is no Python with pip, or the package cannot be downloaded or unpacked.
+/// As [`find`], there is no Python with pip, or the package cannot be downloaded or unpacked.
 pub fn install() -> Result<Ptxas> {
-    if let Some(ptxas) = find() {
+    if let Some(ptxas) = find()? {
         return Ok(ptxas);
     }
     let folder = folder();
@@ -193,6 +207,15 @@ mod tests {
         assert_eq!(architectures(&entry(Target::Sm80, 164)), ["sm_90"]);
         assert_eq!(architectures(&entry(Target::Sm90, 0)), ["sm_90"]);
         assert_eq!(architectures(&entry(Target::Sm90a, 0)), ["sm_90a"]);
+    }
+
+    #[test]
+    fn a_named_path_without_an_assembler_is_an_error_that_says_so() {
+        for path in ["/nowhere/ptxas", "/bin/true", "/bin/false"] {
+            let error = named(path.into()).unwrap_err();
+            assert_eq!(error.to_string(), "PTXAS does not name an assembler");
+            assert!(format!("{error:#}").contains(path), "{error:#}");
+        }
     }
 
     #[test]
