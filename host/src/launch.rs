@@ -6,7 +6,7 @@ use std::ops::Range;
 use dustin_kernels::{attention::params::Params, registry::AttentionVariant, simt::Global};
 
 use crate::{
-    arrays::{AttentionStrides, LogBase, OutputType},
+    arrays::{AttentionStrides, LogBase, OutputType, require_scale},
     error::InvalidInput,
     problem::AttentionProblem,
 };
@@ -22,22 +22,12 @@ pub const WORKSPACE_ALIGNMENT: u64 = 256;
 /// A validated launch of one variant for one problem.
 #[derive(Clone, Debug)]
 pub struct AttentionPlan {
-    /// The problem served.
-    pub problem: AttentionProblem,
-    /// The kernel launched.
-    pub variant: &'static AttentionVariant,
-    /// Splits of each sequence's tokens: 1 to [`MAX_SPLITS`].
-    pub splits: u32,
-    /// Chunks of query columns that one sequence's rows are divided into.
-    pub chunks: u32,
-    /// Blocks: `[splits, kv_heads · chunks, batch]`.
-    pub grid: [u32; 3],
-    /// Threads in a block.
-    pub threads: u32,
-    /// Dynamic shared memory of one block, in bytes.
-    pub shared_bytes: u32,
-    /// The parts of the workspace.
-    pub workspace: WorkspaceLayout,
+    problem: AttentionProblem,
+    variant: &'static AttentionVariant,
+    splits: u32,
+    chunks: u32,
+    grid: [u32; 3],
+    workspace: WorkspaceLayout,
 }
 
 /// Where the parts of a launch's workspace lie, in bytes from its start, each aligned to [`WORKSPACE_ALIGNMENT`].
@@ -109,8 +99,10 @@ pub struct AttentionBuffers {
     pub output: u64,
     /// Log-sum-exp, f32; 0 unless the problem asks for it.
     pub lse: u64,
-    /// The workspace, of [`AttentionPlan::workspace_bytes`]; aligned to [`WORKSPACE_ALIGNMENT`].
+    /// The workspace; aligned to [`WORKSPACE_ALIGNMENT`].
     pub workspace: u64,
+    /// Bytes of the workspace, at least [`AttentionPlan::workspace_bytes`].
+    pub workspace_bytes: u64,
     /// The softmax scale.
     pub scale: f32,
     /// The base of the log-sum-exp.
@@ -155,10 +147,56 @@ impl AttentionPlan {
             splits,
             chunks,
             grid: [splits, blocks_y as u32, problem.batch],
-            threads: variant.tile.threads(),
-            shared_bytes: variant.shared_bytes(),
             workspace: WorkspaceLayout::new(problem, chunks, splits),
         })
+    }
+
+    /// The problem served.
+    #[must_use]
+    pub const fn problem(&self) -> &AttentionProblem {
+        &self.problem
+    }
+
+    /// The kernel launched.
+    #[must_use]
+    pub const fn variant(&self) -> &'static AttentionVariant {
+        self.variant
+    }
+
+    /// Splits of each sequence's tokens: 1 to [`MAX_SPLITS`].
+    #[must_use]
+    pub const fn splits(&self) -> u32 {
+        self.splits
+    }
+
+    /// Chunks of query columns that one sequence's rows are divided into.
+    #[must_use]
+    pub const fn chunks(&self) -> u32 {
+        self.chunks
+    }
+
+    /// Blocks: `[splits, kv_heads · chunks, batch]`.
+    #[must_use]
+    pub const fn grid(&self) -> [u32; 3] {
+        self.grid
+    }
+
+    /// Threads in a block.
+    #[must_use]
+    pub const fn threads(&self) -> u32 {
+        self.variant.tile.threads()
+    }
+
+    /// Dynamic shared memory of one block, in bytes.
+    #[must_use]
+    pub const fn shared_bytes(&self) -> u32 {
+        self.variant.shared_bytes()
+    }
+
+    /// The parts of the workspace.
+    #[must_use]
+    pub const fn workspace(&self) -> &WorkspaceLayout {
+        &self.workspace
     }
 
     /// Bytes of workspace that a launch needs.
@@ -170,8 +208,8 @@ impl AttentionPlan {
     /// The kernel's parameters for a launch over `buffers`.
     ///
     /// # Errors
-    /// An address is missing or misaligned, a stride is not as documented, the scale is not finite, or a log-sum-exp
-    /// is given that the problem does not ask for.
+    /// An address is missing or misaligned, the workspace is too small, a stride is not as documented, the scale is not
+    /// finite, or a log-sum-exp is given that the problem does not ask for.
     pub fn params(&self, buffers: &AttentionBuffers) -> Result<Params, InvalidInput> {
         self.validate(buffers)?;
         let problem = &self.problem;
@@ -217,9 +255,7 @@ impl AttentionPlan {
 
     fn validate(&self, buffers: &AttentionBuffers) -> Result<(), InvalidInput> {
         buffers.strides.validate(&self.problem)?;
-        if !buffers.scale.is_finite() {
-            return Err(InvalidInput::new(OPERATION, "scale", "finite", buffers.scale));
-        }
+        require_scale(buffers.scale)?;
         for (field, address, alignment) in [
             ("query", buffers.query, 16),
             ("key", buffers.key, 16),
@@ -232,6 +268,11 @@ impl AttentionPlan {
             ("workspace", buffers.workspace, WORKSPACE_ALIGNMENT),
         ] {
             require_address(field, address, alignment)?;
+        }
+        let required = self.workspace_bytes();
+        if buffers.workspace_bytes < required {
+            let (required, actual) = (format!("at least {required}"), buffers.workspace_bytes);
+            return Err(InvalidInput::new(OPERATION, "workspace_bytes", required, actual));
         }
         if self.problem.set_capacity > 0 {
             require_address("set", buffers.set, 4)?;
@@ -246,10 +287,11 @@ impl AttentionPlan {
     }
 }
 
-/// Chunks of query columns that `variant` divides the rows of one of `problem`'s sequences into.
+/// Chunks of query columns that `variant` divides the rows of one of `problem`'s sequences into. Saturates where the
+/// problem is not valid.
 #[must_use]
 pub fn chunks(problem: &AttentionProblem, variant: &AttentionVariant) -> u32 {
-    (problem.rows * problem.group()).div_ceil(variant.tile.query_columns())
+    problem.rows.saturating_mul(problem.group()).div_ceil(variant.tile.query_columns())
 }
 
 fn require_address(field: &'static str, address: u64, alignment: u64) -> Result<(), InvalidInput> {
@@ -300,6 +342,7 @@ mod tests {
             output: 0x9000,
             lse: 0,
             workspace: 0xa000,
+            workspace_bytes: 1 << 30,
             scale: 0.125,
             lse_base: LogBase::E,
             output_type: OutputType::Rounded,
@@ -370,10 +413,32 @@ mod tests {
         assert_eq!(field(|b| b.key += 8), "key");
         assert_eq!(field(|b| b.set = 0), "set");
         assert_eq!(field(|b| b.workspace += 16), "workspace");
+        assert_eq!(field(|b| b.workspace = 0), "workspace");
         assert_eq!(field(|b| b.lse = 0x100), "lse");
         assert_eq!(field(|b| b.scale = f32::NAN), "scale");
+        // Finite, but not in units of log2(e).
+        assert_eq!(field(|b| b.scale = 3e38), "scale");
         assert_eq!(field(|b| b.strides.query_row += 1), "strides.query_row");
         assert_eq!(field(|b| b.strides.output_row = 128), "strides.output_row");
         assert_eq!(field(|b| b.strides.set = 511), "strides.set");
+    }
+    #[test]
+    fn a_workspace_smaller_than_the_plan_needs_is_refused() {
+        let problem = problem();
+        let plan = AttentionPlan::new(&problem, variant(5), 2).unwrap();
+        let params =
+            |workspace_bytes| plan.params(&AttentionBuffers { workspace_bytes, ..buffers(&problem) });
+        assert!(params(plan.workspace_bytes()).is_ok());
+        let error = params(plan.workspace_bytes() - 1).unwrap_err();
+        assert_eq!(error.field, "workspace_bytes");
+        assert_eq!(error.actual, (plan.workspace_bytes() - 1).to_string());
+    }
+
+    #[test]
+    fn chunks_of_an_absurd_problem_do_not_overflow() {
+        let kv = PagedKv { kv_heads: 1, ..problem().kv };
+        let absurd = AttentionProblem { rows: u32::MAX, query_heads: u32::MAX, kv, ..problem() };
+        assert_eq!(chunks(&absurd, variant(1)), u32::MAX.div_ceil(8));
+        assert_eq!(AttentionPlan::new(&absurd, variant(1), 1).unwrap_err().field, "rows");
     }
 }

@@ -135,7 +135,7 @@ impl Prepared {
             DeviceItems::F32(items) => Items::F32(items.download(stream).map_err(text)?),
         };
         let lse = self.output.lse.as_ref().map(|lse| lse.download(stream)).transpose().map_err(text)?;
-        let layout = &self.kernel.plan().workspace;
+        let layout = self.kernel.plan().workspace();
         let zeroed = self.memory.download_range(stream, 0, layout.zeroed_bytes() as usize).map_err(text)?;
         let arrivals = &zeroed[layout.arrivals.start as usize..];
         if arrivals.iter().any(|&byte| byte != 0) {

@@ -34,7 +34,7 @@ impl Prepared {
             .map_err(|error| error.to_string())?;
         let mut memory = Memory::new();
         let mut workspace = vec![u8::MAX; plan.workspace_bytes() as usize];
-        workspace[..plan.workspace.zeroed_bytes() as usize].fill(0);
+        workspace[..plan.workspace().zeroed_bytes() as usize].fill(0);
         let words: Vec<u64> = words_of(&workspace);
         let (output_items, lse_items) = (input.output_items(), input.lse_items());
         let buffers = AttentionBuffers {
@@ -52,6 +52,7 @@ impl Prepared {
             },
             lse: if input.problem.lse { memory.output(lse_items, POISON) } else { 0 },
             workspace: memory.scratch(&words),
+            workspace_bytes: plan.workspace_bytes(),
             scale: input.scale,
             lse_base,
             output_type,
@@ -67,18 +68,18 @@ impl Prepared {
     pub fn launch(&mut self, options: &Options) -> Result<Trace, String> {
         let params = self.plan.params(&self.buffers).map_err(|error| error.to_string())?;
         let launch = Launch {
-            name: self.plan.variant.id,
-            grid: self.plan.grid,
-            threads: self.plan.threads,
-            shared_bytes: self.plan.shared_bytes,
+            name: self.plan.variant().id,
+            grid: self.plan.grid(),
+            threads: self.plan.threads(),
+            shared_bytes: self.plan.shared_bytes(),
         };
-        let body = self.plan.variant.body;
+        let body = self.plan.variant().body;
         let trace = run(&launch, &mut self.memory, options, || {
             // SAFETY: the executor's memory holds every array that the plan names; it checks each access.
             unsafe { body(&params) }
         })
         .map_err(|report| report.to_string())?;
-        let arrivals = &self.plan.workspace.arrivals;
+        let arrivals = &self.plan.workspace().arrivals;
         let items = (arrivals.end - arrivals.start) as usize / 4;
         let left: Vec<u32> = self.memory.read(self.buffers.workspace + arrivals.start, items);
         if left.iter().any(|&count| count != 0) {

@@ -20,7 +20,7 @@ impl AttentionKernel {
     /// # Errors
     /// As [`ModuleCache::attention`].
     pub fn new(modules: &ModuleCache, plan: AttentionPlan) -> Result<Self, CudaError> {
-        let kernel = modules.attention(plan.variant)?;
+        let kernel = modules.attention(plan.variant())?;
         Ok(Self { plan, kernel })
     }
 
@@ -41,8 +41,10 @@ impl AttentionKernel {
     /// # Safety
     /// Until the launch has ended, the arrays of `buffers` exist in the stream's context with the shapes of
     /// [`Params`](dustin_kernels::attention::params::Params), nothing else writes them or touches output, log-sum-exp
-    /// and workspace, and the workspace has been initialised for this plan. What the arrays *contain* needs no
-    /// promise: the device checks it.
+    /// and workspace, the workspace has been initialised for this plan, and this kernel, a copy of it or its
+    /// [`ModuleCache`] is kept: the last of them unloads the code. A launch that a graph has captured has ended when the
+    /// graph is gone. What the arrays *contain* needs no promise: the device checks it, but for rows that two sequences
+    /// have in common, which hold the results of either.
     ///
     /// # Errors
     /// As [`AttentionPlan::params`]; a stream of another context; what the driver returns.
@@ -51,6 +53,6 @@ impl AttentionKernel {
         let mut arguments = [std::ptr::from_mut(&mut params).cast()];
         // SAFETY: the kernel's one parameter is `Params` by value, which the driver copies before it returns; the rest
         // is the caller's promise.
-        unsafe { self.kernel.launch(stream, self.plan.grid, &mut arguments) }
+        unsafe { self.kernel.launch(stream, self.plan.grid(), &mut arguments) }
     }
 }

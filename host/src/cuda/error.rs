@@ -61,6 +61,14 @@ pub enum CudaError {
         /// The compiler's log.
         log: String,
     },
+    /// A workspace's status word is neither 0 nor a fault.
+    #[error(
+        "workspace: the status word must be 0 or a word that a launch wrote, but is {word:#x}; initialise the workspace"
+    )]
+    StatusWord {
+        /// The word.
+        word: u64,
+    },
     /// The device has not enough free memory.
     #[error("the device has no room for {bytes} bytes")]
     OutOfMemory {

@@ -95,6 +95,7 @@ impl DeviceInput {
             output: output.items.address(),
             lse: output.lse.as_ref().map_or(0, DeviceBuffer::address),
             workspace: workspace.address(),
+            workspace_bytes: workspace.bytes(),
             scale: self.scale,
             lse_base: output.lse_base,
             output_type: output.items.output_type(),
@@ -107,7 +108,7 @@ impl DeviceOutput {
     /// Memory for the output of `problem`, and for its log-sum-exp if it asks for one, both filled with NaN.
     ///
     /// # Errors
-    /// [`CudaError::OutOfMemory`]; what the driver returns.
+    /// The problem or the strides are invalid; [`CudaError::OutOfMemory`]; what the driver returns.
     pub fn allocate(
         stream: &Stream,
         problem: &AttentionProblem,
@@ -115,6 +116,8 @@ impl DeviceOutput {
         output_type: OutputType,
         lse_base: LogBase,
     ) -> Result<Self, CudaError> {
+        problem.validate()?;
+        strides.validate(problem)?;
         let context = stream.context();
         let len = strides.output_extent(problem) as usize;
         let items = match output_type {

@@ -15,11 +15,12 @@ use crate::{
 /// The workspace of one plan's launches, in memory of its own or of the caller. Launches that share a workspace must
 /// not overlap in time.
 ///
-/// It holds the sticky status word: the first of what launches have found wrong with the arrays that only the device
+/// It holds the sticky status word: the highest fault of those that launches have found in the arrays that only the device
 /// can see. Faulty items are treated as masked; the word stays until it is cleared.
 #[derive(Debug)]
 pub struct Workspace {
     address: u64,
+    bytes: u64,
     layout: WorkspaceLayout,
     // Keeps the memory, where it is not the caller's.
     _memory: Option<DeviceBuffer<u8>>,
@@ -32,8 +33,8 @@ impl Workspace {
     /// [`CudaError::OutOfMemory`]; what the driver returns.
     pub fn allocate(stream: &Stream, plan: &AttentionPlan) -> Result<Self, CudaError> {
         let memory = DeviceBuffer::allocate(stream.context(), plan.workspace_bytes() as usize)?;
-        let (address, layout) = (memory.address(), plan.workspace.clone());
-        let workspace = Self { address, layout, _memory: Some(memory) };
+        let (address, bytes, layout) = (memory.address(), plan.workspace_bytes(), plan.workspace().clone());
+        let workspace = Self { address, bytes, layout, _memory: Some(memory) };
         workspace.initialise(stream)?;
         Ok(workspace)
     }
@@ -56,7 +57,7 @@ impl Workspace {
             let required = format!("at least {} for this plan", plan.workspace_bytes());
             return Err(InvalidInput::new("workspace", "bytes", required, bytes));
         }
-        Ok(Self { address, layout: plan.workspace.clone(), _memory: None })
+        Ok(Self { address, bytes, layout: plan.workspace().clone(), _memory: None })
     }
 
     /// Readies the memory for the plan's launches, and clears the status word, in the stream's order. Does not wait.
@@ -69,15 +70,16 @@ impl Workspace {
     }
 
     /// What launches have found wrong since the word was cleared, with the sequence: of several faults the one of
-    /// the highest kind, and of the highest sequence. Waits for the stream.
+    /// the highest kind, and of the highest sequence. [`Fault::Length`] is also a negative length. Waits for the stream.
     ///
     /// # Errors
-    /// What the driver returns, an earlier launch's fault included.
+    /// [`CudaError::StatusWord`] if the memory was not initialised, or something else has written it; what the driver
+    /// returns, an earlier launch's fault included.
     pub fn status(&self, stream: &Stream) -> Result<Option<(Fault, u32)>, CudaError> {
         let mut word = [0u64];
         // SAFETY: the workspace holds the word.
         unsafe { read(stream, self.address + self.layout.status.start, &mut word)? };
-        Ok(Fault::parse(word[0]))
+        parse_status(word[0])
     }
 
     /// Clears the status word in the stream's order. Does not wait.
@@ -95,6 +97,20 @@ impl Workspace {
     pub fn address(&self) -> u64 {
         self.address
     }
+
+    /// Bytes of the memory.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// The fault of a status word and its sequence; nothing for 0.
+fn parse_status(word: u64) -> Result<Option<(Fault, u32)>, CudaError> {
+    match Fault::parse(word) {
+        None if word != 0 => Err(CudaError::StatusWord { word }),
+        fault => Ok(fault),
+    }
 }
 
 #[cfg(test)]
@@ -106,6 +122,17 @@ mod tests {
         kv::{KvLayout, PagedKv},
         problem::AttentionProblem,
     };
+
+    #[test]
+    fn a_status_word_that_no_launch_writes_is_an_error() {
+        assert_eq!(parse_status(0), Ok(None));
+        assert_eq!(parse_status(Fault::Page.word(3)), Ok(Some((Fault::Page, 3))));
+        for word in [u64::MAX, 1, 99 << 32] {
+            let error = parse_status(word).unwrap_err();
+            assert_eq!(error, CudaError::StatusWord { word });
+            assert!(error.to_string().contains("initialise the workspace"), "{error}");
+        }
+    }
 
     #[test]
     fn memory_of_the_caller_must_be_aligned_and_large_enough() {
@@ -128,6 +155,7 @@ mod tests {
         assert_eq!(borrow(0, bytes).unwrap_err().field, "address");
         assert_eq!(borrow(WORKSPACE_ALIGNMENT + 128, bytes).unwrap_err().field, "address");
         assert_eq!(borrow(WORKSPACE_ALIGNMENT, bytes - 1).unwrap_err().field, "bytes");
-        assert_eq!(borrow(WORKSPACE_ALIGNMENT, bytes).unwrap().address(), WORKSPACE_ALIGNMENT);
+        let workspace = borrow(WORKSPACE_ALIGNMENT, bytes + 8).unwrap();
+        assert_eq!((workspace.address(), workspace.bytes()), (WORKSPACE_ALIGNMENT, bytes + 8));
     }
 }

@@ -113,6 +113,18 @@ pub enum ProfileError {
         /// The operating system's answer.
         source: io::Error,
     },
+    /// It was written, but the operating system does not say that it survives a crash.
+    #[error(
+        "profile {path}: is written, but its directory cannot be made durable ({source}); a crash now may bring the old \
+         file back",
+        path = .path.display()
+    )]
+    NotDurable {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
 }
 
 /// Something of a profile that is not used, or that is used with a reservation.

@@ -17,6 +17,9 @@ use super::{
 /// The most bytes that are read: several thousand entries.
 const LIMIT: u64 = 16 << 20;
 
+/// The most symbolic links that are followed one after the other, as on Linux.
+const MAX_LINKS: usize = 40;
+
 /// Reads a profile.
 ///
 /// # Errors
@@ -40,27 +43,40 @@ pub fn read(path: &Path) -> Result<Read, ProfileError> {
 /// profile or all of the new one. Of several writers the last one wins.
 ///
 /// # Errors
-/// The profile cannot be expressed or written; then the old file is as it was.
+/// The profile cannot be expressed or written; then the old file is as it was. [`ProfileError::NotDurable`] if it was
+/// written, but may be lost in a crash.
 pub fn write(path: &Path, profile: &Profile) -> Result<(), ProfileError> {
     let content = text::render(profile)
         .map_err(|error| ProfileError::Unwritable { path: path.into(), message: error.to_string() })?;
-    // Through a symbolic link, so that the link stays one.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.into());
+    let target = behind_links(path);
     let directory = match target.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),
     };
     let failed = |step| move |source| ProfileError::Write { path: path.into(), step, source };
-    let staged = stage(&directory, &content).map_err(failed("write a temporary file beside it"))?;
+    let staged = stage(&directory, &content, &target).map_err(failed("write a temporary file beside it"))?;
     staged.persist(&target).map_err(|error| failed("replace it")(error.error))?;
-    // The rename itself is durable only when the directory is.
+    // The rename itself is durable only when the directory is; elsewhere directories cannot be opened as files.
+    #[cfg(unix)]
     fs::File::open(&directory)
         .and_then(|directory| directory.sync_all())
-        .map_err(failed("make its directory durable"))
+        .map_err(|source| ProfileError::NotDurable { path: path.into(), source })?;
+    Ok(())
 }
 
-/// A durable temporary file in `directory`: in the same file system, so that a rename is atomic.
-fn stage(directory: &Path, content: &str) -> io::Result<NamedTempFile> {
+/// The file that `path` names behind symbolic links, whether it exists or not, so that links stay links.
+fn behind_links(path: &Path) -> PathBuf {
+    let mut target = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Ok(link) = fs::read_link(&target) else { break };
+        target = target.parent().map_or(link.clone(), |parent| parent.join(&link));
+    }
+    target
+}
+
+/// A durable temporary file in `directory` that is to replace `target`: in the same file system, so that a rename is
+/// atomic, and with the same permissions.
+fn stage(directory: &Path, content: &str, target: &Path) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
     builder.prefix(".profile-").suffix(".tmp");
     #[cfg(unix)]
@@ -71,6 +87,10 @@ fn stage(directory: &Path, content: &str) -> io::Result<NamedTempFile> {
     }
     let mut file = builder.tempfile_in(directory)?;
     file.write_all(content.as_bytes())?;
+    // Only a file's mode is kept: what is no file cannot be replaced, and says so at the rename.
+    if let Some(old) = fs::metadata(target).ok().filter(fs::Metadata::is_file) {
+        file.as_file().set_permissions(old.permissions())?;
+    }
     file.as_file().sync_all()?;
     Ok(file)
 }
@@ -102,7 +122,7 @@ mod tests {
         write(&path, &Profile::new(provenance.clone())).unwrap();
         let new = text::render(&Profile::new(Provenance { date: "new".into(), ..provenance })).unwrap();
         // All that `write` does before the rename; a crash runs no destructor.
-        std::mem::forget(stage(folder.path(), &new).unwrap());
+        std::mem::forget(stage(folder.path(), &new, &path).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         assert_eq!(read(&path).unwrap().profile.provenance.date, "old");
     }

@@ -85,6 +85,47 @@ fn a_new_profile_may_be_read_by_others_and_a_link_stays_a_link() {
     assert!(read(&path).unwrap().profile.entries.is_empty());
 }
 
+#[cfg(unix)]
+#[test]
+fn the_old_files_mode_is_kept() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("h200.toml");
+    write(&path, &profile()).unwrap();
+    for mode in [0o600, 0o664] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        write(&path, &Profile::new(provenance())).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_nothing_yet_stays_a_link() {
+    use std::os::unix::fs::symlink;
+
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("shared")).unwrap();
+    let (link, second) = (folder.path().join("link.toml"), folder.path().join("shared/second.toml"));
+    symlink("shared/second.toml", &link).unwrap();
+    symlink("h200.toml", &second).unwrap();
+    write(&link, &profile()).unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::symlink_metadata(&second).unwrap().is_symlink());
+    assert_eq!(read(&folder.path().join("shared/h200.toml")).unwrap().profile, profile());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_cycle_of_links_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("h200.toml");
+    std::os::unix::fs::symlink("h200.toml", &path).unwrap();
+    write(&path, &profile()).unwrap();
+    assert_eq!(read(&path).unwrap().profile, profile());
+}
+
 #[test]
 fn readers_see_a_whole_profile_while_several_writers_write() {
     let folder = tempfile::tempdir().unwrap();

@@ -111,8 +111,8 @@ impl Device for Cuda {
                 let plan = AttentionPlan::new(problem, candidate.variant, candidate.splits)?;
                 let resources = Resources {
                     workspace: plan.workspace_bytes(),
-                    shared: plan.shared_bytes.into(),
-                    threads: plan.threads.into(),
+                    shared: plan.shared_bytes().into(),
+                    threads: plan.threads().into(),
                 };
                 let Choice { variant, launch, .. } = Choice::gpu(candidate);
                 Ok(Point { variant, launch, resources })
