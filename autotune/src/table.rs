@@ -11,26 +11,19 @@ const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().f
 pub(crate) fn new(headings: &[&str], numbers: usize) -> Table {
     let mut table = Table::new();
     table.load_style(STYLE).set_header(headings.iter().copied());
-    for column in table.column_iter_mut().skip(numbers) {
-        column.set_cell_alignment(CellAlignment::Right);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 1));
+        if index >= numbers {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
     table
 }
 
 /// The results of `tune`.
 pub(crate) fn results(rows: &[Row]) -> Table {
-    let headings = [
-        "workload",
-        "chosen",
-        "µs",
-        "default µs",
-        "speedup",
-        "GB/s",
-        "roofline",
-        "tried",
-        "excluded",
-        "rejected",
-    ];
+    let headings =
+        ["workload", "chosen", "µs", "default µs", "speedup", "GB/s", "roofline", "tried", "rejected"];
     let mut table = new(&headings, 2);
     for row in rows {
         let tried = match row.untried {
@@ -46,7 +39,6 @@ pub(crate) fn results(rows: &[Row]) -> Table {
             format!("{:.1}", row.gigabytes_per_second),
             row.roofline.map_or("–".into(), percent),
             tried,
-            row.excluded.to_string(),
             row.rejected.len().to_string(),
         ]);
     }

@@ -12,8 +12,10 @@
 pub mod cpu;
 pub mod gpu;
 
+use std::ffi::OsString;
+
 use anyhow::bail;
-use dustin::cuda;
+use dustin::cuda::{self, CudaError};
 use dustin_autotune::workload::{self, Impossible, Shape, Workload};
 
 /// The device that there is.
@@ -49,10 +51,7 @@ impl Device {
         match cuda::available() {
             Ok(()) => Ok(Self::Gpu(gpu::Gpu::open()?)),
             Err(error) => {
-                let required = std::env::var_os("DUSTIN_REQUIRE_GPU").is_some_and(|value| value != "0");
-                if required {
-                    bail!("DUSTIN_REQUIRE_GPU is set, but {error}");
-                }
+                may_do_without(&error, std::env::var_os("DUSTIN_REQUIRE_GPU"))?;
                 eprintln!("no GPU to use ({error}): the CPU back end serves instead");
                 Ok(Self::Cpu(cpu::Cpu::open()?))
             }
@@ -97,6 +96,14 @@ impl Device {
     }
 }
 
+/// Refuses to do without a GPU, for the reason given, where the value of `DUSTIN_REQUIRE_GPU` asks for one.
+fn may_do_without(reason: &CudaError, required: Option<OsString>) -> anyhow::Result<()> {
+    match required {
+        Some(value) if value != "0" => bail!("DUSTIN_REQUIRE_GPU is set, but {reason}"),
+        _ => Ok(()),
+    }
+}
+
 /// One sequence of `workload`, no longer than twice its set: small enough for the reference.
 ///
 /// # Errors
@@ -127,6 +134,14 @@ mod tests {
             assert_eq!(small.problem.batch, 1);
             assert!(small.shape.context <= 4096, "{small:?}");
             assert_eq!(small.problem.set_capacity, workload.problem.set_capacity);
+        }
+    }
+
+    #[test]
+    fn a_gpu_that_is_required_is_not_replaced_by_the_cpu() {
+        for (value, may) in [(None, true), (Some("0"), true), (Some("1"), false), (Some("yes"), false)] {
+            let done = may_do_without(&CudaError::NoDevice, value.map(Into::into));
+            assert_eq!(done.is_ok(), may, "{value:?}");
         }
     }
 
