@@ -52,7 +52,7 @@ pub(crate) struct TuneArgs {
     /// Seed of the order in which candidates are tried, and of the inputs.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
-    /// Profile to write; entries for other problems in it are kept [default: profiles/<device>.toml].
+    /// Profile to write; entries for other problems in it are kept [default: profiles/DEVICE.toml].
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
