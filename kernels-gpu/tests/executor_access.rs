@@ -5,7 +5,7 @@ mod common;
 use common::{SHARED_BYTES, clean, found, launch, line, run};
 use dustin_kernels::{
     executor::{self, Access, Fault, Launch, Memory, Options, Place},
-    simt::{Global, Shared, barrier, cp_async, ldmatrix, thread},
+    simt::{Global, Shared, barrier, cp_async, ldmatrix, shuffle, thread},
 };
 
 /// Every thread of two warps loads item `thread + shift` of an input of 64 words.
@@ -312,6 +312,39 @@ fn a_kernel_that_runs_away_is_stopped() {
     };
     clean(spin(&mut memory, 0));
     found(spin(&mut memory, 1), |fault| matches!(fault, Fault::Runaway { limit: 10_000 }));
+}
+
+#[test]
+fn a_kernel_that_synchronises_for_ever_is_stopped() {
+    let options = Options { max_operations: 10_000, ..Options::default() };
+    let operations: [(&str, fn()); 5] = [
+        ("a block barrier", barrier::block_sync),
+        ("a warp barrier", barrier::warp_sync),
+        ("a shuffle", || {
+            let _ = shuffle::shuffle_xor(1, 1);
+        }),
+        ("a commit", cp_async::commit),
+        ("a wait", cp_async::wait::<0>),
+    ];
+    for (name, operation) in operations {
+        let result = launch(1, 64, &mut Memory::new(), options, || {
+            loop {
+                operation();
+            }
+        });
+        let finding = found(result, |fault| matches!(fault, Fault::Runaway { limit: 10_000 }));
+        assert_eq!(finding.times, 1, "{name}: {finding}");
+        // As many as the limit allows, in each block anew.
+        let in_turn = |times: u32| {
+            launch(2, 64, &mut Memory::new(), Options { max_operations: 64 * 5, ..options }, || {
+                for _ in 0..times {
+                    operation();
+                }
+            })
+        };
+        clean(in_turn(5));
+        found(in_turn(6), |fault| matches!(fault, Fault::Runaway { limit: 320 }));
+    }
 }
 
 #[test]

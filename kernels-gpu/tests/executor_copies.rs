@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{clean, dropping, found, launch, sites};
+use common::{clean, dropping, found, launch, reuse_needs_order, sites};
 use dustin_kernels::{
     executor::{Access, Fault, Memory, Options, Report, SyncKind, Trace},
     simt::{Global, Shared, barrier, cp_async, thread},
@@ -102,31 +102,12 @@ fn writing_where_a_copy_is_in_flight_is_reported() {
 fn a_copy_over_what_others_still_read_is_a_race() {
     let mut memory = Memory::new();
     let input = memory.input(&[0_u32; 4]);
-    let word = Shared::<u32>::at(0);
-    let copy = |memory: &mut Memory, ordered: bool| {
-        // SAFETY: 16 bytes in the input and in shared memory.
-        launch(1, 64, memory, Options::default(), || unsafe {
-            if thread::thread_index() == 0 {
-                word.store(0, 1);
-            }
-            barrier::block_sync();
-            let _ = word.load(0);
-            if ordered {
-                barrier::block_sync();
-            }
-            if thread::thread_index() == 63 {
-                cp_async::copy_16(0, input, true);
-                cp_async::commit();
-                cp_async::wait::<0>();
-            }
-        })
-    };
-    clean(copy(&mut memory, true));
-    let finding = found(copy(&mut memory, false), |fault| matches!(fault, Fault::Race { .. }));
-    assert!(
-        matches!(finding.fault, Fault::Race { access: Access::Write, earlier: Access::Read, .. }),
-        "{finding}"
-    );
+    // SAFETY: 16 bytes in the input and in shared memory.
+    reuse_needs_order(&mut memory, || unsafe {
+        cp_async::copy_16(0, input, true);
+        cp_async::commit();
+        cp_async::wait::<0>();
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{clean, dropping, found, launch, run, sites};
+use common::{clean, dropping, found, launch, reuse_needs_order, run, sites};
 use dustin_kernels::{
     executor::{Access, Fault, Memory, Options, Report, SyncKind, Trace},
     simt::{Global, Shared, atomic, barrier, ldmatrix, shuffle, thread},
@@ -80,29 +80,8 @@ fn a_shuffle_does_not_order_memory() {
 
 #[test]
 fn a_write_after_an_unordered_read_is_a_race() {
-    let word = Shared::<u32>::at(0);
-    let reuse = |ordered: bool| {
-        // SAFETY: the first word of shared memory.
-        run(64, move || unsafe {
-            if thread::thread_index() == 0 {
-                word.store(0, 1);
-            }
-            barrier::block_sync();
-            let _ = word.load(0);
-            if ordered {
-                barrier::block_sync();
-            }
-            if thread::thread_index() == 63 {
-                word.store(0, 2);
-            }
-        })
-    };
-    clean(reuse(true));
-    let finding = found(reuse(false), is_race);
-    assert!(
-        matches!(finding.fault, Fault::Race { access: Access::Write, earlier: Access::Read, .. }),
-        "{finding}"
-    );
+    // SAFETY: the first word of shared memory.
+    reuse_needs_order(&mut Memory::new(), || unsafe { Shared::<u32>::at(0).store(0, 2) });
 }
 
 #[test]

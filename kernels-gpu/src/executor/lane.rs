@@ -6,15 +6,14 @@ use std::{
     io,
     marker::PhantomData,
     panic::{self, AssertUnwindSafe},
+    process,
     sync::Once,
+    thread,
 };
 
 use corosensei::{Coroutine, CoroutineResult, Yielder, stack::DefaultStack};
 
-use super::{
-    machine::{self, Machine},
-    report::Source,
-};
+use super::report::Source;
 
 /// Bytes of a lane's stack, with a guard page below. Only touched pages take memory.
 const STACK: usize = 256 * 1024;
@@ -22,15 +21,12 @@ const STACK: usize = 256 * 1024;
 thread_local! {
     /// Stacks that no lane uses, kept from run to run.
     static STACKS: RefCell<Vec<DefaultStack>> = const { RefCell::new(Vec::new()) };
-    /// Whether a lane runs on this OS thread.
-    static RUNNING: Cell<bool> = const { Cell::new(false) };
+    /// How the lane that runs on this OS thread suspends itself; nothing while none runs, or one is dropped. Set by
+    /// the lane itself, whenever it is resumed, and cleared when it is left.
+    static YIELDER: Cell<Option<*const Yielder<(), ()>>> = const { Cell::new(None) };
     /// Where the last panic of a lane came from.
     static PANIC: RefCell<Option<Source>> = const { RefCell::new(None) };
 }
-
-/// How a lane suspends itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Handle(Option<*const Yielder<(), ()>>);
 
 /// What became of a lane that was resumed.
 pub(super) enum Step {
@@ -55,10 +51,7 @@ impl<'body> Lane<'body> {
             None => DefaultStack::new(STACK)?,
         };
         let run = move |yielder: &Yielder<(), ()>, ()| {
-            machine::with(|machine| {
-                let thread = usize::from(machine.current);
-                machine.threads[thread].handle = Handle(Some(std::ptr::from_ref(yielder)));
-            });
+            YIELDER.set(Some(std::ptr::from_ref(yielder)));
             body();
         };
         // SAFETY: `run` borrows `body` alone, which outlives the coroutine: `'body` stands in the type, and the
@@ -69,9 +62,8 @@ impl<'body> Lane<'body> {
 
     /// Runs the lane until it waits or ends.
     pub(super) fn resume(&mut self) -> Step {
-        RUNNING.set(true);
         let result = panic::catch_unwind(AssertUnwindSafe(|| self.coroutine.resume(())));
-        RUNNING.set(false);
+        YIELDER.set(None);
         match result {
             Ok(CoroutineResult::Yield(())) => Step::Suspended,
             Ok(CoroutineResult::Return(())) => Step::Ended,
@@ -87,29 +79,26 @@ impl<'body> Lane<'body> {
     }
 }
 
-impl Handle {
-    /// Suspends the lane that runs, whose own handle this must be.
-    pub(super) fn suspend(self) {
-        if let Some(yielder) = self.0 {
-            // SAFETY: handles are made in `Lane::new` alone, of a yielder that lives on the lane's stack until its
-            // body has returned, and are handed to the lane that runs alone, by [`Machine::handle`].
-            unsafe { (*yielder).suspend(()) };
-        }
-    }
-
-    /// Suspends the lane for good: the launch has been stopped, and the lane will be unwound.
-    pub(super) fn park(self) -> ! {
-        loop {
-            self.suspend();
-        }
-    }
+/// Suspends the lane that runs, until it is resumed. A lane that is dropped instead is unwound from here.
+pub(super) fn suspend() {
+    let own = YIELDER.get().expect("operations of a lane that is unwound do nothing");
+    // SAFETY: a lane that runs has set the yielder to its own, which lives on its stack until its body has returned.
+    unsafe { (*own).suspend(()) };
+    YIELDER.set(Some(own));
 }
 
-impl Machine {
-    /// The handle of the lane that runs: `current` is set before a lane is resumed.
-    pub(super) fn handle(&self) -> Handle {
-        self.threads[usize::from(self.current)].handle
+/// Whether the calling code is a destructor of a lane that is being unwound, by a panic or since the launch has been
+/// stopped. Operations do nothing there: a lane that is dropped cannot wait, and one that panics must not, since who
+/// unwinds is counted per OS thread.
+///
+/// A kernel that catches the unwinding of a stopped launch and goes on has nothing to go on with: the process aborts.
+pub(super) fn is_unwinding() -> bool {
+    let unwinding = thread::panicking();
+    if !unwinding && YIELDER.get().is_none() {
+        eprintln!("a kernel has caught the unwinding of a launch that has been stopped, and goes on");
+        process::abort();
     }
+    unwinding
 }
 
 fn message(payload: &(dyn Any + Send)) -> String {
@@ -124,7 +113,7 @@ pub(super) fn catch_panics() {
     HOOK.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if RUNNING.get() {
+            if YIELDER.get().is_some() {
                 PANIC.set(info.location().map(Source::from));
             } else {
                 previous(info);

@@ -36,13 +36,6 @@ pub struct Counts {
     pub mma: u64,
 }
 
-impl Counts {
-    /// All of them.
-    fn total(&self) -> u64 {
-        self.global + self.shared + self.copies + self.shuffles + self.ldmatrix + self.mma
-    }
-}
-
 /// One launch under way.
 pub(super) struct Machine {
     kernel: String,
@@ -66,8 +59,8 @@ pub(super) struct Machine {
     keys: HashMap<Key, usize>,
     max_findings: usize,
     max_operations: u64,
-    /// Operations before this block began.
-    before_block: u64,
+    /// Operations of the block so far, of each thread.
+    operations: u64,
     /// The launch is to end: a finding that nothing can go on after, or too many.
     pub(super) stopped: bool,
 }
@@ -98,7 +91,7 @@ impl Machine {
             keys: HashMap::new(),
             max_findings: options.max_findings.max(1),
             max_operations: options.max_operations,
-            before_block: 0,
+            operations: 0,
             stopped: false,
         }
     }
@@ -112,7 +105,7 @@ impl Machine {
         self.threads.clear();
         self.threads.resize_with(threads, Thread::default);
         self.barriers.begin_block();
-        self.before_block = self.counts.total();
+        self.operations = 0;
     }
 
     /// What the thread that runs does at `site`.
@@ -158,9 +151,10 @@ impl Machine {
         self.stopped |= self.findings.len() >= self.max_findings;
     }
 
-    /// Ends the launch if the block has gone on for too long.
+    /// Counts an operation of the thread that runs. Ends the launch if the block has gone on for too long.
     pub(super) fn tick(&mut self, site: SiteId) {
-        if self.counts.total() - self.before_block >= self.max_operations {
+        self.operations += 1;
+        if self.operations > self.max_operations {
             self.report(site, Fault::Runaway { limit: self.max_operations });
             self.stopped = true;
         }

@@ -46,6 +46,10 @@
 //! do behind an atomic operation's result. What is found is checked, not searched for: other problems may take other
 //! paths.
 //!
+//! A loop without operations that never ends is not noticed: the run does not end either. The lanes of a run that has
+//! been stopped are unwound, as is a lane that panics: destructors run there, and their operations do nothing. A kernel
+//! that catches that unwinding and goes on aborts the process.
+//!
 //! Stricter than a GPU: a thread that has ended does not count as arrived at `barrier.sync 0`, and lanes must meet at
 //! the same line for a shuffle or warp barrier. Laxer: of all finished blocks' readers of one place the last
 //! sixteen are remembered, so that a later block's write is reported if it races with one of them, and may not be if only
@@ -102,7 +106,7 @@ pub struct Options {
     pub dropped: Option<Site>,
     /// The run ends when it has found so much.
     pub max_findings: usize,
-    /// The run ends when a block has performed so many operations.
+    /// The run ends when the threads of a block have begun more operations than this, each thread's counted.
     pub max_operations: u64,
 }
 
@@ -127,13 +131,15 @@ pub struct Trace {
 /// Everything that the run found wrong.
 ///
 /// # Panics
-/// Inside of a kernel, or where the operating system refuses memory for the lanes' stacks.
+/// Inside of a kernel, while the calling thread unwinds, or where the operating system refuses memory for the lanes'
+/// stacks.
 pub fn run(
     launch: &Launch<'_>,
     memory: &mut Memory,
     options: &Options,
     body: impl Fn(),
 ) -> Result<Trace, Report> {
+    assert!(!std::thread::panicking(), "a thread that unwinds cannot launch a kernel");
     lane::catch_panics();
     let installed = machine::install(|| Machine::new(launch, std::mem::take(memory), options));
     if let Some(fault) = impossible(launch) {

@@ -7,6 +7,7 @@ use std::panic::Location;
 pub(crate) use super::mma::MmaItem;
 use super::{
     collective::Operation,
+    lane,
     machine::{self, Machine},
     sites::{SiteId, SyncKind},
 };
@@ -20,21 +21,23 @@ enum Then<R> {
     Wait,
 }
 
-/// Performs an operation, and lets its thread wait if it must. Nothing is returned after a wait.
+/// Performs an operation, and lets its thread wait if it must. Nothing is returned after a wait, and nothing is
+/// done in a lane that is unwound.
 #[inline]
 #[track_caller]
 fn perform<R>(work: impl FnOnce(&mut Machine, SiteId) -> Then<R>) -> Option<R> {
-    let (then, handle, stopped) = machine::at(Location::caller(), |machine, site| {
+    let (then, stopped) = machine::at(Location::caller(), |machine, site| {
+        if lane::is_unwinding() {
+            return None;
+        }
         machine.tick(site);
-        (work(machine, site), machine.handle(), machine.stopped)
-    });
-    if stopped {
-        handle.park();
-    }
+        Some((work(machine, site), machine.stopped))
+    })?;
     match then {
-        Then::Go(result) => Some(result),
-        Then::Wait => {
-            handle.suspend();
+        Then::Go(result) if !stopped => Some(result),
+        _ => {
+            // A lane of a launch that has been stopped is never resumed, but unwound.
+            lane::suspend();
             None
         }
     }

@@ -1,6 +1,6 @@
 //! What threads wait for, and the barriers that let them go.
 
-use super::{clock, collective::Operation, lane::Handle, machine::Machine, report::Fault, sites::SiteId};
+use super::{clock, collective::Operation, machine::Machine, report::Fault, sites::SiteId};
 use crate::simt::WARP;
 
 /// Barriers of a block; number 0 is the one for all its threads.
@@ -28,8 +28,6 @@ pub(super) struct Thread {
     pub(super) site: SiteId,
     /// What its last warp-wide operation returned.
     pub(super) result: [u32; 4],
-    /// How it suspends itself.
-    pub(super) handle: Handle,
 }
 
 /// The lanes of one warp, a bit each.

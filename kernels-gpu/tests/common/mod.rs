@@ -1,8 +1,9 @@
 //! Launches for the executor's tests.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this module")]
 
-use dustin_kernels::executor::{
-    self, Fault, Finding, Launch, Memory, Options, Report, Site, SyncKind, Trace,
+use dustin_kernels::{
+    executor::{self, Access, Fault, Finding, Launch, Memory, Options, Report, Site, SyncKind, Trace},
+    simt::{Shared, barrier, thread},
 };
 
 /// Shared memory of every test's blocks, in bytes.
@@ -40,6 +41,35 @@ pub fn found(result: Result<Trace, Report>, expected: impl Fn(&Fault) -> bool) -
         "another fault is reported:\n{report}"
     );
     report.findings[0].clone()
+}
+
+/// Two warps read the first word of shared memory, and the last thread overwrites it: clean with a barrier between, and
+/// a race of a write with an earlier read without.
+#[track_caller]
+pub fn reuse_needs_order(memory: &mut Memory, overwrite: impl Fn()) {
+    let mut reuse = |ordered: bool| {
+        // SAFETY: the first word of shared memory.
+        launch(1, 64, memory, Options::default(), || unsafe {
+            let word = Shared::<u32>::at(0);
+            if thread::thread_index() == 0 {
+                word.store(0, 1);
+            }
+            barrier::block_sync();
+            let _ = word.load(0);
+            if ordered {
+                barrier::block_sync();
+            }
+            if thread::thread_index() == 63 {
+                overwrite();
+            }
+        })
+    };
+    clean(reuse(true));
+    let finding = found(reuse(false), |fault| matches!(fault, Fault::Race { .. }));
+    assert!(
+        matches!(finding.fault, Fault::Race { access: Access::Write, earlier: Access::Read, .. }),
+        "{finding}"
+    );
 }
 
 /// The finding's source line.
