@@ -29,11 +29,13 @@ pub enum Plant {
     RowsBeyond,
     /// The first sequence starts before the batch's rows.
     RowsNegative,
+    /// The last sequence ends so far before it starts that the difference wraps to one row.
+    RowsWrapping,
 }
 
 impl Plant {
     /// Every fault.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::PageBeyond,
         Self::PageNegative,
         Self::PositionBeyond,
@@ -46,6 +48,7 @@ impl Plant {
         Self::RowsAboveCapacity,
         Self::RowsBeyond,
         Self::RowsNegative,
+        Self::RowsWrapping,
     ];
 }
 
@@ -81,6 +84,7 @@ impl AttentionInput {
             }
             Plant::RowsBeyond => self.row_starts[batch] = self.problem.total_rows as i32 + 1,
             Plant::RowsNegative => self.row_starts[0] = -1,
+            Plant::RowsWrapping => self.row_starts[batch - 1..].copy_from_slice(&[i32::MAX, i32::MIN]),
             _ => return false,
         }
         true

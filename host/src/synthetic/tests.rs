@@ -79,7 +79,9 @@ fn every_planted_fault_is_reported_and_leaves_finite_outputs() {
             Plant::SetSizeBeyond | Plant::SetSizeNegative => Fault::SetSize.word(0),
             Plant::LengthBeyond | Plant::LengthNegative => Fault::Length.word(0),
             Plant::RowsNegative => Fault::Rows.word(0),
-            Plant::RowsDescending | Plant::RowsAboveCapacity | Plant::RowsBeyond => Fault::Rows.word(3),
+            Plant::RowsDescending | Plant::RowsAboveCapacity | Plant::RowsBeyond | Plant::RowsWrapping => {
+                Fault::Rows.word(3)
+            }
         };
         assert_eq!(reference.status, expected, "{plant:?}");
         assert!(reference.output.iter().all(|x| x.is_finite()), "{plant:?}");
