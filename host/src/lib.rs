@@ -30,3 +30,8 @@ pub mod synthetic;
 
 pub use dustin_kernels::registry::Dtype;
 pub use error::InvalidInput;
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
