@@ -1,19 +1,46 @@
 //! The SIMT executor as a back end: the kernel's own source, launched as on the GPU.
 
+use std::ops::Range;
+
 use dustin::{
     arrays::{LogBase, OutputType},
-    launch::{AttentionBuffers, AttentionPlan},
+    launch::{AttentionBuffers, AttentionPlan, WorkspaceLayout},
     space::Candidate,
     synthetic::{AttentionInput, NAN},
 };
-use dustin_kernels::executor::{Launch, Memory, Options, Trace, run};
+use dustin_kernels::{
+    attention::params::Params,
+    executor::{Launch, Memory, Options, Trace, run},
+    simt::Global,
+};
 
 use crate::verdict::{Attended, Items, POISON};
+
+/// Addresses of the workspace's parts, each an allocation of its own: an access that leaves a part is out of bounds.
+struct Workspace {
+    status: u64,
+    arrivals: u64,
+    partial_sums: u64,
+    partial_output: u64,
+}
+
+impl Workspace {
+    fn new(layout: &WorkspaceLayout, memory: &mut Memory) -> Self {
+        let items = |part: &Range<u64>| (part.end - part.start) as usize / 4;
+        Self {
+            status: memory.scratch(&[0_u64]),
+            arrivals: memory.scratch(&vec![0_u32; items(&layout.arrivals)]),
+            partial_sums: memory.output(items(&layout.partial_sums), POISON),
+            partial_output: memory.output(items(&layout.partial_output), POISON),
+        }
+    }
+}
 
 /// An input in the executor's memory, ready to be launched.
 pub struct Prepared {
     plan: AttentionPlan,
     buffers: AttentionBuffers,
+    workspace: Workspace,
     memory: Memory,
     output_items: usize,
     lse_items: usize,
@@ -33,9 +60,7 @@ impl Prepared {
         let plan = AttentionPlan::new(&input.problem, candidate.variant, candidate.splits)
             .map_err(|error| error.to_string())?;
         let mut memory = Memory::new();
-        let mut workspace = vec![u8::MAX; plan.workspace_bytes() as usize];
-        workspace[..plan.workspace().zeroed_bytes() as usize].fill(0);
-        let words: Vec<u64> = words_of(&workspace);
+        let workspace = Workspace::new(plan.workspace(), &mut memory);
         let (output_items, lse_items) = (input.output_items(), input.lse_items());
         let buffers = AttentionBuffers {
             query: memory.input(&input.query),
@@ -46,19 +71,36 @@ impl Prepared {
             row_starts: memory.input(&input.row_starts),
             set: memory.input(&input.set),
             set_sizes: memory.input(&input.set_sizes),
-            output: match output_type {
-                OutputType::Rounded => memory.output(output_items, NAN),
-                OutputType::F32 => memory.output(output_items, POISON),
-            },
+            output: poisoned(&mut memory, output_type, output_items),
             lse: if input.problem.lse { memory.output(lse_items, POISON) } else { 0 },
-            workspace: memory.scratch(&words),
+            workspace: workspace.status,
             workspace_bytes: plan.workspace_bytes(),
             scale: input.scale,
             lse_base,
             output_type,
             strides: input.strides,
         };
-        Ok(Self { plan, buffers, memory, output_items, lse_items })
+        Ok(Self { plan, buffers, workspace, memory, output_items, lse_items })
+    }
+
+    /// The plan's parameters, with each part of the workspace where it lies. A launch of one split has only the status.
+    fn params(&self) -> Result<Params, String> {
+        let mut params = self.plan.params(&self.buffers).map_err(|error| error.to_string())?;
+        params.status = Global::at(self.workspace.status);
+        if self.plan.splits() > 1 {
+            params.arrivals = Global::at(self.workspace.arrivals);
+            params.partial_sums = Global::at(self.workspace.partial_sums);
+            params.partial_output = Global::at(self.workspace.partial_output);
+        }
+        Ok(params)
+    }
+
+    /// Gives further launches an output that nobody has written.
+    pub fn poison(&mut self) {
+        self.buffers.output = poisoned(&mut self.memory, self.buffers.output_type, self.output_items);
+        if self.buffers.lse != 0 {
+            self.buffers.lse = self.memory.output(self.lse_items, POISON);
+        }
     }
 
     /// Launches the kernel.
@@ -66,7 +108,7 @@ impl Prepared {
     /// # Errors
     /// What the executor found, or arrivals that the launch did not set back.
     pub fn launch(&mut self, options: &Options) -> Result<Trace, String> {
-        let params = self.plan.params(&self.buffers).map_err(|error| error.to_string())?;
+        let params = self.params()?;
         let launch = Launch {
             name: self.plan.variant().id,
             grid: self.plan.grid(),
@@ -81,7 +123,7 @@ impl Prepared {
         .map_err(|report| report.to_string())?;
         let arrivals = &self.plan.workspace().arrivals;
         let items = (arrivals.end - arrivals.start) as usize / 4;
-        let left: Vec<u32> = self.memory.read(self.buffers.workspace + arrivals.start, items);
+        let left: Vec<u32> = self.memory.read(self.workspace.arrivals, items);
         if left.iter().any(|&count| count != 0) {
             return Err("arrivals are not zero after the launch".into());
         }
@@ -96,18 +138,87 @@ impl Prepared {
             OutputType::F32 => Items::F32(self.memory.read(self.buffers.output, self.output_items)),
         };
         let lse = (self.buffers.lse != 0).then(|| self.memory.read(self.buffers.lse, self.lse_items));
-        let [status] = self.memory.read(self.buffers.workspace, 1)[..] else {
+        let [status] = self.memory.read(self.workspace.status, 1)[..] else {
             unreachable!("one word is read")
         };
         Attended { output, lse, status }
     }
 }
 
-fn words_of(bytes: &[u8]) -> Vec<u64> {
-    let word = |chunk: &[u8]| {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        u64::from_ne_bytes(word)
+fn poisoned(memory: &mut Memory, output_type: OutputType, items: usize) -> u64 {
+    match output_type {
+        OutputType::Rounded => memory.output(items, NAN),
+        OutputType::F32 => memory.output(items, POISON),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dustin::{
+        Dtype,
+        kv::KvLayout,
+        synthetic::{Contents, Logits, Recipe, SequenceShape},
     };
-    bytes.chunks(8).map(word).collect()
+    use dustin_kernels::{executor::Fault, registry::ATTENTION, simt::Word};
+
+    use super::*;
+
+    fn prepared() -> Prepared {
+        let variant = ATTENTION.iter().find(|v| v.dtype == Dtype::Bf16 && v.head_dim == 64);
+        let recipe = Recipe {
+            dtype: Dtype::Bf16,
+            head_dim: 64,
+            kv_heads: 1,
+            group: 1,
+            page_size: 4,
+            layout: KvLayout::Nhd,
+            head_major: false,
+            sequences: vec![SequenceShape { length: 9, rows: 2, set_size: 5 }],
+            spare: 0,
+            padding: 0,
+            lse: true,
+            contents: Contents { logits: Logits::Flat, sorted: true, poison_unselected: true, seed: 0 },
+        };
+        let input = recipe.input().expect("a valid recipe");
+        let candidate = Candidate { variant: variant.expect("a variant of each head size"), splits: 2 };
+        Prepared::new(&input, candidate, OutputType::F32, LogBase::E).expect("a possible launch")
+    }
+
+    /// Stores behind the `len` items of a part.
+    fn overruns<T: Word + Default>(prepared: &mut Prepared, part: Global<T>, len: u64) -> bool {
+        let launch = Launch { name: "overrun", grid: [1; 3], threads: 32, shared_bytes: 0 };
+        let mut store = |index| {
+            // SAFETY: the executor does not perform what lies out of bounds.
+            run(&launch, &mut prepared.memory, &Options::default(), || unsafe {
+                if dustin_kernels::simt::thread::lane() == 0 {
+                    part.store(index, T::default());
+                }
+            })
+        };
+        store(len - 1).is_ok()
+            && store(len).is_err_and(|report| matches!(report.findings[0].fault, Fault::OutOfBounds { .. }))
+    }
+
+    #[test]
+    fn a_store_behind_any_part_of_the_workspace_is_out_of_bounds() {
+        let mut prepared = prepared();
+        let params = prepared.params().expect("valid parameters");
+        let items = |part: &Range<u64>| (part.end - part.start) / 4;
+        let layout = prepared.plan.workspace().clone();
+        assert!(overruns(&mut prepared, params.status, 1), "status");
+        assert!(overruns(&mut prepared, params.arrivals, items(&layout.arrivals)), "arrivals");
+        assert!(overruns(&mut prepared, params.partial_sums, items(&layout.partial_sums)), "sums");
+        assert!(overruns(&mut prepared, params.partial_output, items(&layout.partial_output)), "output");
+    }
+
+    #[test]
+    fn a_poisoned_output_has_been_written_by_nobody() {
+        let mut prepared = prepared();
+        prepared.launch(&Options::default()).expect("a clean launch");
+        assert_ne!(prepared.attended().output.bits()[0], POISON.to_bits());
+        prepared.poison();
+        let attended = prepared.attended();
+        assert!(attended.output.bits().iter().all(|&bits| bits == POISON.to_bits()));
+        assert!(attended.lse.expect("asked for").iter().all(|x| x.to_bits() == POISON.to_bits()));
+    }
 }

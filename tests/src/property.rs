@@ -7,6 +7,7 @@ use dustin::{
     reference::{self, Reference},
     synthetic::{AttentionInput, Contents, Logits, Plant, Recipe, SequenceShape},
 };
+use dustin_kernels::registry::{ATTENTION, AttentionVariant};
 use proptest::{
     prelude::*,
     sample::select,
@@ -101,6 +102,16 @@ pub fn cases(dtype: Dtype, head_dim: u32, size: Size) -> impl Strategy<Value = C
     )
 }
 
+/// [`cases`] whose first sequence is long: it has rows and a set of `set_size` positions, in at most two splits.
+pub fn long_cases(dtype: Dtype, head_dim: u32, size: Size, set_size: u32) -> impl Strategy<Value = Case> {
+    (cases(dtype, head_dim, size), 1..=size.rows.max(1), 0..=64u32, 1u32..=2).prop_map(
+        move |(mut case, rows, unselected, splits)| {
+            case.recipe.sequences[0] = SequenceShape { length: set_size + unselected, rows, set_size };
+            Case { splits, ..case }
+        },
+    )
+}
+
 fn sequence(size: Size) -> impl Strategy<Value = SequenceShape> {
     let length = prop_oneof![1 => Just(0), 1 => Just(1), 6 => 0..=size.length];
     (length, 0..=size.rows, 0u32..=6, any::<u32>()).prop_map(|(length, rows, kind, random)| {
@@ -135,6 +146,27 @@ pub fn for_each_case<S: Strategy<Value = Case>>(
             panic!("case {index} of seed {seed}: {reason}\n{case:#?}");
         }
     });
+}
+
+/// [`for_each_case`] with the attention kernel's variants in turn: case `i` is drawn from `strategy(i, variant)`, and
+/// runs through `test(variant, case)`.
+///
+/// # Panics
+/// A case fails.
+pub fn for_each_variant<S: Strategy<Value = Case>>(
+    count: usize,
+    strategy: impl Fn(usize, &'static AttentionVariant) -> S + Sync,
+    test: impl Fn(&'static AttentionVariant, &Case) -> Result<(), String> + Sync,
+) {
+    let variant = |index: usize| &ATTENTION[index % ATTENTION.len()];
+    for_each_case(
+        count,
+        |index| strategy(index, variant(index)),
+        |index, case| {
+            let variant = variant(index);
+            test(variant, case).map_err(|error| format!("{}: {error}", variant.id))
+        },
+    );
 }
 
 fn rng(seed: u64, index: usize) -> TestRng {

@@ -25,8 +25,7 @@ pub(super) fn trials() -> Vec<Trial> {
     ATTENTION.iter().enumerate().map(small).collect()
 }
 
-/// More than a tile of tokens in the ring's every slot would take long under the tool: the first sequence fills two
-/// tiles of the largest kind where the tile is small, and less than one where it is large.
+/// Two tiles and a part of a third, and a short sequence.
 fn attend(gpu: &Gpu, variant: &'static AttentionVariant, seed: u64) -> Result<(), String> {
     let shape = |length, rows, set_size| SequenceShape { length, rows, set_size };
     let tokens = variant.tile.tokens();
