@@ -1,8 +1,8 @@
 //! The command line as typed. What it amounts to is decided in `resolve`.
 
-use std::path::PathBuf;
+use std::{ops::RangeBounds, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedI64ValueParser, value_parser};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -132,19 +132,19 @@ pub(crate) struct WorkloadArgs {
 #[command(next_help_heading = "Own workload")]
 pub(crate) struct ShapeArgs {
     /// Sequences in the batch.
-    #[arg(long, default_value_t = 16, value_name = "N", requires = "model")]
+    #[arg(long, default_value_t = 16, value_name = "N", requires = "model", value_parser = range(1..=65_535))]
     pub(crate) batch: u32,
     /// Confirmed tokens of each sequence.
-    #[arg(long, default_value_t = 32_768, value_name = "TOKENS", requires = "model")]
+    #[arg(long, default_value_t = 32_768, value_name = "TOKENS", requires = "model", value_parser = range(1..))]
     pub(crate) context: u32,
     /// Draft tokens per step; the step has one query row more.
-    #[arg(long, default_value_t = 4, value_name = "N", requires = "model")]
+    #[arg(long, default_value_t = 4, value_name = "N", requires = "model", value_parser = range(0..=63))]
     pub(crate) gamma: u32,
     /// Confirmed tokens that attention may read per sequence.
-    #[arg(long, default_value_t = 512, value_name = "K", requires = "model")]
+    #[arg(long, default_value_t = 512, value_name = "K", requires = "model", value_parser = range(1..))]
     pub(crate) budget_k: u32,
     /// Tokens in a page of the KV cache: a power of two, 1 to 256.
-    #[arg(long, default_value_t = 16, value_name = "TOKENS", requires = "model")]
+    #[arg(long, default_value_t = 16, value_name = "TOKENS", requires = "model", value_parser = range(1..))]
     pub(crate) page_size: u32,
     /// Order of a page's items.
     #[arg(long, value_enum, default_value_t = LayoutArg::Nhd, requires = "model")]
@@ -153,7 +153,7 @@ pub(crate) struct ShapeArgs {
     #[arg(long, value_enum, default_value_t = DtypeArg::Bf16, requires = "model")]
     pub(crate) dtype: DtypeArg,
     /// Tensor-parallel ranks; a rank has its share of the heads.
-    #[arg(long, default_value_t = 1, value_name = "N", requires = "model")]
+    #[arg(long, default_value_t = 1, value_name = "N", requires = "model", value_parser = range(1..))]
     pub(crate) tp: u32,
     /// Ask for the log-sum-exp too.
     #[arg(long, requires = "model")]
@@ -170,6 +170,11 @@ pub(crate) enum LayoutArg {
 pub(crate) enum DtypeArg {
     Bf16,
     F16,
+}
+
+/// Values in `range` alone: what the library would say of others names its own fields, not the options.
+fn range(range: impl RangeBounds<i64>) -> RangedI64ValueParser<u32> {
+    value_parser!(u32).range(range)
 }
 
 fn budget(text: &str) -> Result<std::time::Duration, String> {

@@ -143,7 +143,14 @@ impl Workload {
             })?;
         let pages = u64::from(shape.context) + u64::from(shape.rows);
         let table_width = pages.div_ceil(u64::from(shape.page_size.max(1)));
-        let pages = u32::try_from(table_width * u64::from(shape.batch)).unwrap_or(u32::MAX);
+        let pages = table_width * u64::from(shape.batch);
+        let pages = i32::try_from(pages).map(i32::cast_unsigned).map_err(|_| {
+            refuse(format!(
+                "its cache would have {pages} pages, more than {}; choose a smaller --batch or --context, or larger \
+                 pages",
+                i32::MAX
+            ))
+        })?;
         let table_width = u32::try_from(table_width).unwrap_or(u32::MAX);
         if shape.k > shape.context {
             return Err(refuse(format!(
