@@ -1,7 +1,7 @@
 //! How the command talks: progress on standard error, results on standard output.
 
 use std::{
-    io::Write as _,
+    io::{self, Write as _},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -31,16 +31,20 @@ impl Console {
     }
 
     /// A result for a person, on standard output.
-    pub(crate) fn print(self, text: &str) {
-        if !self.quiet && !self.json {
-            say(text);
-        }
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub(crate) fn print(self, text: &str) -> Result<(), Unwritable> {
+        if self.quiet || self.json { Ok(()) } else { say(text) }
     }
 
     /// A result for a script, on standard output.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
     pub(crate) fn print_json(self, value: &impl serde::Serialize) -> anyhow::Result<()> {
         if self.json {
-            say(&serde_json::to_string_pretty(value)?);
+            say(&serde_json::to_string_pretty(value)?)?;
         }
         Ok(())
     }
@@ -58,9 +62,18 @@ impl Console {
     }
 }
 
+/// A result is lost.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output cannot be written: {0}")]
+pub(crate) struct Unwritable(#[from] io::Error);
+
 /// Prints a line, unless whoever read standard output has gone, as `head` does.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+fn say(text: &str) -> Result<(), Unwritable> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// The user's wish to stop, set by Ctrl-C. A second Ctrl-C ends the process at once.

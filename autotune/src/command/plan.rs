@@ -50,9 +50,9 @@ pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
         seconds,
     };
     let state = if plan.exists { "exists; other entries in it are kept" } else { "new" };
-    request.console.print(&format!("device   {}", plan.device));
-    request.console.print(&format!("profile  {} ({state})", plan.profile));
-    request.console.print(&format!("time     about {}", spell(Duration::from_secs_f64(plan.seconds))));
+    request.console.print(&format!("device   {}", plan.device))?;
+    request.console.print(&format!("profile  {} ({state})", plan.profile))?;
+    request.console.print(&format!("time     about {}", spell(Duration::from_secs_f64(plan.seconds))))?;
     let mut rows = table::new(&["workload", "bucket", "default", "candidates", "excluded", "about"], 3);
     for task in &plan.tasks {
         rows.add_row([
@@ -64,7 +64,7 @@ pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
             spell(Duration::from_secs_f64(task.seconds)),
         ]);
     }
-    request.console.print(&rows.to_string());
+    request.console.print(&rows.to_string())?;
     request.console.print_json(&plan)?;
     Ok(Exit::Done)
 }

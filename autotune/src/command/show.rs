@@ -27,17 +27,17 @@ pub(crate) fn show(args: &ShowArgs) -> anyhow::Result<Exit> {
     for (field, value) in toml::Table::try_from(&profile.provenance)? {
         facts.add_row([field, word(&value)]);
     }
-    console.print(&facts.to_string());
+    console.print(&facts.to_string())?;
 
     let headings = ["bucket", "chosen", "µs", "95 % interval", "default µs", "speedup", "roofline", "tied"];
     let mut entries = table::new(&headings, 2);
     for entry in &profile.entries {
         entries.add_row(row(entry));
     }
-    console.print(&entries.to_string());
+    console.print(&entries.to_string())?;
     let selections = profile.selections.len();
     if selections > 0 {
-        console.print(&format!("{selections} head selections"));
+        console.print(&format!("{selections} head selections"))?;
     }
     console.print_json(&Shown {
         provenance: &profile.provenance,

@@ -76,8 +76,8 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
     };
     console.print_json(&report)?;
     if !rows.is_empty() {
-        console.print(&table::results(&rows).to_string());
-        console.print(&format!("profile {}", report.profile));
+        console.print(&table::results(&rows).to_string())?;
+        console.print(&format!("profile {}", report.profile))?;
     }
     if stop.asked() {
         return Ok(Exit::Interrupted);

@@ -105,7 +105,7 @@ pub(crate) fn verify(request: &VerifyRequest, stop: &Stop) -> anyhow::Result<Exi
     // What could not be read cannot be right.
     let holds = damage.is_empty() && lost.is_none() && lines.iter().all(|line| line.verdict.holds());
     if !lines.is_empty() {
-        console.print(&rows(&lines).to_string());
+        console.print(&rows(&lines).to_string())?;
     }
     let report = Report {
         device: &device.id().name,

@@ -26,7 +26,7 @@ pub(crate) fn list_workloads(args: &TuneArgs) -> anyhow::Result<Exit> {
         let megabytes = format!("{:.1}", *bytes as f64 / 1e6);
         rows.add_row([(*name).to_owned(), (*device).to_owned(), shape.clone(), megabytes]);
     }
-    console.print(&rows.to_string());
+    console.print(&rows.to_string())?;
     console.print_json(&listed)?;
     Ok(Exit::Done)
 }

@@ -44,6 +44,18 @@ fn workloads_are_listed() {
     assert!(names.contains(&"w1") && names.contains(&"cpu-0.5b"), "{names:?}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_is_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    for more in [&[][..], &["--json"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let child =
+            autotune(folder.path()).args(["plan", "--list-workloads"]).args(more).stdout(full).output();
+        Finished::of(child.unwrap()).refuses(1, &["standard output cannot be written"]);
+    }
+}
+
 #[test]
 fn a_plan_names_profile_key_and_time_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
