@@ -71,18 +71,26 @@ impl Book {
         tempfile::tempfile_in(folder).with_context(|| {
             format!("cannot write to the folder {}; choose another --output", folder.display())
         })?;
-        let exists = path.try_exists().with_context(|| format!("cannot look at {}", path.display()))?;
-        let profile = if exists {
-            let old = read(&path, console)
-                .context("the profile there cannot be added to; move it, or choose another --output")?
-                .profile;
-            require_device(&path, &old, &provenance.device)?;
-            tell_differences(&path, &old, &provenance, console);
-            Profile { provenance, ..old }
-        } else {
-            Profile::new(provenance)
+        let profile = match existing(&path, &provenance, console)? {
+            Some(old) => Profile { provenance, ..old },
+            None => Profile::new(provenance),
         };
         Ok(Self { path, profile })
+    }
+
+    /// Checks what `open` checks, and neither makes a folder nor writes a file. Tells whether there is a profile.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub(crate) fn rehearse(path: &Path, provenance: &Provenance, console: Console) -> anyhow::Result<bool> {
+        let folder = folder(path);
+        // What would hold the folders that are still to be made. Temporary files have no name.
+        let base = folder.ancestors().find(|base| base.exists()).unwrap_or(Path::new("."));
+        tempfile::tempfile_in(base).with_context(|| {
+            let verb = if folder.is_dir() { "write to" } else { "make" };
+            format!("cannot {verb} the folder {}; choose another --output", folder.display())
+        })?;
+        Ok(existing(path, provenance, console)?.is_some())
     }
 
     /// Where it lies.
@@ -107,6 +115,22 @@ impl Book {
         self.profile.put(entry);
         Ok(profile::write(&self.path, &self.profile)?)
     }
+}
+
+/// The profile at `path`, if there is a file, for adding to it.
+///
+/// # Errors
+/// The file is no profile, or another device's.
+fn existing(path: &Path, provenance: &Provenance, console: Console) -> anyhow::Result<Option<Profile>> {
+    if !path.try_exists().with_context(|| format!("cannot look at {}", path.display()))? {
+        return Ok(None);
+    }
+    let old = read(path, console)
+        .context("the profile there cannot be added to; move it, or choose another --output")?
+        .profile;
+    require_device(path, &old, &provenance.device)?;
+    tell_differences(path, &old, provenance, console);
+    Ok(Some(old))
 }
 
 /// The folder of the file at `path`.

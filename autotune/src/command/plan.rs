@@ -2,9 +2,17 @@
 
 use std::time::Duration;
 
+use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-use crate::{book, command::tasks, device, outcome::Exit, resolve::TuneRequest, table};
+use crate::{
+    book::{self, Book},
+    command::tasks,
+    device::{self, memory},
+    outcome::{self, Exit},
+    resolve::TuneRequest,
+    table,
+};
 
 #[derive(Serialize)]
 struct Plan {
@@ -30,6 +38,19 @@ pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
     let device = device::open(request.device, request.console)?;
     let tasks = tasks(request, device.as_ref())?;
     let path = request.output.clone().unwrap_or_else(|| book::default_path(device.id()));
+    let exists = Book::rehearse(&path, &device.provenance(), request.console)?;
+    let mut failed = 0;
+    for task in &tasks {
+        let room = memory::require(&task.problem).with_context(|| format!("workload {}", task.name));
+        match room {
+            Err(error) if tasks.len() == 1 => return Err(error),
+            Err(error) => {
+                eprintln!("error: {}", outcome::sentence(&error));
+                failed += 1;
+            }
+            Ok(()) => {}
+        }
+    }
     let planned: Vec<PlannedTask> = (tasks.iter())
         .map(|task| PlannedTask {
             workload: task.name.clone(),
@@ -45,7 +66,7 @@ pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
     let plan = Plan {
         device: device.id().name.clone(),
         profile: path.display().to_string(),
-        exists: path.exists(),
+        exists,
         tasks: planned,
         seconds,
     };
@@ -66,6 +87,9 @@ pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
     }
     request.console.print(&rows.to_string())?;
     request.console.print_json(&plan)?;
+    if failed > 0 {
+        bail!("{failed} of {} workloads could not be tuned; the reasons stand above", tasks.len());
+    }
     Ok(Exit::Done)
 }
 

@@ -3,7 +3,7 @@
 mod cpu;
 mod cuda;
 mod judge;
-mod memory;
+pub(crate) mod memory;
 mod provenance;
 
 use std::time::Duration;

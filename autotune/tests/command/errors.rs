@@ -71,8 +71,10 @@ fn impossible_requests_are_usage_errors() {
 fn a_workload_larger_than_the_memory_is_refused_before_it_is_built() {
     let folder = folder();
     let shape = ["--model", "Qwen2.5-72B", "--batch", "4096", "--context", "131072", "-o", "huge.toml"];
-    run(folder.path(), &[&["tune", "--device", "cpu"], &shape[..]].concat())
-        .refuses(1, &["--batch", "--context", "GB of memory"]);
+    for command in ["plan", "tune"] {
+        run(folder.path(), &[&[command, "--device", "cpu"], &shape[..]].concat())
+            .refuses(1, &["--batch", "--context", "GB of memory"]);
+    }
     assert!(!folder.path().join("huge.toml").exists());
 }
 
@@ -98,12 +100,16 @@ fn files_that_are_no_profile_are_refused() {
         fs::write(&path, content).expect("it can be written");
         run(folder.path(), &["show", name]).refuses(1, &[name]);
         run(folder.path(), &["verify", name, "--device", "cpu"]).refuses(1, &[name]);
-        run(folder.path(), &["tune", "--device", "cpu", "--output", name]).refuses(1, &[name, "--output"]);
+        for command in ["plan", "tune"] {
+            run(folder.path(), &[command, "--device", "cpu", "--output", name])
+                .refuses(1, &[name, "--output"]);
+        }
         assert_eq!(fs::read(&path).expect("it is still there"), content, "{name} was changed");
     }
     run(folder.path(), &["show", "missing.toml"]).refuses(1, &["missing.toml"]);
     run(folder.path(), &["verify", "--device", "cpu"]).refuses(1, &["profiles/", "autotune tune"]);
     run(folder.path(), &["show", "."]).refuses(1, &[]);
+    run(folder.path(), &["plan", "--device", "cpu", "-o", "."]).refuses(1, &["--output"]);
 }
 
 #[test]
@@ -115,7 +121,9 @@ fn a_profile_of_another_device_is_neither_verified_nor_added_to() {
     let words = ["other.toml", "NVIDIA Imaginary"];
     run(folder.path(), &["verify", "other.toml", "--device", "cpu"]).refuses(1, &words);
     run(folder.path(), &["tune", "other.toml"]).refuses(2, &["other.toml"]);
-    run(folder.path(), &["tune", "--device", "cpu", "-o", "other.toml"]).refuses(1, &words);
+    for command in ["plan", "tune"] {
+        run(folder.path(), &[command, "--device", "cpu", "-o", "other.toml"]).refuses(1, &words);
+    }
     assert_eq!(fs::read(&path).expect("it is still there"), before);
 }
 
@@ -123,6 +131,8 @@ fn a_profile_of_another_device_is_neither_verified_nor_added_to() {
 fn a_folder_that_cannot_be_written_is_found_before_anything_is_measured() {
     let folder = folder();
     fs::write(folder.path().join("file"), "not a folder").expect("it can be written");
-    let output = ["tune", "--device", "cpu", "--output", "file/profile.toml"];
-    run(folder.path(), &output).refuses(1, &["file", "--output"]);
+    for command in ["plan", "tune"] {
+        let output = [command, "--device", "cpu", "--output", "file/profile.toml"];
+        run(folder.path(), &output).refuses(1, &["cannot make the folder file", "--output"]);
+    }
 }
