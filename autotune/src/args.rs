@@ -47,7 +47,7 @@ pub(crate) struct TuneArgs {
     #[command(flatten)]
     pub(crate) workloads: WorkloadArgs,
     /// Time for all workloads together, such as 90s or 5m [default: until every candidate had its turn].
-    #[arg(long, value_name = "TIME", value_parser = budget)]
+    #[arg(long, value_name = "TIME", value_parser = budget, allow_hyphen_values = true)]
     pub(crate) budget: Option<std::time::Duration>,
     /// Seed of the order in which candidates are tried, and of the inputs.
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -77,7 +77,7 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
     /// An entry counts as slower when its median exceeds the recorded one by more than this percentage.
-    #[arg(long, default_value_t = 15.0, value_name = "PERCENT", value_parser = percentage)]
+    #[arg(long, default_value_t = 15.0, value_name = "PERCENT", value_parser = percentage, allow_hyphen_values = true)]
     pub(crate) tolerance: f64,
     /// Seed of the inputs.
     #[arg(long, default_value_t = 1, value_name = "N")]

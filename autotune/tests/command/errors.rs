@@ -60,6 +60,8 @@ fn impossible_requests_are_usage_errors() {
         (&["tune", "--model", "Qwen2.5-72B", "--context", "100", "--budget-k", "512"], &["512", "100"]),
         (&["tune", "--budget", "soon"], &["--budget", "90s"]),
         (&["tune", "--batch", "4"], &["--model"]),
+        (&["tune", "--budget", "-5s"], &["--budget", "a positive time"]),
+        (&["verify", "--tolerance", "-1"], &["--tolerance", "a percentage"]),
         (&["verify", "--tolerance=-3"], &["--tolerance"]),
     ] {
         run(folder.path(), arguments).refuses(2, words);
