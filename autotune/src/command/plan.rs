@@ -12,6 +12,7 @@ use crate::{
     outcome::{self, Exit},
     resolve::TuneRequest,
     table,
+    task::name,
 };
 
 #[derive(Serialize)]
@@ -26,6 +27,7 @@ struct Plan {
 #[derive(Serialize)]
 struct PlannedTask {
     workload: String,
+    /// The whole key; the table has the short name.
     bucket: String,
     default: String,
     candidates: usize,
@@ -73,16 +75,18 @@ pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
     let state = if plan.exists { "exists; other entries in it are kept" } else { "new" };
     request.console.print(&format!("device   {}", plan.device))?;
     request.console.print(&format!("profile  {} ({state})", plan.profile))?;
-    request.console.print(&format!("time     about {}", spell(Duration::from_secs_f64(plan.seconds))))?;
+    // How soon the search on a CPU discards candidates depends on the machine.
+    let about = if device.id().is_gpu() { "about" } else { "at most about" };
+    request.console.print(&format!("time     {about} {}", spell(Duration::from_secs_f64(plan.seconds))))?;
     let mut rows = table::new(&["workload", "bucket", "default", "candidates", "excluded", "about"], 3);
-    for task in &plan.tasks {
+    for (task, planned) in tasks.iter().zip(&plan.tasks) {
         rows.add_row([
-            task.workload.clone(),
-            task.bucket.clone(),
-            task.default.clone(),
-            task.candidates.to_string(),
-            task.excluded.to_string(),
-            spell(Duration::from_secs_f64(task.seconds)),
+            planned.workload.clone(),
+            name(&task.key),
+            planned.default.clone(),
+            planned.candidates.to_string(),
+            planned.excluded.to_string(),
+            spell(Duration::from_secs_f64(planned.seconds)),
         ]);
     }
     request.console.print(&rows.to_string())?;

@@ -61,9 +61,12 @@ fn a_plan_names_profile_key_and_time_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let plan = run(folder.path(), &["plan", "--device", "cpu"]);
     assert_eq!(plan.code, Some(0), "{plan:?}");
-    for word in ["profiles/", ".toml (new)", "about", "cpu-0.5b", "SparseAttention"] {
+    for word in ["profiles/", ".toml (new)", "at most about", "cpu-0.5b", "batch 1 x"] {
         assert!(plan.stdout.contains(word), "{word}: {plan:?}");
     }
+    assert!(!plan.stdout.contains("SparseAttention"), "{plan:?}");
+    let plan = json(&run(folder.path(), &["plan", "--device", "cpu", "--json"]));
+    assert!(plan["tasks"][0]["bucket"].as_str().unwrap().contains("SparseAttention"), "{plan}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
