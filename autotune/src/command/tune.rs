@@ -13,7 +13,7 @@ use crate::{
     outcome::{self, Exit},
     report::{self, Row},
     resolve::TuneRequest,
-    search::{Outcome, Settings, search},
+    search::{Ending, Outcome, Settings, search},
     table,
     task::Task,
 };
@@ -50,6 +50,14 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
                 let row = Row::new(task, &outcome, device.as_ref());
                 for rejected in &row.rejected {
                     console.note(&format!("rejected {}: {}", rejected.point, rejected.reason));
+                }
+                if outcome.ending == Ending::Budget && row.untried > 0 {
+                    console.note(&format!(
+                        "{}: the budget ended after {} of {} candidates; tune longer for a better choice",
+                        row.workload,
+                        row.tried,
+                        row.tried + row.untried
+                    ));
                 }
                 match report::entry(task, &outcome, device.as_ref()) {
                     Some(entry) => book.put(entry)?,

@@ -229,6 +229,7 @@ fn a_budget_ends_the_search_and_keeps_a_result() {
     assert_eq!(tuned.code, Some(0), "{tuned:?}");
     let row = &json(&tuned)["results"][0];
     assert_eq!((&row["ending"], &row["chosen"]), (&"budget".into(), &row["default"]));
+    assert!(tuned.stderr.contains("own: the budget ended after 1 of "), "{tuned:?}");
     assert_eq!(profile::read(&folder.path().join("tiny.toml")).unwrap().profile.entries.len(), 1);
 }
 
