@@ -176,21 +176,7 @@ mod tests {
     }
 
     fn provenance() -> Provenance {
-        Provenance {
-            device: DeviceId::cpu("any"),
-            sm_count: None,
-            cpu_threads: None,
-            l2_kib: None,
-            memory_mib: None,
-            driver: None,
-            cuda: None,
-            power_limit_w: None,
-            mig: None,
-            kernel_source_hash: String::new(),
-            search_space_hash: String::new(),
-            crate_version: String::new(),
-            date: String::new(),
-        }
+        Provenance::unknown(DeviceId::cpu("any"))
     }
 
     fn entry(batch: u32) -> Entry {

@@ -12,19 +12,10 @@ fn folder() -> tempfile::TempDir {
 /// A profile without entries, of a GPU that no machine has.
 fn foreign(path: &Path) {
     let provenance = Provenance {
-        device: DeviceId::gpu("NVIDIA Imaginary", 9, 0),
         sm_count: Some(7),
-        cpu_threads: None,
-        l2_kib: None,
-        memory_mib: None,
-        driver: None,
-        cuda: None,
-        power_limit_w: None,
-        mig: None,
-        kernel_source_hash: String::new(),
-        search_space_hash: String::new(),
         crate_version: "0.1.0".into(),
         date: "2026-01-01T00:00:00Z".into(),
+        ..Provenance::unknown(DeviceId::gpu("NVIDIA Imaginary", 9, 0))
     };
     profile::write(path, &Profile::new(provenance)).expect("it can be written");
 }

@@ -4,10 +4,31 @@ use toml::Table;
 
 use super::{
     error::{Problem, Warning},
+    key::DeviceId,
     schema::Provenance,
 };
 
 impl Provenance {
+    /// The provenance of `device` where nothing else is known: absent fields and empty texts.
+    #[must_use]
+    pub const fn unknown(device: DeviceId) -> Self {
+        Self {
+            device,
+            sm_count: None,
+            cpu_threads: None,
+            l2_kib: None,
+            memory_mib: None,
+            driver: None,
+            cuda: None,
+            power_limit_w: None,
+            mig: None,
+            kernel_source_hash: String::new(),
+            search_space_hash: String::new(),
+            crate_version: String::new(),
+            date: String::new(),
+        }
+    }
+
     /// A warning for every field in which this provenance, read from a file, differs from what is so `now`. The date
     /// is no such field.
     #[must_use]

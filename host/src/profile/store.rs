@@ -104,21 +104,8 @@ mod tests {
     fn a_crash_before_the_rename_leaves_the_old_profile() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("h200.toml");
-        let provenance = Provenance {
-            device: DeviceId::gpu("NVIDIA H200", 9, 0),
-            sm_count: None,
-            cpu_threads: None,
-            l2_kib: None,
-            memory_mib: None,
-            driver: None,
-            cuda: None,
-            power_limit_w: None,
-            mig: None,
-            kernel_source_hash: String::new(),
-            search_space_hash: String::new(),
-            crate_version: String::new(),
-            date: "old".into(),
-        };
+        let provenance =
+            Provenance { date: "old".into(), ..Provenance::unknown(DeviceId::gpu("NVIDIA H200", 9, 0)) };
         write(&path, &Profile::new(provenance.clone())).unwrap();
         let new = text::render(&Profile::new(Provenance { date: "new".into(), ..provenance })).unwrap();
         // All that `write` does before the rename; a crash runs no destructor.

@@ -41,10 +41,7 @@ fn a_choice_that_the_cpu_cannot_run_is_a_miss_with_its_field() {
     let field = |key: Key, change: fn(&mut Choice)| {
         let mut choice = default();
         change(&mut choice);
-        match Tuned::new([Entry::manual(key, choice)], CATALOGUE).warnings() {
-            [Warning { problem: Problem::Illegal(error), .. }] => error.field,
-            other => panic!("{other:?}"),
-        }
+        refused_field(key, choice, CATALOGUE)
     };
     assert_eq!(field(cpu_key(), |c| c.launch.threads = Some(0)), "threads");
     assert_eq!(field(cpu_key(), |c| c.launch.threads = Some(7)), "threads");

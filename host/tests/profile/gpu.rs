@@ -44,10 +44,7 @@ fn a_choice_that_the_gpu_cannot_run_is_a_miss_with_its_field() {
     let field = |key: Key, change: fn(&mut Choice)| {
         let mut choice = default();
         change(&mut choice);
-        match Tuned::new([Entry::manual(key, choice)], CATALOGUE).warnings() {
-            [Warning { problem: Problem::Illegal(error), .. }] => error.field,
-            other => panic!("{other:?}"),
-        }
+        refused_field(key, choice, CATALOGUE)
     };
     assert_eq!(field(key(), |c| c.launch.splits = Some(0)), "splits");
     assert_eq!(field(key(), |c| c.launch.splits = Some(1_000_000)), "splits");

@@ -135,3 +135,11 @@ pub(crate) fn use_text(text: &str) -> (Vec<String>, Tuned<Toy>) {
     let warnings = read.warnings.iter().chain(tuned.warnings()).map(ToString::to_string).collect();
     (warnings, tuned)
 }
+
+/// The field for which `catalogue` refuses a manual entry of `choice` for `key`.
+pub(crate) fn refused_field(key: Key, choice: Choice, catalogue: impl Catalogue) -> &'static str {
+    match Tuned::new([Entry::manual(key, choice)], catalogue).warnings() {
+        [Warning { problem: Problem::Illegal(error), .. }] => error.field,
+        other => panic!("{other:?}"),
+    }
+}
