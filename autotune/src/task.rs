@@ -4,8 +4,8 @@ use std::fmt;
 
 use anyhow::Context as _;
 use dustin::{
+    attention::problem::AttentionProblem,
     kv::PagedKv,
-    problem::AttentionProblem,
     profile::{Choice, Key, Launch, bucket},
 };
 use dustin_autotune::workload::{self, Workload};

@@ -2,9 +2,9 @@
 
 use dustin::{
     Dtype,
+    attention::problem::AttentionProblem,
     geometry::{self, Geometry},
     kv::{KvLayout, PagedKv},
-    problem::AttentionProblem,
 };
 
 /// A workload that cannot be: an unknown name, or an impossible shape.

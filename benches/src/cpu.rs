@@ -4,10 +4,12 @@ use std::time::Instant;
 
 use anyhow::ensure;
 use dustin::{
-    compare::{Output, compare_output},
+    attention::{
+        compare::{Output, compare_output},
+        reference,
+        synthetic::AttentionInput,
+    },
     cpu::{CpuBackend, CpuCandidate, OutputMut, default_candidate},
-    reference,
-    synthetic::AttentionInput,
 };
 use dustin_autotune::workload::Workload;
 

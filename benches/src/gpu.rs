@@ -2,17 +2,19 @@
 
 use anyhow::{Context as _, bail};
 use dustin::{
-    arrays::{LogBase, OutputType},
-    compare::{Output, compare_output},
+    attention::{
+        arrays::{LogBase, OutputType},
+        compare::{Output, compare_output},
+        launch::AttentionPlan,
+        problem::AttentionProblem,
+        reference,
+        space::{Candidate, default_candidate},
+        synthetic::{AttentionInput, Rotation, disjoint_sets},
+    },
     cuda::{
         AttentionKernel, Context, CudaError, DeviceBuffer, DeviceInput, DeviceItems, DeviceOutput, Graph,
         ModuleCache, Stream, TimingPolicy, Workspace, time_graph,
     },
-    launch::AttentionPlan,
-    problem::AttentionProblem,
-    reference,
-    space::{Candidate, default_candidate},
-    synthetic::{AttentionInput, Rotation, disjoint_sets},
 };
 use dustin_autotune::workload::Workload;
 

@@ -26,3 +26,30 @@ impl InvalidInput {
         Self { operation, field, required: required.to_string(), actual: actual.to_string() }
     }
 }
+
+/// Refuses an array shorter than `required` items.
+pub(crate) fn require_items(
+    operation: &'static str,
+    field: &'static str,
+    actual: usize,
+    required: u64,
+) -> Result<(), InvalidInput> {
+    if (actual as u64) < required {
+        return Err(InvalidInput::new(operation, field, format!("at least {required} items long"), actual));
+    }
+    Ok(())
+}
+
+/// Refuses an address that is missing or not a multiple of `alignment` bytes.
+pub(crate) fn require_address(
+    operation: &'static str,
+    field: &'static str,
+    address: u64,
+    alignment: u64,
+) -> Result<(), InvalidInput> {
+    if address == 0 || !address.is_multiple_of(alignment) {
+        let required = format!("an address aligned to {alignment} bytes");
+        return Err(InvalidInput::new(operation, field, required, format!("{address:#x}")));
+    }
+    Ok(())
+}

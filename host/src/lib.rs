@@ -2,31 +2,22 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`cpu`] | the CPU back end: variants, tuning space, attention on host arrays |
-//! | [`cuda`] | the CUDA back end: contexts, streams, memory, compiled kernels, graphs, timing |
-//! | [`geometry`] | model geometry: layers, heads, head size |
-//! | [`problem`] | what a caller asks, in capacities that the host knows |
+//! | [`attention`] | paged sparse attention over a verification set |
+//! | [`geometry`], [`kv`], [`element`] | model geometry, paged caches, element types |
+//! | [`limits`] | what of a GPU bounds a launch |
 //! | [`profile`] | tuned profiles: schema, tuning key, lookup and fallbacks |
-//! | [`arrays`] | strides of the arrays, and views of those in host memory |
-//! | [`launch`] | grid, workspace and parameters of a kernel launch |
-//! | [`space`] | the tuning space as data, and the choice made without tuning |
-//! | [`synthetic`] | inputs made up from a seed, with poison and planted faults |
-//! | [`mod@reference`] | attention in f64, which judges every back end |
-//! | [`compare`] | an output against the reference |
+//! | [`cpu`] | the CPU back end: variants, tuning space, kernels on host arrays |
+//! | [`cuda`] | the CUDA back end: contexts, streams, memory, compiled kernels, graphs, timing |
 
-pub mod arrays;
-pub mod compare;
+pub mod attention;
 pub mod cpu;
 pub mod cuda;
+pub mod element;
 pub mod error;
 pub mod geometry;
 pub mod kv;
-pub mod launch;
-pub mod problem;
+pub mod limits;
 pub mod profile;
-pub mod reference;
-pub mod space;
-pub mod synthetic;
 
 pub use dustin_kernels::registry::Dtype;
 pub use error::InvalidInput;

@@ -11,7 +11,10 @@
 pub mod simt;
 
 pub mod attention;
+pub mod fault;
 pub mod probes;
+pub mod score;
+pub mod select;
 
 #[cfg(not(target_arch = "nvptx64"))]
 pub mod executor;

@@ -1,14 +1,16 @@
 //! The GPU as a back end.
 
 use dustin::{
-    arrays::{LogBase, OutputType},
+    attention::{
+        arrays::{LogBase, OutputType},
+        launch::{AttentionBuffers, AttentionPlan},
+        space::Candidate,
+        synthetic::{AttentionInput, NAN},
+    },
     cuda::{
         AttentionKernel, CudaError, DeviceBuffer, DeviceInput, DeviceItems, DeviceOutput, ModuleCache,
         Stream, Workspace,
     },
-    launch::{AttentionBuffers, AttentionPlan},
-    space::Candidate,
-    synthetic::{AttentionInput, NAN},
 };
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use dustin::{
+use dustin::attention::{
     arrays::{LogBase, OutputType},
     launch::{AttentionBuffers, AttentionPlan, WorkspaceLayout},
     space::Candidate,
@@ -156,8 +156,8 @@ fn poisoned(memory: &mut Memory, output_type: OutputType, items: usize) -> u64 {
 mod tests {
     use dustin::{
         Dtype,
+        attention::synthetic::{Contents, Logits, Recipe, SequenceShape},
         kv::KvLayout,
-        synthetic::{Contents, Logits, Recipe, SequenceShape},
     };
     use dustin_kernels::{executor::Fault, registry::ATTENTION, simt::Word};
 

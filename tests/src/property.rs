@@ -2,10 +2,12 @@
 
 use dustin::{
     Dtype,
-    arrays::{LogBase, OutputType},
+    attention::{
+        arrays::{LogBase, OutputType},
+        reference::{self, Reference},
+        synthetic::{AttentionInput, Contents, Logits, Plant, Recipe, SequenceShape},
+    },
     kv::KvLayout,
-    reference::{self, Reference},
-    synthetic::{AttentionInput, Contents, Logits, Plant, Recipe, SequenceShape},
 };
 use dustin_kernels::registry::{ATTENTION, AttentionVariant};
 use proptest::{

@@ -1,12 +1,12 @@
 //! The verdict on what a back end gave for an input.
 
-use dustin::{
+use dustin::attention::{
     arrays::{LogBase, OutputType},
     compare::{Figures, Output, compare_lse, compare_output},
     reference::Reference,
     synthetic::{AttentionInput, NAN},
 };
-use dustin_kernels::attention::params::Fault;
+use dustin_kernels::fault::Fault;
 
 /// What outputs hold before a launch: a NaN that no computation gives.
 pub const POISON: f32 = f32::from_bits(0x7fc0_dead);

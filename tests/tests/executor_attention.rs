@@ -1,6 +1,6 @@
 //! The attention kernel on the SIMT executor, against the f64 reference.
 
-use dustin::space::Candidate;
+use dustin::attention::space::Candidate;
 use dustin_kernels::{
     executor::Options,
     registry::{ATTENTION, AttentionVariant},

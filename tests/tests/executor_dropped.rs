@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dustin::{
     Dtype,
-    arrays::{LogBase, OutputType},
+    attention::{
+        arrays::{LogBase, OutputType},
+        reference,
+        space::Candidate,
+        synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
+    },
     kv::KvLayout,
-    reference,
-    space::Candidate,
-    synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
 };
 use dustin_kernels::{
     attention::smem::Plan,

@@ -5,12 +5,14 @@ use std::thread;
 
 use dustin::{
     InvalidInput,
-    arrays::{AttentionArrays, LogBase},
-    compare::{Output, compare_lse, compare_output},
-    problem::AttentionProblem,
+    attention::{
+        arrays::{AttentionArrays, LogBase},
+        compare::{Output, compare_lse, compare_output},
+        problem::AttentionProblem,
+        reference::{self, Reference},
+        synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
+    },
     profile::Key,
-    reference::{self, Reference},
-    synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
 };
 
 use super::memory;
@@ -147,7 +149,7 @@ fn of_sequence(input: &AttentionInput, sequence: usize) -> Result<Reference, Inv
 #[cfg(test)]
 mod tests {
     use dustin::{
-        arrays::encode,
+        element::encode,
         profile::{DeviceId, Policy},
     };
     use dustin_autotune::workload::{Shape, Workload, named};
@@ -160,7 +162,7 @@ mod tests {
     }
 
     fn rounded(case: &Case) -> Vec<u16> {
-        let mut output = vec![dustin::synthetic::NAN; case.input.output_items()];
+        let mut output = vec![dustin::attention::synthetic::NAN; case.input.output_items()];
         let (heads, dim) = (case.input.problem.query_heads as usize, case.input.problem.kv.head_dim as usize);
         for (index, &value) in case.reference.output.iter().enumerate() {
             let (row, head, item) = (index / dim / heads, index / dim % heads, index % dim);
@@ -191,7 +193,7 @@ mod tests {
         let case = Case::awkward(&key, 5).unwrap();
         let mut output = rounded(&case);
         assert_eq!(case.judge(&output, None), Ok(()));
-        output[0] = dustin::synthetic::NAN;
+        output[0] = dustin::attention::synthetic::NAN;
         assert!(case.judge(&output, None).unwrap_err().contains("row 0"));
     }
 }

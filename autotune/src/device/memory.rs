@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use dustin::problem::AttentionProblem;
+use dustin::attention::problem::AttentionProblem;
 
 /// The problem's inputs are larger than what is free.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -11,8 +11,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use dustin::{
     InvalidInput,
+    attention::problem::AttentionProblem,
     cuda::CudaError,
-    problem::AttentionProblem,
     profile::{Catalogue, DeviceId, Policy, Provenance},
 };
 

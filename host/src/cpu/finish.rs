@@ -6,10 +6,8 @@ use super::{
     sequence::Owner,
     task::{Place, Scratch, Shape},
 };
-use crate::{
-    arrays::{AttentionArrays, encode},
-    problem::AttentionProblem,
-};
+use crate::attention::{arrays::AttentionArrays, problem::AttentionProblem};
+use crate::element::encode;
 
 /// The most items in a head.
 const MAX_DIM: usize = 128;

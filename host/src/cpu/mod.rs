@@ -31,9 +31,12 @@ use self::{
     task::{Scratch, Shape, Task},
 };
 use crate::{
-    arrays::{AttentionArrays, LogBase, require_items},
+    attention::{
+        arrays::{AttentionArrays, LogBase},
+        problem::AttentionProblem,
+    },
     error::InvalidInput,
-    problem::AttentionProblem,
+    error::require_items,
 };
 
 const OPERATION: &str = "sparse attention on the CPU";
@@ -96,7 +99,7 @@ impl CpuBackend {
         CpuLimits { threads: self.pool.current_num_threads() as u32 }
     }
 
-    /// Attention of `problem` over `arrays`, as [`crate::reference::attention`] defines it: rows that belong to no
+    /// Attention of `problem` over `arrays`, as [`crate::attention::reference::attention`] defines it: rows that belong to no
     /// sequence are not written. Returns the status word, 0 if the arrays' data is as documented.
     ///
     /// # Errors
@@ -112,7 +115,7 @@ impl CpuBackend {
     ) -> Result<u64, InvalidInput> {
         arrays.validate(problem)?;
         candidate.validate(self.limits())?;
-        require_items("output", output.len(), arrays.strides.output_extent(problem))?;
+        require_items(OPERATION, "output", output.len(), arrays.strides.output_extent(problem))?;
         if lse.is_some() != problem.lse {
             let given = if lse.is_some() { "given" } else { "missing" };
             let required = if problem.lse { "given" } else { "missing, as the problem asks for none" };
@@ -120,7 +123,7 @@ impl CpuBackend {
         }
         if let Some(lse) = &lse {
             let required = u64::from(problem.total_rows) * u64::from(problem.query_heads);
-            require_items("lse", lse.items.len(), required)?;
+            require_items(OPERATION, "lse", lse.items.len(), required)?;
         }
 
         let status = AtomicU64::new(0);

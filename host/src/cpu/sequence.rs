@@ -1,8 +1,8 @@
 //! What the arrays say of a sequence, with everything out of range clamped or masked, and reported.
 
-use dustin_kernels::attention::params::Fault;
+use dustin_kernels::fault::Fault;
 
-use crate::{arrays::AttentionArrays, problem::AttentionProblem};
+use crate::attention::{arrays::AttentionArrays, problem::AttentionProblem};
 
 /// Raises the status word.
 pub(super) type Report<'a> = &'a (dyn Fn(u64) + Sync);

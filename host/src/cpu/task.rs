@@ -9,7 +9,7 @@ use super::{
     variants::CpuCandidate,
     vector::Vector,
 };
-use crate::{arrays::AttentionArrays, problem::AttentionProblem};
+use crate::attention::{arrays::AttentionArrays, problem::AttentionProblem};
 
 /// How a launch divides into tasks, each with its share of the partial results: `[sequences, kv_heads, splits,
 /// columns, head_dim + 2]` floats, as many columns as each sequence has.

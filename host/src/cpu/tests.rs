@@ -2,10 +2,12 @@ use dustin_kernels::registry::Dtype;
 
 use super::*;
 use crate::{
-    compare::{Output, compare_output},
+    attention::{
+        compare::{Output, compare_output},
+        reference,
+        synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
+    },
     kv::KvLayout,
-    reference,
-    synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
 };
 
 fn recipe() -> Recipe {
@@ -89,8 +91,8 @@ fn nan_in_a_later_own_row_does_not_reach_an_earlier_one() {
     let page = input.block_table[last / 8] as u32;
     for head in 0..kv.kv_heads {
         let at = kv.offset(page, last as u32 % 8, head) as usize;
-        input.key[at..at + 64].fill(crate::synthetic::NAN);
-        input.value[at..at + 64].fill(crate::synthetic::NAN);
+        input.key[at..at + 64].fill(crate::attention::synthetic::NAN);
+        input.value[at..at + 64].fill(crate::attention::synthetic::NAN);
     }
     let candidate = CpuCandidate { variant: &VARIANTS[12], threads: 1, splits: 1 };
     let output = attend(&mut backend, &input, &candidate);
@@ -158,7 +160,7 @@ fn rows_of_an_earlier_sequence_are_refused_and_take_no_memory() {
     let columns = 3 * input.problem.query_heads as usize;
     assert_eq!(backend.partials.len(), columns * (64 + 2));
     let reference = reference::attention(&input.problem, &input.arrays()).unwrap();
-    assert_eq!(status, dustin_kernels::attention::params::Fault::Rows.word(8));
+    assert_eq!(status, dustin_kernels::fault::Fault::Rows.word(8));
     assert_eq!(status, reference.status);
     compare_output(&input.problem, &input.arrays(), &reference, Output::F32(&output)).unwrap();
 }

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use super::OPERATION;
-use crate::{error::InvalidInput, launch::MAX_SPLITS, problem::AttentionProblem};
+use crate::{
+    attention::{launch::MAX_SPLITS, problem::AttentionProblem},
+    error::InvalidInput,
+};
 
 /// One tile configuration. Every one serves every element type and head size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

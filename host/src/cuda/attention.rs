@@ -5,7 +5,7 @@ use super::{
     module::{Kernel, ModuleCache, Resources},
     stream::Stream,
 };
-use crate::launch::{AttentionBuffers, AttentionPlan};
+use crate::attention::launch::{AttentionBuffers, AttentionPlan};
 
 /// A plan and its compiled kernel.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use super::{
     error::{CudaError, CudaVersion},
     nvml,
 };
-use crate::space::DeviceLimits;
+use crate::limits::DeviceLimits;
 
 /// A device's properties.
 #[derive(Clone, Debug, PartialEq)]

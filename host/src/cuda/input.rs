@@ -1,7 +1,7 @@
 //! The arrays of an attention problem in device memory, for callers that do not bring their own.
 
 use super::{error::CudaError, memory::DeviceBuffer, stream::Stream, workspace::Workspace};
-use crate::{
+use crate::attention::{
     arrays::{AttentionArrays, AttentionStrides, LogBase, OutputType},
     launch::AttentionBuffers,
     problem::AttentionProblem,

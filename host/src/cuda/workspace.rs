@@ -1,6 +1,6 @@
 //! The memory that launches of attention work in.
 
-use dustin_kernels::attention::params::Fault;
+use dustin_kernels::fault::Fault;
 
 use super::{
     error::CudaError,
@@ -8,8 +8,8 @@ use super::{
     stream::Stream,
 };
 use crate::{
+    attention::launch::{AttentionPlan, WORKSPACE_ALIGNMENT, WorkspaceLayout},
     error::InvalidInput,
-    launch::{AttentionPlan, WORKSPACE_ALIGNMENT, WorkspaceLayout},
 };
 
 /// The workspace of one plan's launches, in memory of its own or of the caller. Launches that share a workspace must
@@ -119,8 +119,8 @@ mod tests {
 
     use super::*;
     use crate::{
+        attention::problem::AttentionProblem,
         kv::{KvLayout, PagedKv},
-        problem::AttentionProblem,
     };
 
     #[test]

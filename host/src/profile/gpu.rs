@@ -15,8 +15,11 @@ use super::{
 };
 use crate::{
     InvalidInput,
-    launch::AttentionPlan,
-    space::{self, Candidate, DeviceLimits},
+    attention::{
+        launch::AttentionPlan,
+        space::{self, Candidate},
+    },
+    limits::DeviceLimits,
 };
 
 const OPERATION: &str = "sparse attention on a GPU";

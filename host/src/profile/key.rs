@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bucket;
 use crate::{
+    attention::problem::AttentionProblem,
     kv::{KvLayout, PagedKv},
-    problem::AttentionProblem,
 };
 
 /// A compute capability, written `9.0`.

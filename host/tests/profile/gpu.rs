@@ -1,6 +1,7 @@
 use dustin::{
+    attention::space::{self},
+    limits::DeviceLimits,
     profile::*,
-    space::{self, DeviceLimits},
 };
 use dustin_kernels::registry::ATTENTION;
 
@@ -99,7 +100,7 @@ fn keys_of_any_size_are_answered_without_a_panic() {
         }
     }
     // The largest batch that a problem may have is the upper end of the last bucket.
-    let largest = dustin::problem::AttentionProblem { batch: 65_535, ..problem() };
+    let largest = dustin::attention::problem::AttentionProblem { batch: 65_535, ..problem() };
     let key = Key::of(&largest, &h200(), Policy::default());
     assert_eq!(tuned.find(&key).unwrap().source, Source::Default);
 }

@@ -1,7 +1,7 @@
 use dustin::{
     Dtype,
+    attention::problem::AttentionProblem,
     kv::{KvLayout, PagedKv},
-    problem::AttentionProblem,
     profile::*,
 };
 

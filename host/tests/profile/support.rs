@@ -4,8 +4,8 @@ use std::{borrow::Cow, path::Path};
 
 use dustin::{
     Dtype, InvalidInput,
+    attention::problem::AttentionProblem,
     kv::{KvLayout, PagedKv},
-    problem::AttentionProblem,
     profile::*,
 };
 

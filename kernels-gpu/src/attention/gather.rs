@@ -3,13 +3,11 @@
 //! A ring of slots holds the gathered tiles; keys and values of a tile take one slot each, in turn. *Fill* `2t` is
 //! the keys of tile `t`, fill `2t + 1` its values; fill `f` goes to slot `f % stages`.
 
-use super::{
-    params::{Fault, Params},
-    shape::Shape,
-    smem::swizzled,
-    task::Task,
+use super::{params::Params, shape::Shape, smem::swizzled, task::Task};
+use crate::{
+    fault::Fault,
+    simt::{Shared, cp_async, thread::thread_index},
 };
-use crate::simt::{Shared, cp_async, thread::thread_index};
 
 /// The threshold of a token that no column sees.
 const HIDDEN: u32 = u32::MAX;

@@ -55,7 +55,7 @@ pub struct Params {
     pub partial_sums: Global<f32>,
     /// Splits that have finished, `[batch, kv_heads, chunks]`, zero between launches; null for one split.
     pub arrivals: Global<u32>,
-    /// The sticky status word: see [`Fault::word`].
+    /// The sticky status word: see [`Fault::word`](crate::fault::Fault::word).
     pub status: Global<u64>,
     /// The softmax scale times log2(e).
     pub scale_log2: f32,
@@ -81,39 +81,4 @@ pub struct Params {
     pub chunks: u32,
     /// 1 if the output is fp32, else 0.
     pub output_f32: u32,
-}
-
-/// What the device found wrong with the arrays that only it can see.
-#[repr(u32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// A position of the set is negative, or at or beyond the sequence's confirmed length.
-    Position = 1,
-    /// A position lies beyond the sequence's block table, or the length is negative.
-    Length = 2,
-    /// A block table names a page outside the cache.
-    Page = 3,
-    /// A set's size is negative or above the capacity.
-    SetSize = 4,
-    /// A sequence's rows are descending, more than the capacity, or outside the batch's rows.
-    Rows = 5,
-}
-
-impl Fault {
-    /// Every fault.
-    pub const ALL: [Fault; 5] = [Fault::Position, Fault::Length, Fault::Page, Fault::SetSize, Fault::Rows];
-
-    /// The status word of this fault in `sequence`: kind in the high half, sequence in the low half. The highest
-    /// word stays, so that the word is the same whatever the order of the blocks.
-    #[must_use]
-    pub const fn word(self, sequence: u32) -> u64 {
-        (self as u64) << 32 | sequence as u64
-    }
-
-    /// The fault and the sequence of a status word; nothing for 0 or for a word that no kernel writes.
-    #[must_use]
-    pub fn parse(word: u64) -> Option<(Fault, u32)> {
-        let fault = Self::ALL.into_iter().find(|&fault| fault as u64 == word >> 32)?;
-        Some((fault, word as u32))
-    }
 }

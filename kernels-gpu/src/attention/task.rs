@@ -1,12 +1,12 @@
 //! What one block has to do: its sequence, heads, query columns and tokens.
 
-use super::{
-    params::{Fault, Params},
-    shape::Shape,
-};
-use crate::simt::{
-    atomic,
-    thread::{block_x, block_y, block_z, grid_x, thread_index},
+use super::{params::Params, shape::Shape};
+use crate::{
+    fault::Fault,
+    simt::{
+        atomic,
+        thread::{block_x, block_y, block_z, grid_x, thread_index},
+    },
 };
 
 /// One block's share of a launch. All values are the same in every thread of the block.

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, num::NonZero};
 
-use dustin::{
+use dustin::attention::{
     arrays::{LogBase, OutputType},
     reference,
     space::Candidate,

@@ -2,10 +2,12 @@
 
 use cudarc::driver::{CudaContext, DevicePtr, sys};
 use dustin::{
+    attention::{
+        launch::{AttentionBuffers, AttentionPlan},
+        reference,
+        space::Candidate,
+    },
     cuda::{Context, ModuleCache, Stream, Workspace},
-    launch::{AttentionBuffers, AttentionPlan},
-    reference,
-    space::Candidate,
 };
 use dustin_kernels::registry::ATTENTION;
 use dustin_tests::{

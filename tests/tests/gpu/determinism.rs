@@ -1,6 +1,6 @@
 //! The same bits.
 
-use dustin::{
+use dustin::attention::{
     arrays::OutputType,
     problem::AttentionProblem,
     space::Candidate,

@@ -1,7 +1,7 @@
 //! What only the device can see.
 
-use dustin::{reference, synthetic::Plant};
-use dustin_kernels::attention::params::Fault;
+use dustin::attention::{reference, synthetic::Plant};
+use dustin_kernels::fault::Fault;
 use dustin_tests::{
     cuda_backend::{Asked, Prepared},
     gpu::{Gpu, text, trial},
@@ -60,7 +60,7 @@ fn sticky(gpu: &'static Gpu) -> Result<(), String> {
         let mut faulty = clean.clone();
         faulty.plant(Plant::PageBeyond, 3);
         let other = Prepared::new(&gpu.modules, &stream, &faulty, Asked::rounded(candidate))?;
-        let buffers = dustin::launch::AttentionBuffers {
+        let buffers = dustin::attention::launch::AttentionBuffers {
             block_table: other.input.block_table.address(),
             ..prepared.buffers()
         };

@@ -1,6 +1,9 @@
 //! Capture and replay.
 
-use dustin::{cuda::Graph, reference, synthetic::Plant};
+use dustin::{
+    attention::{reference, synthetic::Plant},
+    cuda::Graph,
+};
 use dustin_tests::{
     cuda_backend::{Asked, Prepared},
     gpu::{Gpu, text, trial},

@@ -1,12 +1,14 @@
 //! Caches beyond 2^31 items.
 
 use dustin::{
+    attention::{
+        launch::{AttentionBuffers, AttentionPlan},
+        reference,
+        space::Candidate,
+        synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
+    },
     cuda::{CudaError, DeviceBuffer, Stream},
     kv::{KvLayout, PagedKv},
-    launch::{AttentionBuffers, AttentionPlan},
-    reference,
-    space::Candidate,
-    synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
 };
 use dustin_kernels::registry::ATTENTION;
 use dustin_tests::{

@@ -25,10 +25,12 @@ mod sanitize;
 use std::process::ExitCode;
 
 use dustin::{
+    attention::{
+        space::Candidate,
+        synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
+    },
     cuda::Stream,
     kv::KvLayout,
-    space::Candidate,
-    synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
 };
 use dustin_kernels::registry::{ATTENTION, AttentionVariant};
 use dustin_tests::gpu::{Gpu, text};

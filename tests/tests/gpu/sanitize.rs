@@ -2,11 +2,13 @@
 //! name `sanitize`.
 
 use dustin::{
-    arrays::{LogBase, OutputType},
+    attention::{
+        arrays::{LogBase, OutputType},
+        reference,
+        space::Candidate,
+        synthetic::{Contents, Logits, Recipe, SequenceShape},
+    },
     kv::KvLayout,
-    reference,
-    space::Candidate,
-    synthetic::{Contents, Logits, Recipe, SequenceShape},
 };
 use dustin_kernels::registry::{ATTENTION, AttentionVariant};
 use dustin_tests::{

@@ -5,10 +5,12 @@ use std::time::Instant;
 use anyhow::Context as _;
 use dustin::{
     InvalidInput,
-    arrays::{AttentionArrays, LogBase},
+    attention::{
+        arrays::{AttentionArrays, LogBase},
+        problem::AttentionProblem,
+        synthetic::NAN,
+    },
     cpu::{CpuBackend, CpuCandidate, LseMut, OutputMut, VARIANTS},
-    problem::AttentionProblem,
-    synthetic::NAN,
 };
 
 use crate::{

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use dustin::{
     InvalidInput,
+    attention::problem::AttentionProblem,
     cpu::{self, CpuBackend, CpuCandidate, VARIANTS},
-    problem::AttentionProblem,
     profile::{CacheState, Catalogue, Choice, CpuCatalogue, DeviceId, LaunchMode, Policy, Provenance},
 };
 

@@ -9,15 +9,17 @@ use std::{
 
 use anyhow::Context as _;
 use dustin::{
-    arrays::{LogBase, OutputType},
+    attention::{
+        arrays::{LogBase, OutputType},
+        launch::AttentionPlan,
+        problem::AttentionProblem,
+        space::Candidate,
+        synthetic::{AttentionInput, Rotation, disjoint_sets},
+    },
     cuda::{
         AttentionKernel, CudaError, DeviceBuffer, DeviceInput, DeviceItems, DeviceOutput, Graph, Stream,
         TimingPolicy, Workspace, time_graph,
     },
-    launch::AttentionPlan,
-    problem::AttentionProblem,
-    space::Candidate,
-    synthetic::{AttentionInput, Rotation, disjoint_sets},
 };
 use dustin_kernels::registry::{ATTENTION, AttentionVariant};
 

@@ -7,11 +7,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use dustin::{
     InvalidInput,
+    attention::{
+        launch::AttentionPlan,
+        problem::AttentionProblem,
+        space::{self, SPLITS},
+    },
     cuda::{Context, DeviceInfo, ModuleCache, Stream},
-    launch::AttentionPlan,
-    problem::AttentionProblem,
     profile::{CacheState, Catalogue, Choice, DeviceId, GpuCatalogue, LaunchMode, Policy, Provenance},
-    space::{self, SPLITS},
 };
 use dustin_kernels::registry::{ATTENTION, source_hash};
 

@@ -4,10 +4,9 @@ use dustin_kernels::registry::Dtype;
 
 use super::{AttentionInput, Contents, OPERATION};
 use crate::{
-    arrays::AttentionStrides,
+    attention::{arrays::AttentionStrides, problem::AttentionProblem},
     error::InvalidInput,
     kv::{KvLayout, PagedKv},
-    problem::AttentionProblem,
 };
 
 /// One sequence of a batch.

@@ -6,9 +6,12 @@ use std::ops::Range;
 use dustin_kernels::{attention::params::Params, registry::AttentionVariant, simt::Global};
 
 use crate::{
-    arrays::{AttentionStrides, LogBase, OutputType, require_scale},
+    attention::{
+        arrays::{AttentionStrides, LogBase, OutputType, require_scale},
+        problem::AttentionProblem,
+    },
     error::InvalidInput,
-    problem::AttentionProblem,
+    error::require_address,
 };
 
 const OPERATION: &str = "sparse attention launch";
@@ -267,7 +270,7 @@ impl AttentionPlan {
             ("output", buffers.output, 16),
             ("workspace", buffers.workspace, WORKSPACE_ALIGNMENT),
         ] {
-            require_address(field, address, alignment)?;
+            require_address(OPERATION, field, address, alignment)?;
         }
         let required = self.workspace_bytes();
         if buffers.workspace_bytes < required {
@@ -275,10 +278,10 @@ impl AttentionPlan {
             return Err(InvalidInput::new(OPERATION, "workspace_bytes", required, actual));
         }
         if self.problem.set_capacity > 0 {
-            require_address("set", buffers.set, 4)?;
+            require_address(OPERATION, "set", buffers.set, 4)?;
         }
         if self.problem.lse {
-            require_address("lse", buffers.lse, 4)?;
+            require_address(OPERATION, "lse", buffers.lse, 4)?;
         } else if buffers.lse != 0 {
             let required = "null, as the problem asks for none";
             return Err(InvalidInput::new(OPERATION, "lse", required, format!("{:#x}", buffers.lse)));
@@ -292,14 +295,6 @@ impl AttentionPlan {
 #[must_use]
 pub fn chunks(problem: &AttentionProblem, variant: &AttentionVariant) -> u32 {
     problem.rows.saturating_mul(problem.group()).div_ceil(variant.tile.query_columns())
-}
-
-fn require_address(field: &'static str, address: u64, alignment: u64) -> Result<(), InvalidInput> {
-    if address == 0 || !address.is_multiple_of(alignment) {
-        let required = format!("an address aligned to {alignment} bytes");
-        return Err(InvalidInput::new(OPERATION, field, required, format!("{address:#x}")));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! The arrays of an attention problem: how they are strided, and views of those that lie in host memory.
 
-use dustin_kernels::registry::Dtype;
-
-use crate::{error::InvalidInput, problem::AttentionProblem};
+use crate::{attention::problem::AttentionProblem, error::InvalidInput, error::require_items};
 
 const OPERATION: &str = "sparse attention";
 
@@ -201,7 +199,7 @@ impl AttentionArrays<'_> {
             ("set", self.set.len(), self.strides.set_extent(problem)),
             ("set_sizes", self.set_sizes.len(), batch),
         ] {
-            require_items(field, actual, required)?;
+            require_items(OPERATION, field, actual, required)?;
         }
         Ok(())
     }
@@ -215,34 +213,10 @@ pub(crate) fn require_scale(scale: f32) -> Result<(), InvalidInput> {
     Ok(())
 }
 
-/// Refuses an array shorter than `required` items.
-pub(crate) fn require_items(field: &'static str, actual: usize, required: u64) -> Result<(), InvalidInput> {
-    if (actual as u64) < required {
-        return Err(InvalidInput::new(OPERATION, field, format!("at least {required} items long"), actual));
-    }
-    Ok(())
-}
-
-/// The value of a 16-bit item.
-#[must_use]
-pub fn decode(dtype: Dtype, bits: u16) -> f32 {
-    match dtype {
-        Dtype::Bf16 => half::bf16::from_bits(bits).to_f32(),
-        Dtype::F16 => half::f16::from_bits(bits).to_f32(),
-    }
-}
-
-/// The 16-bit item nearest to `value`, ties to even.
-#[must_use]
-pub fn encode(dtype: Dtype, value: f32) -> u16 {
-    match dtype {
-        Dtype::Bf16 => half::bf16::from_f32(value).to_bits(),
-        Dtype::F16 => half::f16::from_f32(value).to_bits(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use dustin_kernels::registry::Dtype;
+
     use super::*;
     use crate::kv::{KvLayout, PagedKv};
 

@@ -3,11 +3,12 @@
 
 use dustin_kernels::registry::Dtype;
 
-use crate::{
-    arrays::{AttentionArrays, LogBase, OutputType, decode},
+use crate::attention::{
+    arrays::{AttentionArrays, LogBase, OutputType},
     problem::AttentionProblem,
     reference::Reference,
 };
+use crate::element::decode;
 
 /// How far an output lies from the reference.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

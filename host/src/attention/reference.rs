@@ -1,11 +1,11 @@
 //! Attention in f64, written for clarity: it judges every back end.
 
-use dustin_kernels::attention::params::Fault;
+use dustin_kernels::fault::Fault;
 
 use crate::{
-    arrays::{AttentionArrays, decode},
+    attention::{arrays::AttentionArrays, problem::AttentionProblem},
+    element::decode,
     error::InvalidInput,
-    problem::AttentionProblem,
 };
 
 /// What attention must give.

@@ -6,28 +6,16 @@ use std::fmt;
 use dustin_kernels::registry::{ATTENTION, AttentionVariant};
 
 use crate::{
+    attention::{
+        launch::{AttentionPlan, chunks},
+        problem::AttentionProblem,
+    },
     error::InvalidInput,
-    launch::{AttentionPlan, chunks},
-    problem::AttentionProblem,
+    limits::DeviceLimits,
 };
 
 /// The numbers of splits that are tried.
 pub const SPLITS: [u32; 14] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32];
-
-/// What of a GPU bounds a launch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct DeviceLimits {
-    /// Compute capability, major.
-    pub major: u32,
-    /// Compute capability, minor.
-    pub minor: u32,
-    /// Streaming multiprocessors.
-    pub sm_count: u32,
-    /// The most shared memory that a block may opt in to, in bytes.
-    pub shared_bytes_per_block: u32,
-    /// The most threads in a block.
-    pub threads_per_block: u32,
-}
 
 /// One point of the space.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,10 @@
 use super::*;
 use crate::{
+    attention::{
+        reference,
+        synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
+    },
     kv::KvLayout,
-    reference,
-    synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
 };
 
 fn input(dtype: Dtype) -> AttentionInput {
@@ -58,7 +60,7 @@ fn the_reference_itself_passes_in_both_output_types() {
     for dtype in [Dtype::Bf16, Dtype::F16] {
         let case = Case::new(dtype);
         assert!(case.judge().unwrap().relative_norm < 1e-7);
-        let rounded: Vec<u16> = case.output.iter().map(|&x| crate::arrays::encode(dtype, x)).collect();
+        let rounded: Vec<u16> = case.output.iter().map(|&x| crate::element::encode(dtype, x)).collect();
         let figures = compare_output(
             &case.input.problem,
             &case.input.arrays(),

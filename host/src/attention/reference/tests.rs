@@ -2,7 +2,8 @@ use dustin_kernels::registry::Dtype;
 
 use super::*;
 use crate::{
-    arrays::{AttentionStrides, encode},
+    attention::arrays::AttentionStrides,
+    element::encode,
     kv::{KvLayout, PagedKv},
 };
 

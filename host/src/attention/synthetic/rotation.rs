@@ -3,7 +3,7 @@
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
 
-use crate::problem::AttentionProblem;
+use crate::attention::problem::AttentionProblem;
 
 /// How many caches and sets a series needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,9 +17,12 @@ pub use self::{
     rotation::{Rotation, disjoint_sets},
 };
 use crate::{
-    arrays::{AttentionArrays, AttentionStrides, encode},
+    attention::{
+        arrays::{AttentionArrays, AttentionStrides},
+        problem::AttentionProblem,
+    },
+    element::encode,
     error::InvalidInput,
-    problem::AttentionProblem,
 };
 
 const OPERATION: &str = "synthetic attention input";

@@ -1,9 +1,9 @@
-use dustin_kernels::attention::params::Fault;
+use dustin_kernels::fault::Fault;
 
 use super::*;
 use crate::{
+    attention::reference,
     kv::{KvLayout, PagedKv},
-    reference,
 };
 
 fn recipe() -> Recipe {
@@ -59,7 +59,7 @@ fn items_are_normal_with_the_spread_asked_for() {
         let values: Vec<f64> = items
             .iter()
             .filter(|&&bits| bits != NAN)
-            .map(|&bits| f64::from(crate::arrays::decode(Dtype::Bf16, bits)))
+            .map(|&bits| f64::from(crate::element::decode(Dtype::Bf16, bits)))
             .collect();
         (values.iter().map(|x| x * x).sum::<f64>() / values.len() as f64).sqrt()
     };

@@ -1,0 +1,118 @@
+//! What the launches of scoring are told.
+
+use crate::simt::Global;
+
+/// The sequences of a launch, and where their parts of the map lie. The same for all sources of a map.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Sequences {
+    /// Confirmed lengths, `[batch]`. A negative length counts as none.
+    pub lengths: Global<i32>,
+    /// First position of each sequence's part of the map and, last, the end, `[batch + 1]`, ascending.
+    pub map_starts: Global<i32>,
+    /// The sticky status word: see [`Fault::word`](crate::fault::Fault::word).
+    pub status: Global<u64>,
+    /// Positions of the map, for all sequences.
+    pub map_capacity: u32,
+    /// The longest sequence that a block table has room for.
+    pub length_capacity: u32,
+}
+
+/// One source's logits: queries of some heads of one layer against that layer's keys.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// Captured queries after rotary embedding, `[slots, tokens, heads, head_dim]`, 16-bit items.
+    pub query: Global<u16>,
+    /// Items from one slot to the next; a multiple of 8, as are the other strides of queries and keys.
+    pub query_slot_stride: u64,
+    /// Items from one query token to the next.
+    pub query_token_stride: u64,
+    /// Items from one captured head to the next.
+    pub query_head_stride: u64,
+    /// The slot of each sequence's queries, `[batch]`; a negative slot means that there are none. Null: sequence `b` has
+    /// slot `b`.
+    pub slots: Global<i32>,
+    /// Key cache after rotary embedding, pages of `page_size` tokens, 16-bit items; `head_dim` contiguous.
+    pub key: Global<u16>,
+    /// Items from one page to the next.
+    pub page_stride: u64,
+    /// Items from one token of a page to the next.
+    pub token_stride: u64,
+    /// Items from one KV head to the next.
+    pub kv_head_stride: u64,
+    /// Physical page numbers, `[batch, table_width]`.
+    pub block_table: Global<i32>,
+    /// Items from one sequence's table to the next.
+    pub table_stride: u64,
+    /// The captured heads by the KV head that they read, `[kv_groups + 1, 2]`: KV head, and first captured head; last an
+    /// entry whose first captured head is `heads`.
+    pub groups: Global<u32>,
+    /// The softmax scale times log2(e).
+    pub scale_log2: f32,
+    /// Pages in the cache.
+    pub pages: u32,
+    /// Pages in one sequence's table.
+    pub table_width: u32,
+    /// log2 of the page size.
+    pub page_shift: u32,
+    /// Slots of captured queries.
+    pub slot_capacity: u32,
+    /// Captured heads.
+    pub heads: u32,
+    /// Captured query tokens.
+    pub tokens: u32,
+    /// Distinct KV heads that the captured heads read.
+    pub kv_groups: u32,
+}
+
+/// Where a source's logits and sums lie, and the map that they are folded into.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Fold {
+    /// The map, `[map_capacity]`.
+    pub map: Global<f32>,
+    /// Weight of each captured head, `[heads]`; each of its tokens has it.
+    pub weights: Global<f32>,
+    /// The slots of the source, as there.
+    pub slots: Global<i32>,
+    /// Logits in units of log2, `[positions, column_capacity]` in parts of one sequence each
+    /// ([`logits_start`](super::layout::logits_start)), column by column within a part.
+    pub logits: Global<f32>,
+    /// Maximum of each chunk's logits and sum of their exponentials, `[batch, column_capacity, MAX_CHUNKS, 2]`.
+    pub sums: Global<f32>,
+    /// Columns (captured tokens times captured heads) that the workspace has room for.
+    pub column_capacity: u32,
+    /// Columns of the source, token by token; 0 where there is nothing to fold.
+    pub columns: u32,
+    /// Captured heads.
+    pub heads: u32,
+    /// Slots of captured queries.
+    pub slot_capacity: u32,
+    /// 1 to add to what the map holds, 0 to overwrite it.
+    pub accumulate: u32,
+}
+
+/// The arguments of the `logits` kernel.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Params {
+    /// The sequences.
+    pub sequences: Sequences,
+    /// What is scored.
+    pub source: Source,
+    /// Where its logits and sums go.
+    pub own: Fold,
+    /// What the source before left in the same workspace, with sums of its own; no columns for the first source.
+    pub before: Fold,
+}
+
+/// The arguments of the `fold` kernel.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct FoldParams {
+    /// The sequences.
+    pub sequences: Sequences,
+    /// What the last source left.
+    pub last: Fold,
+}
