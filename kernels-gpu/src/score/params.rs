@@ -14,8 +14,6 @@ pub struct Sequences {
     pub status: Global<u64>,
     /// Positions of the map, for all sequences.
     pub map_capacity: u32,
-    /// The longest sequence that a block table has room for.
-    pub length_capacity: u32,
 }
 
 /// One source's logits: queries of some heads of one layer against that layer's keys.
@@ -64,6 +62,8 @@ pub struct Source {
     pub tokens: u32,
     /// Distinct KV heads that the captured heads read.
     pub kv_groups: u32,
+    /// Groups of 8 columns: the sum over the KV heads of their columns divided by 8, rounded up.
+    pub column_groups: u32,
 }
 
 /// Where a source's logits and sums lie, and the map that they are folded into.
@@ -72,7 +72,7 @@ pub struct Source {
 pub struct Fold {
     /// The map, `[map_capacity]`.
     pub map: Global<f32>,
-    /// Weight of each captured head, `[heads]`; each of its tokens has it.
+    /// Weight of each column, `[columns]`.
     pub weights: Global<f32>,
     /// The slots of the source, as there.
     pub slots: Global<i32>,
@@ -83,10 +83,9 @@ pub struct Fold {
     pub sums: Global<f32>,
     /// Columns (captured tokens times captured heads) that the workspace has room for.
     pub column_capacity: u32,
-    /// Columns of the source, token by token; 0 where there is nothing to fold.
+    /// Columns of the source: KV head by KV head, within it token by token, within it head by head. 0 where there is
+    /// nothing to fold.
     pub columns: u32,
-    /// Captured heads.
-    pub heads: u32,
     /// Slots of captured queries.
     pub slot_capacity: u32,
     /// 1 to add to what the map holds, 0 to overwrite it.
