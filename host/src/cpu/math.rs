@@ -107,3 +107,20 @@ impl Softmax {
 pub(super) fn finite(maximum: f32) -> f32 {
     if maximum == f32::NEG_INFINITY { 0.0 } else { maximum }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp2_is_within_two_units_of_the_last_place() {
+        for step in 0..=1_260_000 {
+            let x = -step as f32 / 10_000.0;
+            let (expected, actual) = (f64::from(x).exp2(), f64::from(exp2(x)));
+            assert!((actual - expected).abs() <= expected * 2.4e-7, "2^{x} is {expected}, not {actual}");
+        }
+        assert_eq!(exp2(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp2(-126.5), 0.0);
+        assert!(exp2(f32::NAN).is_nan());
+    }
+}

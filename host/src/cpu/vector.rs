@@ -3,7 +3,7 @@
 /// A vector of floats.
 ///
 /// # Safety
-/// An implementation is used only on CPUs that have its instructions: [`super::dispatch::Instructions`] sees to it.
+/// An implementation is used only on CPUs that have its instructions: [`super::instructions::Instructions`] sees to it.
 pub(super) unsafe trait Vector: Copy {
     /// Floats in a vector: a divisor of every head size.
     const LANES: usize;

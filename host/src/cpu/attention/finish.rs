@@ -1,8 +1,8 @@
 //! The end of a launch: splits are merged in their order, normalised and written.
 
 use super::{
-    LseMut, OutputMut, drain,
-    math::finite,
+    super::{drain, math::finite},
+    LseMut, OutputMut,
     sequence::Owner,
     task::{Place, Scratch, Shape},
 };

@@ -1,47 +1,14 @@
 //! Which code serves a head size and a number of columns on this CPU.
 
 use super::{
+    super::{instructions::Instructions, vector::Portable},
     task::{Scratch, Task, run},
-    vector::Portable,
 };
 
 /// Runs a task and writes the partial results of its columns.
 pub(super) type Runner = fn(&Task<'_>, &mut Scratch, &mut [f32]);
 
-/// The vector instructions that the inner loops use. They differ in the order of sums, and so in the last bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Instructions {
-    /// Whatever the crate was compiled for.
-    Portable,
-    /// AVX2 and FMA.
-    Avx2,
-    /// AVX-512F.
-    Avx512,
-}
-
 impl Instructions {
-    /// Those that this CPU has, the best last.
-    #[must_use]
-    pub fn available() -> Vec<Self> {
-        let mut available = vec![Self::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                available.push(Self::Avx2);
-            }
-            if is_x86_feature_detected!("avx512f") {
-                available.push(Self::Avx512);
-            }
-        }
-        available
-    }
-
-    /// The best that this CPU has.
-    #[must_use]
-    pub fn best() -> Self {
-        Self::available().pop().unwrap_or(Self::Portable)
-    }
-
     /// The code for a head size and a number of columns to a pass.
     ///
     /// # Safety
@@ -83,7 +50,7 @@ impl Instructions {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::{
-        super::vector::{Avx2, Avx512},
+        super::super::vector::{Avx2, Avx512},
         Scratch, Task, run,
     };
 

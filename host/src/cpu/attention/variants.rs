@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::OPERATION;
+use super::{super::CpuLimits, OPERATION};
 use crate::{
     attention::{launch::MAX_SPLITS, problem::AttentionProblem},
     error::InvalidInput,
@@ -45,13 +45,6 @@ pub static VARIANTS: &[CpuVariant] = variants! {
 
 /// The numbers of splits that are tried.
 pub const SPLITS: [u32; 6] = [1, 2, 3, 4, 6, 8];
-
-/// What of a CPU bounds a launch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CpuLimits {
-    /// Threads of the back end.
-    pub threads: u32,
-}
 
 /// One point of the space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

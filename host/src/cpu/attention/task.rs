@@ -4,10 +4,12 @@ use dustin_kernels::registry::Dtype;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
 use super::{
-    math::{self, Softmax},
+    super::{
+        math::{self, Softmax},
+        vector::Vector,
+    },
     sequence::{Report, Sequence},
     variants::CpuCandidate,
-    vector::Vector,
 };
 use crate::attention::{arrays::AttentionArrays, problem::AttentionProblem};
 
