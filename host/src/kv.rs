@@ -115,6 +115,42 @@ impl PagedKv {
         }
         Ok(())
     }
+
+    /// Checks on behalf of `operation` that `query_heads` share the KV heads in groups of at most 16.
+    ///
+    /// # Errors
+    /// They do not.
+    pub(crate) fn require_query_heads(
+        &self,
+        operation: &'static str,
+        query_heads: u32,
+    ) -> Result<(), InvalidInput> {
+        if query_heads == 0 || !query_heads.is_multiple_of(self.kv_heads) {
+            let required = format!("a multiple of the {} KV heads", self.kv_heads);
+            return Err(InvalidInput::new(operation, "query_heads", required, query_heads));
+        }
+        let group = query_heads / self.kv_heads;
+        if group > 16 {
+            return Err(InvalidInput::new(operation, "query_heads / kv_heads", "from 1 to 16", group));
+        }
+        Ok(())
+    }
+
+    /// Checks on behalf of `operation` that a block table of `table_width` pages has room for 1 to 2^31 - 1 tokens.
+    ///
+    /// # Errors
+    /// It has not.
+    pub(crate) fn require_table(
+        &self,
+        operation: &'static str,
+        table_width: u32,
+    ) -> Result<(), InvalidInput> {
+        if table_width == 0 || u64::from(table_width) * u64::from(self.page_size) > i32::MAX as u64 {
+            let required = "at least 1, with table_width · page_size below 2^31";
+            return Err(InvalidInput::new(operation, "table_width", required, table_width));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`attention`] | paged sparse attention over a verification set |
+//! | [`score`] | importance maps gathered from semantic retrieval heads |
 //! | [`geometry`], [`kv`], [`element`] | model geometry, paged caches, element types |
 //! | [`limits`] | what of a GPU bounds a launch |
 //! | [`profile`] | tuned profiles: schema, tuning key, lookup and fallbacks |
@@ -18,6 +19,7 @@ pub mod geometry;
 pub mod kv;
 pub mod limits;
 pub mod profile;
+pub mod score;
 
 pub use dustin_kernels::registry::Dtype;
 pub use error::InvalidInput;

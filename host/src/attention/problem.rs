@@ -72,19 +72,8 @@ impl AttentionProblem {
         if self.total_rows == 0 || u64::from(self.total_rows) > u64::from(self.batch) * u64::from(self.rows) {
             return error("total_rows", "from 1 to batch · rows".into(), self.total_rows);
         }
-        if self.query_heads == 0 || !self.query_heads.is_multiple_of(self.kv.kv_heads) {
-            let required = format!("a multiple of the {} KV heads", self.kv.kv_heads);
-            return error("query_heads", required, self.query_heads);
-        }
-        if self.group() > 16 {
-            return error("query_heads / kv_heads", "from 1 to 16".into(), self.group());
-        }
-        if self.table_width == 0
-            || u64::from(self.table_width) * u64::from(self.kv.page_size) > i32::MAX as u64
-        {
-            let required = "at least 1, with table_width · page_size below 2^31".into();
-            return error("table_width", required, self.table_width);
-        }
+        self.kv.require_query_heads(OPERATION, self.query_heads)?;
+        self.kv.require_table(OPERATION, self.table_width)?;
         if u64::from(self.set_capacity) > u64::from(self.table_width) * u64::from(self.kv.page_size) {
             let required =
                 format!("at most table_width · page_size = {}", self.table_width * self.kv.page_size);

@@ -1,0 +1,8 @@
+//! Gathering the attention of semantic retrieval heads into an importance map: what is asked, how it is launched, and
+//! what judges it.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`problem`] | what a caller asks: capacities that the host knows, heads and weights |
+
+pub mod problem;

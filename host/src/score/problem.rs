@@ -1,0 +1,329 @@
+//! What a caller asks of score gathering, in what the host knows: capacities, geometry, layout, types, and the heads.
+//!
+//! Lengths, tables and slots live on the device.
+
+use dustin_kernels::registry::Dtype;
+
+use crate::{error::InvalidInput, geometry::Geometry, kv::PagedKv};
+
+pub(super) const OPERATION: &str = "score gathering";
+
+/// The most columns (captured query tokens times captured heads) of one source.
+pub const MAX_COLUMNS: u32 = 512;
+
+/// A query head whose attention is gathered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CapturedHead {
+    /// Query head of its layer.
+    pub head: u32,
+    /// What the probabilities of each of its captured tokens are multiplied by.
+    pub weight: f32,
+}
+
+/// One layer's share of an importance map: the heads whose queries are captured there, in the order of the captured
+/// queries. Heads that read the same KV head stand together, as their numbers ascend.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// The heads, ascending.
+    pub heads: Vec<CapturedHead>,
+}
+
+impl Source {
+    /// The sources whose map is the mean over all heads of all `layers` and over the captured `tokens` of each: every
+    /// weight is 1 / (heads in all · tokens). Nothing is checked: [`ScoreProblem::validate`] does.
+    #[must_use]
+    pub fn mean(layers: &[&[u32]], tokens: u32) -> Vec<Self> {
+        let heads: usize = layers.iter().map(|heads| heads.len()).sum();
+        let weight = (1.0 / (heads as f64 * f64::from(tokens))) as f32;
+        let captured = |&head: &u32| CapturedHead { head, weight };
+        layers.iter().map(|heads| Self { heads: heads.iter().map(captured).collect() }).collect()
+    }
+
+    /// What of `sources`, whose heads are those of the whole model `geometry`, falls to rank `tp_rank` of `tp_size`
+    /// tensor-parallel ones: its heads by their local numbers, with the weights that they have in the whole. Layers
+    /// without a head of the rank are left out.
+    ///
+    /// The sum of the ranks' maps is the map of `sources`. A rank that is left without a source has nothing to launch;
+    /// its share of that sum is zero.
+    ///
+    /// # Errors
+    /// The model's heads cannot be shared out over so many ranks, there is no such rank, or a head is not one of the
+    /// model's.
+    pub fn local(
+        sources: &[Self],
+        geometry: Geometry,
+        tp_size: u32,
+        tp_rank: u32,
+    ) -> Result<Vec<Self>, InvalidInput> {
+        let Some(local) = geometry.local(tp_size) else {
+            let required =
+                format!("a divisor of the {} query and {} KV heads", geometry.query_heads, geometry.kv_heads);
+            return Err(InvalidInput::new(OPERATION, "tp_size", required, tp_size));
+        };
+        if tp_rank >= tp_size {
+            return Err(InvalidInput::new(OPERATION, "tp_rank", format!("below {tp_size}"), tp_rank));
+        }
+        for captured in sources.iter().flat_map(|source| &source.heads) {
+            require_head(captured.head, geometry.query_heads)?;
+        }
+        let first = tp_rank * local.query_heads;
+        let own = |captured: &CapturedHead| {
+            let head = captured.head.checked_sub(first).filter(|&head| head < local.query_heads)?;
+            Some(CapturedHead { head, ..*captured })
+        };
+        let shares =
+            sources.iter().map(|source| Self { heads: source.heads.iter().filter_map(own).collect() });
+        Ok(shares.filter(|source| !source.heads.is_empty()).collect())
+    }
+
+    /// The weights of the heads, in their order.
+    #[must_use]
+    pub fn weights(&self) -> Vec<f32> {
+        self.heads.iter().map(|captured| captured.weight).collect()
+    }
+
+    /// The captured heads by the KV head that they read, where `group` query heads (at least 1) share one: KV head and
+    /// first captured head; last an entry whose first captured head is the number of heads.
+    #[must_use]
+    pub fn groups(&self, group: u32) -> Vec<[u32; 2]> {
+        let mut groups: Vec<[u32; 2]> = Vec::new();
+        for (index, captured) in self.heads.iter().enumerate() {
+            let kv_head = captured.head / group;
+            if groups.last().is_none_or(|&[last, _]| last != kv_head) {
+                groups.push([kv_head, index as u32]);
+            }
+        }
+        groups.push([0, self.heads.len() as u32]);
+        groups
+    }
+}
+
+/// An importance map gathered from the heads of one or more layers of one model.
+///
+/// `map[j] (+)= Σ_sources Σ_heads weight · Σ_tokens softmax_j(scale · q · k_j)` over each sequence's confirmed positions
+/// `j`. Under tensor parallelism heads, weights and cache are the rank's ([`Source::local`]), and the map is a partial one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoreProblem {
+    /// Sequences in the batch: 1 to 65535.
+    pub batch: u32,
+    /// Positions of the packed map, the most confirmed tokens that the batch may hold in all: 1 to 2^31 - 1.
+    pub map_capacity: u32,
+    /// Captured query tokens of a sequence, at least 1.
+    pub tokens: u32,
+    /// Sequences that the buffers of captured queries have room for: 1 to 2^31 - 1.
+    pub slots: u32,
+    /// Query heads of this rank.
+    pub query_heads: u32,
+    /// The key caches of this rank, each layer's of the same shape.
+    pub kv: PagedKv,
+    /// Pages in one sequence's block table: its capacity in tokens is `table_width · page_size`.
+    pub table_width: u32,
+    /// Element type of queries and keys.
+    pub dtype: Dtype,
+    /// The layers, at least one.
+    pub sources: Vec<Source>,
+    /// Whether the sources are added to what the map holds; else they replace it.
+    pub accumulate: bool,
+}
+
+impl ScoreProblem {
+    /// Query heads that share one KV head; 0 if there are no KV heads.
+    #[must_use]
+    pub const fn group(&self) -> u32 {
+        match self.query_heads.checked_div(self.kv.kv_heads) {
+            Some(group) => group,
+            None => 0,
+        }
+    }
+
+    /// Columns of `source`: captured tokens times captured heads. Saturates where the problem is not valid.
+    #[must_use]
+    pub fn columns(&self, source: &Source) -> u32 {
+        u32::try_from(source.heads.len()).unwrap_or(u32::MAX).saturating_mul(self.tokens)
+    }
+
+    /// The most columns of any source.
+    #[must_use]
+    pub fn column_capacity(&self) -> u32 {
+        self.sources.iter().map(|source| self.columns(source)).max().unwrap_or(0)
+    }
+
+    /// Bytes that the operation must move at the least when the map is full: the keys of the KV heads that are read, the
+    /// captured queries, and the map. Saturates where the problem is not valid.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let (tokens, head_bytes) = (u64::from(self.map_capacity), u64::from(self.kv.head_dim) * 2);
+        let group = self.group().max(1);
+        let of_source = |source: &Source| {
+            let kv_heads = source.groups(group).len() as u64 - 1;
+            let queries = u64::from(self.batch).saturating_mul(self.columns(source).into());
+            tokens.saturating_mul(kv_heads).saturating_add(queries).saturating_mul(head_bytes)
+        };
+        let passes = if self.accumulate { 2 } else { 1 };
+        self.sources.iter().map(of_source).fold(tokens * 4 * passes, u64::saturating_add)
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// The first field that is not as documented.
+    pub fn validate(&self) -> Result<(), InvalidInput> {
+        let error =
+            |field, required: &str, actual: u32| Err(InvalidInput::new(OPERATION, field, required, actual));
+        self.kv.validate(OPERATION)?;
+        if self.batch == 0 || self.batch > 65_535 {
+            return error("batch", "from 1 to 65535", self.batch);
+        }
+        if self.map_capacity == 0 || self.map_capacity > i32::MAX as u32 {
+            return error("map_capacity", "from 1 to 2^31 - 1", self.map_capacity);
+        }
+        if self.tokens == 0 || self.tokens > MAX_COLUMNS {
+            return error("tokens", "from 1 to 512", self.tokens);
+        }
+        if self.slots == 0 || self.slots > i32::MAX as u32 {
+            return error("slots", "from 1 to 2^31 - 1", self.slots);
+        }
+        self.kv.require_query_heads(OPERATION, self.query_heads)?;
+        self.kv.require_table(OPERATION, self.table_width)?;
+        if self.sources.is_empty() {
+            return error("sources", "at least one", 0);
+        }
+        self.sources.iter().try_for_each(|source| self.validate_source(source))
+    }
+
+    fn validate_source(&self, source: &Source) -> Result<(), InvalidInput> {
+        let heads = &source.heads;
+        let columns = self.columns(source);
+        if columns == 0 || columns > MAX_COLUMNS {
+            let required = format!("from 1 to {MAX_COLUMNS}");
+            return Err(InvalidInput::new(OPERATION, "heads · tokens", required, columns));
+        }
+        for captured in heads {
+            require_head(captured.head, self.query_heads)?;
+            if !captured.weight.is_finite() {
+                return Err(InvalidInput::new(OPERATION, "weight", "finite", captured.weight));
+            }
+        }
+        if let Some(pair) = heads.windows(2).find(|pair| pair[0].head >= pair[1].head) {
+            let actual = format!("{} behind {}", pair[1].head, pair[0].head);
+            return Err(InvalidInput::new(OPERATION, "heads", "ascending, each once", actual));
+        }
+        Ok(())
+    }
+}
+
+fn require_head(head: u32, query_heads: u32) -> Result<(), InvalidInput> {
+    if head >= query_heads {
+        let required = format!("below the {query_heads} query heads");
+        return Err(InvalidInput::new(OPERATION, "head", required, head));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{geometry::preset, kv::KvLayout};
+
+    fn problem(sources: Vec<Source>) -> ScoreProblem {
+        ScoreProblem {
+            batch: 16,
+            map_capacity: 16 * 32_768,
+            tokens: 1,
+            slots: 16,
+            query_heads: 64,
+            kv: PagedKv::dense(KvLayout::Nhd, 100, 16, 8, 128),
+            table_width: 2048,
+            dtype: Dtype::Bf16,
+            sources,
+            accumulate: false,
+        }
+    }
+
+    #[test]
+    fn the_mean_over_layers_weighs_every_head_and_token_alike() {
+        let sources = Source::mean(&[&[1, 5], &[0, 2, 3]], 4);
+        assert_eq!(sources.len(), 2);
+        assert!(sources.iter().flat_map(Source::weights).all(|weight| weight == 1.0 / 20.0));
+        assert_eq!(sources[1].heads.iter().map(|captured| captured.head).collect::<Vec<_>>(), [0, 2, 3]);
+    }
+
+    #[test]
+    fn heads_of_one_kv_head_are_one_group() {
+        let source = &Source::mean(&[&[0, 7, 8, 25, 26, 31]], 1)[0];
+        assert_eq!(source.groups(8), [[0, 0], [1, 2], [3, 3], [0, 6]]);
+        assert_eq!(source.groups(1).len(), 7);
+    }
+
+    #[test]
+    fn bytes_are_keys_of_the_heads_read_queries_and_map() {
+        let tokens = 16 * 32_768;
+        let four = problem(Source::mean(&[&[0, 9, 17, 25]], 1));
+        assert_eq!(four.bytes(), tokens * 4 * 256 + 16 * 4 * 256 + tokens * 4);
+        let one = problem(Source::mean(&[&[0, 1, 2, 3]], 1));
+        assert_eq!(one.bytes(), tokens * 256 + 16 * 4 * 256 + tokens * 4);
+        let added = ScoreProblem { accumulate: true, ..one.clone() };
+        assert_eq!(added.bytes(), one.bytes() + tokens * 4);
+        let nothing = PagedKv { kv_heads: 0, head_dim: u32::MAX, ..one.kv };
+        let absurd = ScoreProblem { kv: nothing, batch: u32::MAX, tokens: u32::MAX, ..one };
+        assert_eq!(absurd.bytes(), u64::MAX);
+    }
+
+    #[test]
+    fn the_ranks_share_the_heads_out_and_keep_their_weights() {
+        let geometry = preset("Qwen2.5-72B").unwrap();
+        let sources = Source::mean(&[&[3, 31, 32, 63], &[40]], 2);
+        let rank = |rank| Source::local(&sources, geometry, 4, rank).unwrap();
+        let heads = |sources: Vec<Source>| -> Vec<Vec<u32>> {
+            assert!(sources.iter().flat_map(Source::weights).all(|weight| weight == 0.1));
+            sources.iter().map(|s| s.heads.iter().map(|captured| captured.head).collect()).collect()
+        };
+        assert_eq!(heads(rank(0)), [[3]]);
+        assert_eq!(heads(rank(1)), [[15]]);
+        assert_eq!(heads(rank(2)), [[0], [8]]);
+        assert_eq!(heads(rank(3)), [[15]]);
+        let only = Source::local(&sources[1..], geometry, 4, 0).unwrap();
+        assert!(only.is_empty());
+    }
+
+    #[test]
+    fn a_share_that_cannot_be_made_is_refused_by_field() {
+        let geometry = preset("Qwen2.5-72B").unwrap();
+        let field = |heads: &[u32], size, rank| {
+            Source::local(&Source::mean(&[heads], 1), geometry, size, rank).unwrap_err().field
+        };
+        assert_eq!(field(&[0], 0, 0), "tp_size");
+        assert_eq!(field(&[0], 16, 0), "tp_size");
+        assert_eq!(field(&[0], 8, 8), "tp_rank");
+        assert_eq!(field(&[64], 8, 0), "head");
+    }
+
+    #[test]
+    fn every_field_out_of_range_is_refused_by_name() {
+        let good = problem(Source::mean(&[&[0, 9]], 1));
+        good.validate().unwrap();
+        let field = |change: &dyn Fn(&mut ScoreProblem)| {
+            let mut problem = good.clone();
+            change(&mut problem);
+            problem.validate().unwrap_err().field
+        };
+        assert_eq!(field(&|p| p.batch = 0), "batch");
+        assert_eq!(field(&|p| p.batch = 65_536), "batch");
+        assert_eq!(field(&|p| p.map_capacity = 0), "map_capacity");
+        assert_eq!(field(&|p| p.map_capacity = 1 << 31), "map_capacity");
+        assert_eq!(field(&|p| p.tokens = 0), "tokens");
+        assert_eq!(field(&|p| p.tokens = 513), "tokens");
+        assert_eq!(field(&|p| p.tokens = 257), "heads · tokens");
+        assert_eq!(field(&|p| p.slots = 0), "slots");
+        assert_eq!(field(&|p| p.query_heads = 60), "query_heads");
+        assert_eq!(field(&|p| p.query_heads = 8 * 17), "query_heads / kv_heads");
+        assert_eq!(field(&|p| p.table_width = 0), "table_width");
+        assert_eq!(field(&|p| p.kv.page_size = 3), "kv.page_size");
+        assert_eq!(field(&|p| p.sources.clear()), "sources");
+        assert_eq!(field(&|p| p.sources[0].heads.clear()), "heads · tokens");
+        assert_eq!(field(&|p| p.sources[0].heads[1].head = 0), "heads");
+        assert_eq!(field(&|p| p.sources[0].heads.swap(0, 1)), "heads");
+        assert_eq!(field(&|p| p.sources[0].heads[1].head = 64), "head");
+        assert_eq!(field(&|p| p.sources[0].heads[1].weight = f32::NAN), "weight");
+    }
+}
