@@ -76,25 +76,33 @@ impl Source {
         Ok(shares.filter(|source| !source.heads.is_empty()).collect())
     }
 
-    /// The weights of the heads, in their order.
-    #[must_use]
-    pub fn weights(&self) -> Vec<f32> {
-        self.heads.iter().map(|captured| captured.weight).collect()
-    }
-
     /// The captured heads by the KV head that they read, where `group` query heads (at least 1) share one: KV head and
     /// first captured head; last an entry whose first captured head is the number of heads.
     #[must_use]
     pub fn groups(&self, group: u32) -> Vec<[u32; 2]> {
+        let mut first = 0;
         let mut groups: Vec<[u32; 2]> = Vec::new();
-        for (index, captured) in self.heads.iter().enumerate() {
-            let kv_head = captured.head / group;
-            if groups.last().is_none_or(|&[last, _]| last != kv_head) {
-                groups.push([kv_head, index as u32]);
-            }
+        for heads in self.by_kv_head(group) {
+            groups.push([heads[0].head / group, first]);
+            first += heads.len() as u32;
         }
-        groups.push([0, self.heads.len() as u32]);
+        groups.push([0, first]);
         groups
+    }
+
+    /// The captured heads of each KV head that is read, and with them the order of columns: KV head by KV head, within it
+    /// token by token, within it head by head.
+    pub(crate) fn by_kv_head(&self, group: u32) -> impl Iterator<Item = &[CapturedHead]> {
+        self.heads.chunk_by(move |a, b| a.head / group == b.head / group)
+    }
+
+    /// The weight of each column, in their order, where `group` query heads (at least 1) share a KV head and `tokens`
+    /// are captured.
+    #[must_use]
+    pub fn column_weights(&self, group: u32, tokens: u32) -> Vec<f32> {
+        self.by_kv_head(group)
+            .flat_map(|heads| (0..tokens).flat_map(|_| heads.iter().map(|captured| captured.weight)))
+            .collect()
     }
 }
 
@@ -240,11 +248,15 @@ mod tests {
         }
     }
 
+    fn weights(sources: &[Source]) -> impl Iterator<Item = f32> {
+        sources.iter().flat_map(|source| &source.heads).map(|captured| captured.weight)
+    }
+
     #[test]
     fn the_mean_over_layers_weighs_every_head_and_token_alike() {
         let sources = Source::mean(&[&[1, 5], &[0, 2, 3]], 4);
         assert_eq!(sources.len(), 2);
-        assert!(sources.iter().flat_map(Source::weights).all(|weight| weight == 1.0 / 20.0));
+        assert!(weights(&sources).all(|weight| weight == 1.0 / 20.0));
         assert_eq!(sources[1].heads.iter().map(|captured| captured.head).collect::<Vec<_>>(), [0, 2, 3]);
     }
 
@@ -253,6 +265,13 @@ mod tests {
         let source = &Source::mean(&[&[0, 7, 8, 25, 26, 31]], 1)[0];
         assert_eq!(source.groups(8), [[0, 0], [1, 2], [3, 3], [0, 6]]);
         assert_eq!(source.groups(1).len(), 7);
+    }
+
+    #[test]
+    fn columns_go_by_kv_head_then_by_token() {
+        let heads = [(0, 1.0), (1, 2.0), (2, 3.0)].map(|(head, weight)| CapturedHead { head, weight });
+        let source = Source { heads: heads.to_vec() };
+        assert_eq!(source.column_weights(2, 3), [1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 3.0, 3.0, 3.0]);
     }
 
     #[test]
@@ -275,7 +294,7 @@ mod tests {
         let sources = Source::mean(&[&[3, 31, 32, 63], &[40]], 2);
         let rank = |rank| Source::local(&sources, geometry, 4, rank).unwrap();
         let heads = |sources: Vec<Source>| -> Vec<Vec<u32>> {
-            assert!(sources.iter().flat_map(Source::weights).all(|weight| weight == 0.1));
+            assert!(weights(&sources).all(|weight| weight == 0.1));
             sources.iter().map(|s| s.heads.iter().map(|captured| captured.head).collect()).collect()
         };
         assert_eq!(heads(rank(0)), [[3]]);
