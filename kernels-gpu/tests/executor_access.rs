@@ -363,7 +363,7 @@ fn a_run_ends_after_so_many_findings() {
 
 #[test]
 fn impossible_launches_are_refused() {
-    let good = Launch { name: "refused", grid: [1, 1, 1], threads: 32, shared_bytes: 0 };
+    let good = Launch { name: "refused", grid: [1, 1, 1], cluster: 1, threads: 32, shared_bytes: 0 };
     let cases = [
         (Launch { threads: 48, ..good }, "threads"),
         (Launch { threads: 0, ..good }, "threads"),
@@ -372,6 +372,9 @@ fn impossible_launches_are_refused() {
         (Launch { grid: [0, 1, 1], ..good }, "grid[0]"),
         (Launch { grid: [1, 65536, 1], ..good }, "grid[1]"),
         (Launch { grid: [1, 1, 0], ..good }, "grid[2]"),
+        (Launch { cluster: 0, ..good }, "cluster"),
+        (Launch { cluster: 2, ..good }, "cluster"),
+        (Launch { grid: [17, 1, 1], cluster: 17, ..good }, "cluster"),
     ];
     let mut memory = Memory::new();
     clean(executor::run(&good, &mut memory, &Options::default(), || {}));

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 /// Instructions whose effect does not depend on what the other threads do: they may move into and out of branches.
 pub const PER_THREAD: &[&str] = &[
+    "atom.relaxed.cta.shared.add",
     "cp.async.ca",
     "cp.async.cg",
     "cvt",
@@ -16,10 +17,15 @@ pub const PER_THREAD: &[&str] = &[
     "fma",
     "ld.global",
     "ld.shared",
+    "ld.shared::cluster",
     "lg2",
+    "mapa",
     "mov",
+    "red.relaxed.cluster.shared::cluster.add",
+    "red.relaxed.cta.shared.add",
     "st.global",
     "st.shared",
+    "st.shared::cluster",
     "trap",
 ];
 

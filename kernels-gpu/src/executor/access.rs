@@ -48,13 +48,14 @@ impl Machine {
         Some(before)
     }
 
-    /// Replaces the item at a shared address, atomically, and returns what stood there.
+    /// Replaces the item at a shared address, atomically for the block, and returns what stood there.
     pub(super) fn update_shared<T: Word>(
         &mut self,
         address: u32,
         site: SiteId,
         update: impl FnOnce(T) -> T,
     ) -> Option<T> {
+        self.note_scope(self.rank, address, T::BYTES, site);
         let bytes = self.shared(Access::Atomic, address, T::BYTES, site)?;
         let before = T::from_bytes(bytes);
         update(before).to_bytes(bytes);
@@ -65,7 +66,7 @@ impl Machine {
     pub(super) fn acquire_release(&mut self, address: u64) {
         let thread = usize::from(self.current);
         let released: &mut Released = self.released.entry(address).or_default();
-        released.acquire_release(self.now.block, thread, &mut self.clocks[thread]);
+        released.acquire_release(self.now.cluster, thread, &mut self.clocks[thread]);
     }
 
     /// Checks and notes an access to global memory. Returns the bytes, unless they do not exist or must not be
@@ -112,7 +113,7 @@ impl Machine {
         Some(&mut self.memory.get_mut(number)?.bytes[start..start + bytes])
     }
 
-    /// Checks and notes an access to shared memory, as [`Machine::global`].
+    /// Checks and notes an access to the block's shared memory, as [`Machine::global`].
     pub(super) fn shared(
         &mut self,
         access: Access,
@@ -120,26 +121,40 @@ impl Machine {
         bytes: usize,
         site: SiteId,
     ) -> Option<&mut [u8]> {
-        let start = self.shared_place(access, address, bytes, site)?;
+        self.shared_of(self.rank, access, address, bytes, site)
+    }
+
+    /// Checks and notes an access to the shared memory of the cluster's block `rank`.
+    #[inline]
+    pub(super) fn shared_of(
+        &mut self,
+        rank: usize,
+        access: Access,
+        address: u32,
+        bytes: usize,
+        site: SiteId,
+    ) -> Option<&mut [u8]> {
+        let start = self.shared_place(rank, access, address, bytes, site)?;
         let thread = self.current;
         let stamp = self.stamp(thread, site);
         let clock = &self.clocks[usize::from(thread)];
         let visit = Visit { access, stamp, readers: Readers::thread(thread, clock), clock, now: self.now };
-        let verdict = self.shared.shadow.visit(start, bytes, &visit);
-        self.judge(verdict, access, Place::Shared { address }, bytes, site);
-        Some(&mut self.shared.bytes[start..start + bytes])
+        let verdict = self.shared[rank].shadow.visit(start, bytes, &visit);
+        self.judge(verdict, access, self.place(rank, address), bytes, site);
+        Some(&mut self.shared[rank].bytes[start..start + bytes])
     }
 
     /// Checks the bounds and the alignment of an access to shared memory.
     pub(super) fn shared_place(
         &mut self,
+        rank: usize,
         access: Access,
         address: u32,
         bytes: usize,
         site: SiteId,
     ) -> Option<usize> {
-        let (start, size) = (address as usize, self.shared.bytes.len());
-        let place = Place::Shared { address };
+        let (start, size) = (address as usize, self.shared[rank].bytes.len());
+        let place = self.place(rank, address);
         if start + bytes > size {
             self.report(site, Fault::OutOfBounds { access, place, bytes, size: size as u64 });
             return None;
@@ -149,6 +164,16 @@ impl Machine {
             return None;
         }
         Some(start)
+    }
+
+    /// A place in the shared memory of the cluster's block `rank`.
+    #[inline]
+    pub(super) fn place(&self, rank: usize, address: u32) -> Place {
+        if rank == self.rank {
+            Place::Shared { address }
+        } else {
+            Place::Remote { block: self.cluster.block(rank), address }
+        }
     }
 
     /// Reports what a history says of an access.

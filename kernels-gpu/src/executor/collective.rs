@@ -25,6 +25,12 @@ pub(super) enum Operation {
     ShuffleXor { value: u32, mask: u32 },
     /// `shfl.sync.idx`.
     ShuffleIndex { value: u32, source: u32 },
+    /// `shfl.sync.up`.
+    ShuffleUp { value: u32, delta: u32 },
+    /// `vote.sync.ballot`.
+    Ballot { predicate: bool },
+    /// `barrier.cluster.arrive`, `barrier.cluster.wait`, or both.
+    ClusterBarrier { arrives: bool, waits: bool },
     /// `ldmatrix`, of 2 or 4 matrices.
     LdMatrix { row: u32, matrices: usize, transposed: bool },
     /// `mma`, m16n8k16.
@@ -35,7 +41,9 @@ impl Operation {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Sync => "a warp barrier",
-            Self::ShuffleXor { .. } | Self::ShuffleIndex { .. } => "a shuffle",
+            Self::ShuffleXor { .. } | Self::ShuffleIndex { .. } | Self::ShuffleUp { .. } => "a shuffle",
+            Self::Ballot { .. } => "a vote",
+            Self::ClusterBarrier { .. } => "the cluster's barrier",
             Self::LdMatrix { .. } => "ldmatrix",
             Self::Mma { .. } => "mma",
         }
@@ -82,7 +90,12 @@ impl Machine {
         }
         match operation {
             Operation::Sync => clock::meet(&mut self.clocks, first..first + LANES),
-            Operation::ShuffleXor { .. } | Operation::ShuffleIndex { .. } => self.shuffle(first),
+            Operation::ShuffleXor { .. } | Operation::ShuffleIndex { .. } | Operation::ShuffleUp { .. } => {
+                self.shuffle(first);
+            }
+            Operation::Ballot { .. } => self.ballot(first),
+            // Whoever waits there waits on, so the lanes are let go first.
+            Operation::ClusterBarrier { .. } => {}
             Operation::LdMatrix { matrices, transposed, .. } => {
                 self.ldmatrix(first, matrices, transposed, site);
             }
@@ -93,6 +106,9 @@ impl Machine {
         }
         let warp = &mut self.barriers.warps[warp];
         (warp.ready, warp.posted) = (u32::MAX, 0);
+        if let Operation::ClusterBarrier { arrives, waits } = operation {
+            self.cluster_barrier(first..first + LANES, arrives, waits, site);
+        }
     }
 
     fn shuffle(&mut self, first: usize) {
@@ -107,11 +123,26 @@ impl Machine {
                 Wait::Collective(Operation::ShuffleIndex { value, source }) => {
                     (source as usize % LANES, value)
                 }
+                Wait::Collective(Operation::ShuffleUp { value, delta }) => {
+                    (lane.checked_sub(delta as usize % LANES).unwrap_or(lane), value)
+                }
                 _ => (lane, 0),
             };
         }
         for lane in 0..LANES {
             self.threads[first + lane].result[0] = values[sources[lane]];
+        }
+    }
+
+    fn ballot(&mut self, first: usize) {
+        self.counts.shuffles += 1;
+        let lanes = &mut self.threads[first..first + LANES];
+        let ballot = (0..).zip(&*lanes).fold(0, |ballot, (lane, thread)| match thread.wait {
+            Wait::Collective(Operation::Ballot { predicate }) => ballot | u32::from(predicate) << lane,
+            _ => ballot,
+        });
+        for lane in lanes {
+            lane.result[0] = ballot;
         }
     }
 
@@ -124,7 +155,7 @@ impl Machine {
                 continue;
             };
             self.current = (first + lane) as u16;
-            let Some(start) = self.shared_place(Access::Read, row, ROW, site) else { continue };
+            let Some(start) = self.shared_place(self.rank, Access::Read, row, ROW, site) else { continue };
             if lane >= 8 * matrices {
                 continue;
             }
@@ -136,9 +167,9 @@ impl Machine {
                 clock: &clocks[lane],
                 now: self.now,
             };
-            let verdict = self.shared.shadow.visit(start, ROW, &visit);
+            let verdict = self.shared[self.rank].shadow.visit(start, ROW, &visit);
             self.judge(verdict, Access::Read, Place::Shared { address: row }, ROW, site);
-            bytes.copy_from_slice(&self.shared.bytes[start..start + ROW]);
+            bytes.copy_from_slice(&self.shared[self.rank].bytes[start..start + ROW]);
         }
         let item = |matrix: usize, row: usize, column: usize| {
             let row = &rows[8 * matrix + row];

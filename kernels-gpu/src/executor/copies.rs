@@ -45,13 +45,14 @@ impl Machine {
             }),
         };
         let (access, place) = (Access::Write, Place::Shared { address: to });
-        let start = self.shared_place(access, to, BYTES, site)?;
+        let start = self.shared_place(self.rank, access, to, BYTES, site)?;
         let thread = self.current;
         let stamp = self.stamp(thread, site);
         let clock = &self.clocks[usize::from(thread)];
         let visit = Visit { access, stamp, readers: Readers::thread(thread, clock), clock, now: self.now };
-        let verdict = self.shared.shadow.visit(start, BYTES, &visit);
-        self.shared.shadow.take_off(start, stamp);
+        let shadow = &mut self.shared[self.rank].shadow;
+        let verdict = shadow.visit(start, BYTES, &visit);
+        shadow.take_off(start, stamp);
         self.judge(verdict, access, place, BYTES, site);
         let copy =
             Copy { to, from: from.filter(|_| source.is_some()), bytes: source.unwrap_or_default(), site };
@@ -86,8 +87,9 @@ impl Machine {
         }
         let start = copy.to as usize;
         let stamp = self.stamp(self.current, copy.site);
-        self.shared.shadow.land(start, stamp);
-        self.shared.bytes[start..start + BYTES].copy_from_slice(&copy.bytes);
+        let shared = &mut self.shared[self.rank];
+        shared.shadow.land(start, stamp);
+        shared.bytes[start..start + BYTES].copy_from_slice(&copy.bytes);
     }
 
     /// Reports the copies that the running thread, which has ended, never waited for.

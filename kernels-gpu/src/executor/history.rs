@@ -62,7 +62,7 @@ impl Cell {
     pub(super) fn visit(&mut self, visit: &Visit<'_>, crowds: &mut Crowds) -> Verdict {
         let Visit { access, stamp, readers, .. } = *visit;
         if let (Access::Read, Set::One(last), Readers::Thread { .. }) = (access, self.reads, readers)
-            && (last.block, last.thread, last.clock) == (stamp.block, stamp.thread, stamp.clock)
+            && (last.cluster, last.thread, last.clock) == (stamp.cluster, stamp.thread, stamp.clock)
         {
             // The same thread read it since its last release: whatever came between has been reported.
             return Verdict::default();
@@ -149,15 +149,15 @@ impl Set {
     }
 }
 
-/// Unordered accesses of many threads of one block, and some of earlier blocks of the launch.
+/// Unordered accesses of many threads of one cluster, and some of earlier clusters of the launch.
 ///
-/// Of earlier blocks a few witnesses are enough to find a fault that is there for all their threads; with all of
+/// Of earlier clusters a few witnesses are enough to find a fault that is there for all their threads; with all of
 /// them, a table that a whole grid reads would be followed by a list of the whole grid at every item.
 #[derive(Clone, Debug, Default)]
 struct Crowd {
-    /// Accesses of earlier blocks, at most [`FEW`], the latest last.
+    /// Accesses of earlier clusters, at most [`FEW`], the latest last.
     witnesses: Vec<Stamp>,
-    /// The last access of each thread, all of one block.
+    /// The last access of each thread, all of one cluster.
     members: Vec<Stamp>,
     /// Each thread's place in `members`, plus 1; 0 is none. Empty while there are few members.
     places: Vec<u16>,
@@ -168,9 +168,9 @@ const FEW: usize = 16;
 
 impl Crowd {
     fn insert(&mut self, stamp: Stamp, now: Now) {
-        if self.members.last().is_some_and(|last| last.block != stamp.block) {
+        if self.members.last().is_some_and(|last| last.cluster != stamp.cluster) {
             self.witnesses.append(&mut self.members);
-            self.witnesses.retain(|witness| witness.block >= now.launch);
+            self.witnesses.retain(|witness| witness.cluster >= now.launch);
             self.witnesses.drain(..self.witnesses.len().saturating_sub(FEW));
             self.places.clear();
         }

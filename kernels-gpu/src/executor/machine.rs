@@ -5,6 +5,7 @@ use std::{cell::RefCell, collections::HashMap, panic::Location};
 use super::{
     Launch, Options,
     clock::{self, Clock, Now, Released, Stamp},
+    cluster::Cluster,
     copies::Copies,
     memory::Memory,
     report::{Fault, Finding, Party, Report, Source},
@@ -13,10 +14,13 @@ use super::{
     waiting::{Barriers, Thread},
 };
 
-/// The block's shared memory.
+/// A block's shared memory.
+#[derive(Debug, Default)]
 pub(super) struct SharedMemory {
     pub(super) bytes: Vec<u8>,
     pub(super) shadow: Shadow,
+    /// Which atomic operations reach into other blocks, in clusters of more than one; see [`super::remote`].
+    pub(super) scopes: Shadow,
 }
 
 /// How many operations of each sort a run has performed, counted per thread (warp-wide ones per warp).
@@ -24,11 +28,11 @@ pub(super) struct SharedMemory {
 pub struct Counts {
     /// Loads, stores and atomic operations on global memory.
     pub global: u64,
-    /// Loads, stores and atomic operations on shared memory.
+    /// Loads, stores and atomic operations on shared memory, of whatever block of the cluster.
     pub shared: u64,
     /// Asynchronous copies.
     pub copies: u64,
-    /// Warp-wide shuffles.
+    /// Warp-wide shuffles and votes.
     pub shuffles: u64,
     /// Warp-wide `ldmatrix` loads.
     pub ldmatrix: u64,
@@ -41,11 +45,16 @@ pub(super) struct Machine {
     kernel: String,
     pub(super) grid: [u32; 3],
     pub(super) memory: Memory,
-    pub(super) shared: SharedMemory,
-    /// Coordinates of the block that runs.
-    pub(super) block: [u32; 3],
+    /// The shared memory of each block of the cluster.
+    pub(super) shared: Vec<SharedMemory>,
+    /// Threads of a block.
+    pub(super) block_threads: usize,
+    /// The cluster that runs.
+    pub(super) cluster: Cluster,
+    /// The rank of the block that runs in its cluster.
+    pub(super) rank: usize,
     pub(super) now: Now,
-    /// The thread that runs.
+    /// The thread that runs, numbered through the cluster as all threads here.
     pub(super) current: u16,
     pub(super) threads: Vec<Thread>,
     pub(super) clocks: Vec<Clock>,
@@ -59,7 +68,7 @@ pub(super) struct Machine {
     keys: HashMap<Key, usize>,
     max_findings: usize,
     max_operations: u64,
-    /// Operations of the block so far, of each thread.
+    /// Operations of the cluster so far, of each thread.
     operations: u64,
     /// The launch is to end: a finding that nothing can go on after, or too many.
     pub(super) stopped: bool,
@@ -70,20 +79,25 @@ type Key = (std::mem::Discriminant<Fault>, Option<Source>, Option<Source>);
 
 impl Machine {
     pub(super) fn new(launch: &Launch<'_>, memory: Memory, options: &Options) -> Self {
-        let threads = launch.threads as usize;
-        let first = memory.first_block();
+        let (blocks, block_threads) = (launch.cluster as usize, launch.threads as usize);
+        let threads = blocks * block_threads;
+        let first = memory.first_cluster();
+        let shared =
+            || SharedMemory { bytes: vec![0; launch.shared_bytes as usize], ..SharedMemory::default() };
         Self {
             kernel: launch.name.to_owned(),
             grid: launch.grid,
             memory,
-            shared: SharedMemory { bytes: vec![0; launch.shared_bytes as usize], shadow: Shadow::default() },
-            block: [0; 3],
-            now: Now { launch: first, block: first },
+            shared: std::iter::repeat_with(shared).take(blocks).collect(),
+            block_threads,
+            cluster: Cluster::new(blocks),
+            rank: 0,
+            now: Now { launch: first, cluster: first },
             current: 0,
             threads: Vec::with_capacity(threads),
             clocks: Vec::new(),
             copies: vec![Copies::default(); threads],
-            barriers: Barriers::new(launch.threads),
+            barriers: Barriers::new(blocks, launch.threads),
             released: HashMap::new(),
             sites: Sites::new(options.dropped),
             counts: Counts::default(),
@@ -96,32 +110,42 @@ impl Machine {
         }
     }
 
-    /// Gets ready for the block at `block`. Its shared memory holds what the last block left there, as on a GPU.
-    pub(super) fn begin_block(&mut self, block: [u32; 3], threads: usize) {
-        self.block = block;
-        self.now.block = self.memory.next_block();
-        self.shared.shadow.begin_block(self.now.block);
+    /// Gets ready for the cluster whose first block is at `block`. Shared memory holds what the last cluster left there,
+    /// as on a GPU.
+    pub(super) fn begin_cluster(&mut self, block: [u32; 3]) {
+        let threads = self.cluster.blocks() * self.block_threads;
+        self.now.cluster = self.memory.next_cluster();
+        for shared in &mut self.shared {
+            shared.shadow.begin(self.now.cluster);
+            shared.scopes.begin(self.now.cluster);
+        }
         self.clocks = clock::start(threads);
         self.threads.clear();
         self.threads.resize_with(threads, Thread::default);
-        self.barriers.begin_block();
+        self.barriers.begin();
+        self.cluster.begin(block, self.block_threads);
         self.operations = 0;
     }
 
     /// What the thread that runs does at `site`.
     pub(super) fn stamp(&self, thread: u16, site: SiteId) -> Stamp {
-        Stamp { block: self.now.block, clock: self.clocks[usize::from(thread)].own, thread, site }
+        Stamp { cluster: self.now.cluster, clock: self.clocks[usize::from(thread)].own, thread, site }
     }
 
     /// Whoever made `stamp`, in this launch.
     pub(super) fn party(&self, stamp: Stamp) -> Party {
         let [x, y, _] = self.grid;
-        let block = stamp.block - self.now.launch;
-        Party {
-            block: [block % x, block / x % y, block / x / y],
-            thread: u32::from(stamp.thread),
-            source: Some(self.source(stamp.site)),
-        }
+        let blocks = self.cluster.blocks() as u32;
+        let (cluster, x) = (stamp.cluster - self.now.launch, x / blocks);
+        let first = [cluster % x * blocks, cluster / x % y, cluster / x / y];
+        self.member(first, stamp.thread, Some(self.source(stamp.site)))
+    }
+
+    /// The thread of the cluster whose first block is at `first`.
+    fn member(&self, [x, y, z]: [u32; 3], thread: u16, source: Option<Source>) -> Party {
+        let (rank, thread) =
+            (usize::from(thread) / self.block_threads, usize::from(thread) % self.block_threads);
+        Party { block: [x + rank as u32, y, z], thread: thread as u32, source }
     }
 
     pub(super) fn source(&self, site: SiteId) -> Source {
@@ -137,7 +161,9 @@ impl Machine {
     /// Notes what `thread` has met.
     pub(super) fn report_at(&mut self, thread: u16, source: Option<Source>, fault: Fault) {
         let other = match &fault {
-            Fault::Race { other, .. } | Fault::InFlight { other, .. } => other.source.clone(),
+            Fault::Race { other, .. } | Fault::InFlight { other, .. } | Fault::Scope { other, .. } => {
+                other.source.clone()
+            }
             _ => None,
         };
         let key = (std::mem::discriminant(&fault), source.clone(), other);
@@ -146,12 +172,12 @@ impl Machine {
             return;
         }
         self.keys.insert(key, self.findings.len());
-        let party = Party { block: self.block, thread: u32::from(thread), source };
+        let party = self.member(self.cluster.block(0), thread, source);
         self.findings.push(Finding { kernel: self.kernel.clone(), party, fault, times: 1 });
         self.stopped |= self.findings.len() >= self.max_findings;
     }
 
-    /// Counts an operation of the thread that runs. Ends the launch if the block has gone on for too long.
+    /// Counts an operation of the thread that runs. Ends the launch if the cluster has gone on for too long.
     pub(super) fn tick(&mut self, site: SiteId) {
         self.operations += 1;
         if self.operations > self.max_operations {

@@ -33,8 +33,8 @@ pub(super) struct Allocation {
 #[derive(Default)]
 pub struct Memory {
     allocations: Vec<Allocation>,
-    /// Blocks that have run.
-    blocks: u32,
+    /// Clusters that have run.
+    clusters: u32,
 }
 
 impl Memory {
@@ -118,15 +118,15 @@ impl Memory {
         self.allocations.get_mut(allocation)
     }
 
-    /// Numbers the next block. The first is 1, since 0 is no block.
-    pub(super) fn next_block(&mut self) -> u32 {
-        self.blocks += 1;
-        self.blocks
+    /// Numbers the next cluster. The first is 1, since 0 is no cluster.
+    pub(super) fn next_cluster(&mut self) -> u32 {
+        self.clusters += 1;
+        self.clusters
     }
 
-    /// The number that the next block will have.
-    pub(super) fn first_block(&self) -> u32 {
-        self.blocks + 1
+    /// The number that the next cluster will have.
+    pub(super) fn first_cluster(&self) -> u32 {
+        self.clusters + 1
     }
 }
 

@@ -9,7 +9,7 @@
 //! let mut memory = Memory::new();
 //! let input = Global::<f32>::at(memory.input(&[1.5_f32; 64]));
 //! let output = memory.output(64, f32::NAN);
-//! let launch = Launch { name: "double", grid: [2, 1, 1], threads: 32, shared_bytes: 0 };
+//! let launch = Launch { name: "double", grid: [2, 1, 1], cluster: 1, threads: 32, shared_bytes: 0 };
 //! let trace = executor::run(&launch, &mut memory, &Options::default(), || {
 //!     let index = u64::from(thread::block_x() * 32 + thread::thread_index());
 //!     // SAFETY: both arrays hold an item for each thread of the grid.
@@ -58,8 +58,8 @@
 //! modelled.
 
 mod access;
-mod block;
 mod clock;
+mod cluster;
 mod collective;
 mod copies;
 mod history;
@@ -68,7 +68,9 @@ mod machine;
 mod memory;
 mod mma;
 pub(crate) mod ops;
+mod remote;
 mod report;
+mod schedule;
 mod shadow;
 mod sites;
 mod waiting;
@@ -85,6 +87,8 @@ use machine::Machine;
 const MAX_THREADS: u32 = 1024;
 /// The most shared memory that a block may have on any supported GPU, in bytes.
 const MAX_SHARED: u32 = 227 * 1024;
+/// The most blocks that a cluster may have on any supported GPU; 8 on all of them.
+const MAX_CLUSTER: u32 = 16;
 
 /// What is launched.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +97,8 @@ pub struct Launch<'a> {
     pub name: &'a str,
     /// Blocks along x, y and z.
     pub grid: [u32; 3],
+    /// Blocks of a cluster, along x: 1 to 16, dividing `grid[0]`. 1 is a launch without clusters.
+    pub cluster: u32,
     /// Threads in a block, a multiple of 32 up to 1024.
     pub threads: u32,
     /// Dynamic shared memory of a block, in bytes.
@@ -106,7 +112,7 @@ pub struct Options {
     pub dropped: Option<Site>,
     /// The run ends when it has found so much.
     pub max_findings: usize,
-    /// The run ends when the threads of a block have begun more operations than this, each thread's counted.
+    /// The run ends when the threads of a cluster have begun more operations than this, each thread's counted.
     pub max_operations: u64,
 }
 
@@ -125,7 +131,7 @@ pub struct Trace {
     pub counts: Counts,
 }
 
-/// Runs a kernel: `body` once for every thread of every block of the grid, the blocks one after another.
+/// Runs a kernel: `body` once for every thread of every block of the grid, the clusters one after another.
 ///
 /// # Errors
 /// Everything that the run found wrong.
@@ -140,17 +146,21 @@ pub fn run(
     body: impl Fn(),
 ) -> Result<Trace, Report> {
     assert!(!std::thread::panicking(), "a thread that unwinds cannot launch a kernel");
+    if let Some(fault) = impossible(launch) {
+        let party = Party { block: [0; 3], thread: 0, source: None };
+        return Err(Report {
+            findings: vec![Finding { kernel: launch.name.to_owned(), party, fault, times: 1 }],
+        });
+    }
     lane::catch_panics();
     let installed = machine::install(|| Machine::new(launch, std::mem::take(memory), options));
-    if let Some(fault) = impossible(launch) {
-        machine::with(|machine| machine.report_at(0, None, fault));
-    } else {
-        let [x, y, z] = launch.grid;
-        let mut blocks = (0..z).flat_map(|z| (0..y).flat_map(move |y| (0..x).map(move |x| [x, y, z])));
-        while let Some(block) = blocks.next()
-            && block::run(block, launch.threads, &body).expect("stacks for the lanes of a block")
-        {}
-    }
+    let [x, y, z] = launch.grid;
+    let row = move |y, z| (0..x).step_by(launch.cluster as usize).map(move |x| [x, y, z]);
+    let mut firsts = (0..z).flat_map(|z| (0..y).flat_map(move |y| row(y, z)));
+    let threads = launch.cluster * launch.threads;
+    while let Some(first) = firsts.next()
+        && schedule::run(first, threads, &body).expect("stacks for the lanes of a cluster")
+    {}
     let result;
     (*memory, result) = installed.take().finish();
     result
@@ -169,8 +179,12 @@ fn impossible(launch: &Launch<'_>) -> Option<Fault> {
     if x == 0 || x > i32::MAX as u32 {
         return Some(fault("grid[0]", "from 1 to 2147483647", x));
     }
-    [("grid[1]", y), ("grid[2]", z)]
-        .into_iter()
-        .find(|&(_, size)| size == 0 || size > 65535)
-        .map(|(field, size)| fault(field, "from 1 to 65535", size))
+    for (field, size) in [("grid[1]", y), ("grid[2]", z)] {
+        if size == 0 || size > 65535 {
+            return Some(fault(field, "from 1 to 65535", size));
+        }
+    }
+    let cluster = launch.cluster;
+    (cluster == 0 || cluster > MAX_CLUSTER || !x.is_multiple_of(cluster))
+        .then(|| fault("cluster", "from 1 to 16, dividing grid[0]", cluster))
 }

@@ -9,6 +9,8 @@ use super::{
     collective::Operation,
     lane,
     machine::{self, Machine},
+    remote,
+    report::Access,
     sites::{SiteId, SyncKind},
 };
 use crate::simt::Word;
@@ -75,12 +77,12 @@ fn collective(operation: Operation) -> [u32; 4] {
 
 #[track_caller]
 pub(crate) fn thread_index() -> u32 {
-    machine::with(|machine| u32::from(machine.current))
+    machine::with(|machine| (usize::from(machine.current) - machine.rank * machine.block_threads) as u32)
 }
 
 #[track_caller]
 pub(crate) fn block_index(axis: usize) -> u32 {
-    machine::with(|machine| machine.block[axis])
+    machine::with(|machine| machine.cluster.block(machine.rank)[axis])
 }
 
 #[track_caller]
@@ -120,6 +122,71 @@ pub(crate) fn shuffle_xor(value: u32, mask: u32) -> u32 {
 #[track_caller]
 pub(crate) fn shuffle_index(value: u32, source: u32) -> u32 {
     collective(Operation::ShuffleIndex { value, source })[0]
+}
+
+#[track_caller]
+pub(crate) fn shuffle_up(value: u32, delta: u32) -> u32 {
+    collective(Operation::ShuffleUp { value, delta })[0]
+}
+
+#[track_caller]
+pub(crate) fn ballot(predicate: bool) -> u32 {
+    collective(Operation::Ballot { predicate })[0]
+}
+
+#[track_caller]
+pub(crate) fn cluster_rank() -> u32 {
+    machine::with(|machine| machine.rank as u32)
+}
+
+#[track_caller]
+pub(crate) fn cluster_size() -> u32 {
+    machine::with(|machine| machine.cluster.blocks() as u32)
+}
+
+#[track_caller]
+pub(crate) fn cluster_arrive() {
+    cluster_barrier(SyncKind::ClusterArrive, true, false);
+}
+
+#[track_caller]
+pub(crate) fn cluster_wait() {
+    cluster_barrier(SyncKind::ClusterWait, false, true);
+}
+
+#[track_caller]
+pub(crate) fn cluster_sync() {
+    cluster_barrier(SyncKind::ClusterBarrier, true, true);
+}
+
+#[track_caller]
+fn cluster_barrier(kind: SyncKind, arrives: bool, waits: bool) {
+    synchronise(kind, |machine, site| {
+        machine.post(Operation::ClusterBarrier { arrives, waits }, site);
+        Then::Wait
+    });
+}
+
+#[track_caller]
+pub(crate) fn map_to_block(address: u32, rank: u32) -> u32 {
+    step(|machine, site| machine.map_to_block(address, rank, site)).unwrap_or(remote::NOWHERE)
+}
+
+#[track_caller]
+pub(crate) fn load_cluster<T: Word>(address: u32) -> T {
+    step(|machine, site| {
+        machine.counts.shared += 1;
+        machine.remote(Access::Read, address, T::BYTES, site).map(|bytes| T::from_bytes(bytes))
+    })
+    .unwrap_or_else(zero)
+}
+
+#[track_caller]
+pub(crate) fn store_cluster<T: Word>(address: u32, value: T) {
+    step(|machine, site| {
+        machine.counts.shared += 1;
+        machine.remote(Access::Write, address, T::BYTES, site).map(|bytes| value.to_bytes(bytes))
+    });
 }
 
 #[track_caller]
@@ -201,6 +268,25 @@ pub(crate) fn shared_max_i32(address: u32, value: i32) {
     step(|machine, site| {
         machine.counts.shared += 1;
         machine.update_shared(address, site, |before: i32| before.max(value))
+    });
+}
+
+#[track_caller]
+pub(crate) fn shared_add_u32(address: u32, value: u32) -> u32 {
+    step(|machine, site| {
+        machine.counts.shared += 1;
+        machine.update_shared(address, site, |before: u32| before.wrapping_add(value))
+    })
+    .unwrap_or_else(zero)
+}
+
+#[track_caller]
+pub(crate) fn cluster_add_u32(address: u32, value: u32) {
+    step(|machine, site| {
+        machine.counts.shared += 1;
+        let bytes = machine.remote(Access::Atomic, address, u32::BYTES, site)?;
+        u32::from_bytes(bytes).wrapping_add(value).to_bytes(bytes);
+        Some(())
     });
 }
 

@@ -39,6 +39,13 @@ pub enum Place {
         /// Byte address.
         address: u32,
     },
+    /// The shared memory of another block of the cluster.
+    Remote {
+        /// Coordinates of that block.
+        block: [u32; 3],
+        /// Byte address.
+        address: u32,
+    },
     /// An allocation of global memory, or the gap around it.
     Global {
         /// Number of the allocation, in the order they were made, from 0.
@@ -57,6 +64,9 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Shared { address } => write!(f, "shared memory at byte {address}"),
+            Self::Remote { block: [x, y, z], address } => {
+                write!(f, "shared memory of block ({x}, {y}, {z}) at byte {address}")
+            }
             Self::Global { allocation, offset } => {
                 write!(f, "global allocation {allocation} at byte {offset}")
             }
@@ -111,7 +121,7 @@ impl fmt::Display for Party {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
-    /// An access outside every allocation, or outside the block's shared memory.
+    /// An access outside every allocation, or outside a block's shared memory.
     OutOfBounds {
         /// The access.
         access: Access,
@@ -169,6 +179,38 @@ pub enum Fault {
     NotAwaited {
         /// The copy's destination.
         place: Place,
+    },
+    /// Atomic operations of different blocks on one place, with nothing to order them, of which one is atomic for its own
+    /// block alone.
+    Scope {
+        /// Where.
+        place: Place,
+        /// Who made the earlier one.
+        other: Party,
+    },
+    /// An address in the shared memory of a block that the cluster does not have.
+    NoSuchBlock {
+        /// The block's rank.
+        rank: u32,
+        /// Blocks of the cluster.
+        size: u32,
+    },
+    /// An access to the shared memory of another block, with nothing to say that the block has started.
+    NotStarted {
+        /// The access.
+        access: Access,
+        /// Where.
+        place: Place,
+    },
+    /// An access to the shared memory of another block, with nothing to say that the block has not ended.
+    MayHaveEnded {
+        /// Coordinates of that block.
+        block: [u32; 3],
+    },
+    /// A thread arrives at the cluster's barrier, or waits there, out of turn.
+    ClusterBarrier {
+        /// What it does.
+        misuse: &'static str,
     },
     /// Lanes of a warp do not meet at one warp-wide operation.
     Divergent {
@@ -237,6 +279,24 @@ impl fmt::Display for Fault {
             Self::NotAwaited { place } => {
                 write!(f, "not awaited: ends before it has waited for its asynchronous copy to {place}")
             }
+            Self::Scope { place, other } => write!(
+                f,
+                "scope too narrow: atomically updates {place}, as {other} did, with nothing to order the two, one of \
+                 them atomic for its block alone"
+            ),
+            Self::NoSuchBlock { rank, size } => {
+                write!(f, "no such block: names block {rank} of a cluster of {size}")
+            }
+            Self::NotStarted { access, place } => write!(
+                f,
+                "not started: {} {place}, and nothing says that the block has started",
+                access.does()
+            ),
+            Self::MayHaveEnded { block: [x, y, z] } => write!(
+                f,
+                "may have ended: accesses shared memory of block ({x}, {y}, {z}), and nothing keeps that block from ending"
+            ),
+            Self::ClusterBarrier { misuse } => write!(f, "cluster barrier out of turn: {misuse}"),
             Self::Divergent { lanes } => write!(f, "divergent collective: {lanes}"),
             Self::BarrierNotReached { threads } => {
                 write!(f, "barrier not reached by all threads: {threads}")

@@ -18,8 +18,8 @@ const PAGE: usize = 256;
 /// The history of 16 bytes.
 #[derive(Clone, Debug, Default)]
 struct Line {
-    /// The block that the history belongs to, where memory lives as long as a block.
-    block: u32,
+    /// The cluster that the history belongs to, where memory lives as long as a cluster.
+    cluster: u32,
     /// Number of the line's [`Shadow::splits`], plus 1; 0 while all granules share `cell`.
     split: u32,
     cell: Cell,
@@ -34,15 +34,15 @@ pub(super) struct Shadow {
     splits: Vec<[Cell; GRANULES]>,
     free: Vec<u32>,
     crowds: Crowds,
-    /// The block that owns the memory, for memory that lives as long as a block; else 0.
-    block: u32,
+    /// The cluster that owns the memory, for memory that lives as long as a cluster; else 0.
+    cluster: u32,
 }
 
 impl Shadow {
-    /// Starts anew for `block`, before which nobody has written. Lines of earlier blocks are recognised by their
+    /// Starts anew for `cluster`, before which nobody has written. Lines of earlier clusters are recognised by their
     /// number and forgotten one by one.
-    pub(super) fn begin_block(&mut self, block: u32) {
-        self.block = block;
+    pub(super) fn begin(&mut self, cluster: u32) {
+        self.cluster = cluster;
         self.splits.clear();
         self.free.clear();
         self.crowds.reset();
@@ -50,8 +50,8 @@ impl Shadow {
 
     /// Checks and notes an access of `bytes` at `address`, aligned to its size.
     pub(super) fn visit(&mut self, address: usize, bytes: usize, visit: &Visit<'_>) -> Verdict {
-        let Self { pages, splits, free, crowds, block } = self;
-        let line = line(pages, *block, address / LINE);
+        let Self { pages, splits, free, crowds, cluster } = self;
+        let line = line(pages, *cluster, address / LINE);
         let in_flight = Verdict { in_flight: line.in_flight, ..Verdict::default() };
         if line.split == 0 {
             if bytes == LINE {
@@ -78,12 +78,12 @@ impl Shadow {
 
     /// Marks the line at `address` as the destination of a copy under way.
     pub(super) fn take_off(&mut self, address: usize, stamp: Stamp) {
-        line(&mut self.pages, self.block, address / LINE).in_flight = Some(stamp);
+        line(&mut self.pages, self.cluster, address / LINE).in_flight = Some(stamp);
     }
 
     /// Notes that the copy into the line at `address` has ended, as a write of the thread that waited for it.
     pub(super) fn land(&mut self, address: usize, stamp: Stamp) {
-        let line = line(&mut self.pages, self.block, address / LINE);
+        let line = line(&mut self.pages, self.cluster, address / LINE);
         line.in_flight = None;
         if line.split == 0 {
             line.cell.written(stamp, &mut self.crowds);
@@ -94,16 +94,16 @@ impl Shadow {
     }
 }
 
-/// Line `number`, cleared if it belongs to an earlier block.
-fn line(pages: &mut Vec<Option<Box<[Line]>>>, block: u32, number: usize) -> &mut Line {
+/// Line `number`, cleared if it belongs to an earlier cluster.
+fn line(pages: &mut Vec<Option<Box<[Line]>>>, cluster: u32, number: usize) -> &mut Line {
     let page = number / PAGE;
     if page >= pages.len() {
         pages.resize_with(page + 1, || None);
     }
     let page = pages[page].get_or_insert_with(|| vec![Line::default(); PAGE].into_boxed_slice());
     let line = &mut page[number % PAGE];
-    if line.block != block {
-        *line = Line { block, ..Line::default() };
+    if line.cluster != cluster {
+        *line = Line { cluster, ..Line::default() };
     }
     line
 }

@@ -11,6 +11,12 @@ pub enum SyncKind {
     NamedBarrier,
     /// `bar.warp.sync`: orders the lanes of the warp.
     WarpBarrier,
+    /// `barrier.cluster.arrive.release`: releases to the threads of the cluster.
+    ClusterArrive,
+    /// `barrier.cluster.wait.acquire`: acquires what the threads of the cluster have released.
+    ClusterWait,
+    /// Both: orders the threads of the cluster.
+    ClusterBarrier,
     /// `cp.async.commit_group`: closes a group of copies.
     CopyCommit,
     /// `cp.async.wait_group`: makes copies visible to the thread that issued them.
@@ -25,6 +31,9 @@ impl SyncKind {
             Self::BlockBarrier => "block barrier",
             Self::NamedBarrier => "named barrier",
             Self::WarpBarrier => "warp barrier",
+            Self::ClusterArrive => "arrival at the cluster's barrier",
+            Self::ClusterWait => "wait at the cluster's barrier",
+            Self::ClusterBarrier => "cluster barrier",
             Self::CopyCommit => "commit of asynchronous copies",
             Self::CopyWait => "wait for asynchronous copies",
             Self::AtomicOrder => "acquire and release of an atomic operation",

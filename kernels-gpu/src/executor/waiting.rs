@@ -1,5 +1,7 @@
 //! What threads wait for, and the barriers that let them go.
 
+use std::ops::Range;
+
 use super::{clock, collective::Operation, machine::Machine, report::Fault, sites::SiteId};
 use crate::simt::WARP;
 
@@ -16,11 +18,13 @@ pub(super) enum Wait {
     Collective(Operation),
     /// The other threads at a barrier.
     Barrier(u32),
+    /// The other threads of its cluster.
+    Cluster,
     /// It has ended.
     End,
 }
 
-/// One thread of the block that runs.
+/// One thread of the cluster that runs.
 #[derive(Debug, Default)]
 pub(super) struct Thread {
     pub(super) wait: Wait,
@@ -28,6 +32,8 @@ pub(super) struct Thread {
     pub(super) site: SiteId,
     /// What its last warp-wide operation returned.
     pub(super) result: [u32; 4],
+    /// The phase of the cluster's barrier that it has arrived in and not waited for.
+    pub(super) arrived: Option<u32>,
 }
 
 /// The lanes of one warp, a bit each.
@@ -39,25 +45,35 @@ pub(super) struct Warp {
     pub(super) posted: u32,
 }
 
-/// The barriers of a block, and its warps.
-pub(super) struct Barriers {
-    arrived: [Vec<u16>; BARRIERS],
+/// One barrier of a block.
+#[derive(Debug, Default)]
+struct Barrier {
+    arrived: Vec<u16>,
     /// Participants that the first thread to arrive has named.
-    expected: [u32; BARRIERS],
+    expected: u32,
+}
+
+/// The barriers of a cluster's blocks, and its warps.
+pub(super) struct Barriers {
+    /// Those of each block.
+    blocks: Vec<[Barrier; BARRIERS]>,
     pub(super) warps: Vec<Warp>,
+    /// Threads of a block.
     threads: u32,
 }
 
 impl Barriers {
-    pub(super) fn new(threads: u32) -> Self {
-        Self { arrived: Default::default(), expected: [0; BARRIERS], warps: Vec::new(), threads }
+    pub(super) fn new(blocks: usize, threads: u32) -> Self {
+        let blocks = std::iter::repeat_with(Default::default).take(blocks).collect();
+        Self { blocks, warps: Vec::new(), threads }
     }
 
     /// All threads may run, nobody has arrived.
-    pub(super) fn begin_block(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.warps.clear();
-        self.warps.resize((self.threads / WARP) as usize, Warp { ready: u32::MAX, posted: 0 });
-        self.arrived.iter_mut().for_each(Vec::clear);
+        let warps = self.blocks.len() * (self.threads / WARP) as usize;
+        self.warps.resize(warps, Warp { ready: u32::MAX, posted: 0 });
+        self.blocks.iter_mut().flatten().for_each(|barrier| barrier.arrived.clear());
     }
 }
 
@@ -69,37 +85,38 @@ impl Machine {
         if count == 0 || count > threads || !count.is_multiple_of(WARP) {
             self.report(site, Fault::BarrierCount { barrier, expected: threads, actual: count });
         }
-        let number = barrier as usize;
-        if self.barriers.arrived[number].is_empty() {
-            self.barriers.expected[number] = count;
-        } else if self.barriers.expected[number] != count {
-            let expected = self.barriers.expected[number];
+        let state = &mut self.barriers.blocks[self.rank][barrier as usize];
+        if state.arrived.is_empty() {
+            state.expected = count;
+        }
+        state.arrived.push(self.current);
+        let (arrived, expected) = (state.arrived.len() as u32, state.expected);
+        if expected != count {
             self.report(site, Fault::BarrierCount { barrier, expected, actual: count });
         }
         let thread = &mut self.threads[usize::from(self.current)];
         thread.wait = Wait::Barrier(barrier);
         thread.site = site;
-        self.barriers.arrived[number].push(self.current);
-        if self.barriers.arrived[number].len() as u32 >= self.barriers.expected[number] {
-            self.open(number);
+        if arrived >= expected {
+            self.open(barrier as usize);
         }
     }
 
     /// Lets the threads at a barrier go on, ordered behind each other.
     fn open(&mut self, number: usize) {
-        let mut arrived = std::mem::take(&mut self.barriers.arrived[number]);
+        let mut arrived = std::mem::take(&mut self.barriers.blocks[self.rank][number].arrived);
         clock::meet(&mut self.clocks, arrived.iter().map(|&thread| usize::from(thread)));
         for &thread in &arrived {
             self.threads[usize::from(thread)].wait = Wait::Nothing;
             self.barriers.warps[usize::from(thread) / WARP as usize].ready |= 1 << (u32::from(thread) % WARP);
         }
         arrived.clear();
-        self.barriers.arrived[number] = arrived;
+        self.barriers.blocks[self.rank][number].arrived = arrived;
     }
 
     /// Reports that no thread can go on, if some still wait. Ends the launch then.
     pub(super) fn check_progress(&mut self) {
-        let waits = |thread: &Thread| matches!(thread.wait, Wait::Barrier(_));
+        let waits = |thread: &Thread| matches!(thread.wait, Wait::Barrier(_) | Wait::Cluster);
         let posted = |thread: &Thread| matches!(thread.wait, Wait::Collective(_));
         let (first, fault) = if let Some(first) = self.threads.iter().position(posted) {
             // A lane that waits for its warp is why the others wait, if they do.
@@ -116,7 +133,22 @@ impl Machine {
     }
 
     /// Where the threads of a range stand, in words.
-    pub(super) fn standing(&self, range: std::ops::Range<usize>) -> String {
+    pub(super) fn standing(&self, range: Range<usize>) -> String {
+        if self.cluster.blocks() == 1 {
+            return self.standing_of_block(0, range);
+        }
+        let ranks = range.start / self.block_threads..range.end.div_ceil(self.block_threads);
+        let blocks = ranks.map(|rank| {
+            let block = rank * self.block_threads..(rank + 1) * self.block_threads;
+            let within = range.start.max(block.start)..range.end.min(block.end);
+            let [x, y, z] = self.cluster.block(rank);
+            format!("in block ({x}, {y}, {z}) {}", self.standing_of_block(block.start, within))
+        });
+        blocks.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Where threads of the block that has the threads from `first` on stand.
+    fn standing_of_block(&self, first: usize, range: Range<usize>) -> String {
         let mut groups: Vec<(usize, usize, String)> = Vec::new();
         for number in range {
             let thread = &self.threads[number];
@@ -128,11 +160,12 @@ impl Machine {
                     format!("waits for its warp at {} ({source})", operation.name())
                 }
                 Wait::Barrier(0) => format!("waits at the block's barrier ({source})"),
+                Wait::Cluster => format!("waits at the cluster's barrier ({source})"),
                 Wait::Barrier(barrier) => format!("waits at barrier {barrier} ({source})"),
             };
             match groups.last_mut() {
-                Some((_, last, text)) if *text == standing => *last = number,
-                _ => groups.push((number, number, standing)),
+                Some((_, last, text)) if *text == standing => *last = number - first,
+                _ => groups.push((number - first, number - first, standing)),
             }
         }
         let texts = groups.into_iter().map(|(first, last, text)| match last - first {
@@ -145,7 +178,7 @@ impl Machine {
     fn source_of(&self, thread: &Thread) -> String {
         match thread.wait {
             Wait::Nothing | Wait::End => String::new(),
-            Wait::Collective(_) | Wait::Barrier(_) => self.source(thread.site).to_string(),
+            Wait::Collective(_) | Wait::Barrier(_) | Wait::Cluster => self.source(thread.site).to_string(),
         }
     }
 }

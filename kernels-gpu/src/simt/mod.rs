@@ -13,6 +13,7 @@
 
 pub mod atomic;
 pub mod barrier;
+pub mod cluster;
 pub mod cp_async;
 pub mod element;
 pub mod global;
@@ -22,8 +23,10 @@ pub mod mma;
 pub mod shared;
 pub mod shuffle;
 pub mod thread;
+pub mod vote;
 pub mod word;
 
+pub use cluster::Remote;
 pub use element::{Bf16, Element, F16};
 pub use global::Global;
 pub use shared::Shared;

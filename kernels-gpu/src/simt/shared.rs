@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 
-use super::Word;
+use super::{Remote, Word, cluster};
 
 #[cfg(target_arch = "nvptx64")]
 core::arch::global_asm!(".extern .shared .align 128 .b8 dynsmem[];");
@@ -49,6 +49,16 @@ impl<T> Shared<T> {
     #[must_use]
     pub const fn byte(self, offset: u32) -> u32 {
         self.address + offset
+    }
+}
+
+impl<T> Shared<T> {
+    /// The same array in the shared memory of block `rank` of the cluster. PTX `mapa.shared::cluster.u32`.
+    #[inline(always)]
+    #[must_use]
+    #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+    pub fn of_block(self, rank: u32) -> Remote<T> {
+        Remote::at(cluster::map_to_block(self.address, rank))
     }
 }
 

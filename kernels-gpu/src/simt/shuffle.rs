@@ -47,6 +47,28 @@ pub fn shuffle_index(value: u32, source: u32) -> u32 {
     ops::shuffle_index(value, source)
 }
 
+/// The value of the lane `delta` (0 to 31) below this one. Lanes below `delta` keep their own.
+///
+/// # PTX
+/// `shfl.sync.up.b32 d, a, delta, 0, 0xffffffff`. All 32 lanes must take part.
+#[inline(always)]
+#[must_use]
+#[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+pub fn shuffle_up(value: u32, delta: u32) -> u32 {
+    #[cfg(target_arch = "nvptx64")]
+    {
+        let out: u32;
+        // SAFETY: registers only.
+        unsafe {
+            core::arch::asm!("shfl.sync.up.b32 {d}, {a}, {n}, 0, 0xffffffff;",
+                d = out(reg32) out, a = in(reg32) value, n = in(reg32) delta, options(pure, nomem, nostack));
+        }
+        out
+    }
+    #[cfg(not(target_arch = "nvptx64"))]
+    ops::shuffle_up(value, delta)
+}
+
 /// [`shuffle_xor`] of a float's bits.
 #[inline(always)]
 #[must_use]

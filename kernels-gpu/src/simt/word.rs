@@ -36,6 +36,19 @@ pub trait Word: Copy + 'static + sealed::Sealed {
     #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
     unsafe fn store_shared(address: u32, value: Self);
 
+    /// # Safety
+    /// `address` is a shared address, mapped to a block of the cluster, aligned to [`Word::BYTES`], inside that block's
+    /// shared memory, while that block lives.
+    #[doc(hidden)]
+    #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+    unsafe fn load_cluster(address: u32) -> Self;
+
+    /// # Safety
+    /// As [`Word::load_cluster`], and nothing else accesses the address without synchronisation.
+    #[doc(hidden)]
+    #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+    unsafe fn store_cluster(address: u32, value: Self);
+
     /// The value whose little-endian bytes are `bytes`, [`Word::BYTES`] of them.
     #[cfg(not(target_arch = "nvptx64"))]
     fn from_bytes(bytes: &[u8]) -> Self;
@@ -47,7 +60,8 @@ pub trait Word: Copy + 'static + sealed::Sealed {
 
 /// The accesses of one word type: device instructions, and the executor on the host.
 macro_rules! accesses {
-    (device: $load_global:expr, $store_global:expr, $load_shared:expr, $store_shared:expr) => {
+    (device: $load_global:expr, $store_global:expr, $load_shared:expr, $store_shared:expr, $load_cluster:expr,
+        $store_cluster:expr) => {
         #[inline(always)]
         #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
         unsafe fn load_global(address: u64) -> Self {
@@ -83,6 +97,24 @@ macro_rules! accesses {
             #[cfg(not(target_arch = "nvptx64"))]
             ops::store_shared(address, value);
         }
+
+        #[inline(always)]
+        #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+        unsafe fn load_cluster(address: u32) -> Self {
+            #[cfg(target_arch = "nvptx64")]
+            return $load_cluster(address);
+            #[cfg(not(target_arch = "nvptx64"))]
+            ops::load_cluster(address)
+        }
+
+        #[inline(always)]
+        #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+        unsafe fn store_cluster(address: u32, value: Self) {
+            #[cfg(target_arch = "nvptx64")]
+            $store_cluster(address, value);
+            #[cfg(not(target_arch = "nvptx64"))]
+            ops::store_cluster(address, value);
+        }
     };
 }
 
@@ -112,7 +144,18 @@ macro_rules! scalar_word {
                 },
                 // SAFETY: the caller's promise.
                 |address: u32, value: $ty| unsafe { core::arch::asm!(concat!("st.shared.", $suffix, " [{a}], {v};"),
-                    v = in($class) value, a = in(reg32) address, options(nostack)) }
+                    v = in($class) value, a = in(reg32) address, options(nostack)) },
+                |address: u32| {
+                    let value: $ty;
+                    // SAFETY: the caller's promise; a load changes nothing.
+                    unsafe { core::arch::asm!(concat!("ld.shared::cluster.", $suffix, " {v}, [{a}];"),
+                        v = out($class) value, a = in(reg32) address, options(pure, readonly, nostack)) };
+                    value
+                },
+                // SAFETY: the caller's promise.
+                |address: u32, value: $ty| unsafe {
+                    core::arch::asm!(concat!("st.shared::cluster.", $suffix, " [{a}], {v};"),
+                        v = in($class) value, a = in(reg32) address, options(nostack)) }
             );
 
             #[cfg(not(target_arch = "nvptx64"))]
@@ -166,6 +209,20 @@ impl Word for [u32; 4] {
         |address: u32, [x, y, z, w]: [u32; 4]| {
             // SAFETY: the caller's promise.
             unsafe { core::arch::asm!("st.shared.v4.b32 [{a}], {{ {x}, {y}, {z}, {w} }};",
+                x = in(reg32) x, y = in(reg32) y, z = in(reg32) z, w = in(reg32) w,
+                a = in(reg32) address, options(nostack)) }
+        },
+        |address: u32| {
+            let (x, y, z, w): (u32, u32, u32, u32);
+            // SAFETY: the caller's promise; a load changes nothing.
+            unsafe { core::arch::asm!("ld.shared::cluster.v4.b32 {{ {x}, {y}, {z}, {w} }}, [{a}];",
+                x = out(reg32) x, y = out(reg32) y, z = out(reg32) z, w = out(reg32) w,
+                a = in(reg32) address, options(pure, readonly, nostack)) };
+            [x, y, z, w]
+        },
+        |address: u32, [x, y, z, w]: [u32; 4]| {
+            // SAFETY: the caller's promise.
+            unsafe { core::arch::asm!("st.shared::cluster.v4.b32 [{a}], {{ {x}, {y}, {z}, {w} }};",
                 x = in(reg32) x, y = in(reg32) y, z = in(reg32) z, w = in(reg32) w,
                 a = in(reg32) address, options(nostack)) }
         }

@@ -17,7 +17,20 @@ pub fn launch(
     options: Options,
     body: impl Fn(),
 ) -> Result<Trace, Report> {
-    let launch = Launch { name: "planted", grid: [blocks, 1, 1], threads, shared_bytes: SHARED_BYTES };
+    let grid = [blocks, 1, 1];
+    let launch = Launch { name: "planted", grid, cluster: 1, threads, shared_bytes: SHARED_BYTES };
+    executor::run(&launch, memory, &options, body)
+}
+
+/// Runs `body` on a grid of `clusters` clusters of `blocks` blocks of `threads` threads.
+pub fn launch_clusters(
+    [clusters, blocks, threads]: [u32; 3],
+    memory: &mut Memory,
+    options: Options,
+    body: impl Fn(),
+) -> Result<Trace, Report> {
+    let grid = [clusters * blocks, 1, 1];
+    let launch = Launch { name: "planted", grid, cluster: blocks, threads, shared_bytes: SHARED_BYTES };
     executor::run(&launch, memory, &options, body)
 }
 

@@ -1,4 +1,4 @@
-//! The scheduler: runs the lanes of a block until all have ended or none can go on.
+//! The scheduler: runs the lanes of a cluster until all have ended or none can go on.
 
 use std::io;
 
@@ -10,12 +10,12 @@ use super::{
 };
 use crate::simt::WARP;
 
-/// Runs one block of `threads` threads; false if the launch is to end.
+/// Runs the cluster whose first block is at `block`, `threads` threads in all; false if the launch is to end.
 ///
 /// Warps run in order, each until all its lanes wait for other warps. The order matters to no finding, since races
 /// are judged by what orders two accesses and not by which came first.
 pub(super) fn run(block: [u32; 3], threads: u32, body: &dyn Fn()) -> io::Result<bool> {
-    machine::with(|machine| machine.begin_block(block, threads as usize));
+    machine::with(|machine| machine.begin_cluster(block));
     let mut lanes = (0..threads).map(|_| Lane::new(body)).collect::<io::Result<Vec<_>>>()?;
     loop {
         let mut progress = false;
@@ -40,13 +40,14 @@ pub(super) fn run(block: [u32; 3], threads: u32, body: &dyn Fn()) -> io::Result<
     lanes.into_iter().for_each(Lane::retire);
     Ok(machine::with(|machine| {
         machine.check_progress();
+        machine.check_remote_lives();
         !machine.stopped
     }))
 }
 
 /// What a warp can do next.
 enum Next {
-    /// Its thread of this number, counted in the block, is to be resumed.
+    /// Its thread of this number, counted in the cluster, is to be resumed.
     Resume(usize),
     /// Nothing, before another warp has done something.
     Wait,
@@ -57,6 +58,7 @@ enum Next {
 impl machine::Machine {
     /// Chooses the next lane of warp `number` to run, after performing what all its lanes have posted.
     fn next(&mut self, number: usize) -> Next {
+        self.rank = number * WARP as usize / self.block_threads;
         if self.barriers.warps[number].posted == u32::MAX {
             self.perform(number);
         }
@@ -81,6 +83,7 @@ impl machine::Machine {
             Step::Ended => {
                 self.threads[thread].wait = Wait::End;
                 self.copies_end();
+                self.cluster.thread_ends(self.rank);
             }
             Step::Panicked(message, source) => {
                 self.threads[thread].wait = Wait::End;
