@@ -2,11 +2,12 @@
 
 use sha2::{Digest, Sha256};
 
-#[cfg(feature = "executor")]
-use crate::attention::params::Params;
-use crate::attention::{config::Tile, smem::Plan};
+use crate::{attention, score};
 
-pub use crate::attention::variants::VARIANTS as ATTENTION;
+pub use crate::{
+    attention::variants::VARIANTS as ATTENTION,
+    score::variants::{FOLD, LOGITS},
+};
 
 /// The element type of queries, keys, values and outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -113,7 +114,7 @@ pub struct AttentionVariant {
     /// Head size.
     pub head_dim: u32,
     /// Tile configuration.
-    pub tile: Tile,
+    pub tile: attention::config::Tile,
     /// The embedded PTX.
     pub ptx: Ptx,
     /// The kernel's body, for the executor.
@@ -121,14 +122,77 @@ pub struct AttentionVariant {
     /// # Safety
     /// Every array that the parameters name exists, with the documented shape, until the launch has ended.
     #[cfg(feature = "executor")]
-    pub body: unsafe fn(&Params),
+    pub body: unsafe fn(&attention::params::Params),
 }
 
 impl AttentionVariant {
     /// Dynamic shared memory of one block, in bytes.
     #[must_use]
     pub const fn shared_bytes(&self) -> u32 {
-        Plan::new(self.tile, self.head_dim).bytes
+        attention::smem::Plan::new(self.tile, self.head_dim).bytes
+    }
+}
+
+/// One compiled configuration of the `logits` kernel of scoring.
+#[derive(Clone, Copy, Debug)]
+pub struct LogitsVariant {
+    /// Stable id, the name of the PTX entry and of its file.
+    pub id: &'static str,
+    /// Rises whenever the variant's meaning changes.
+    pub revision: u32,
+    /// The lowest GPU that it runs on.
+    pub target: Target,
+    /// Element type.
+    pub dtype: Dtype,
+    /// Head size.
+    pub head_dim: u32,
+    /// Tile configuration.
+    pub tile: score::config::Tile,
+    /// The embedded PTX.
+    pub ptx: Ptx,
+    /// The kernel's body, for the executor.
+    ///
+    /// # Safety
+    /// Every array that the parameters name exists, with the documented shape, until the launch has ended.
+    #[cfg(feature = "executor")]
+    pub body: unsafe fn(&score::params::Params),
+}
+
+impl LogitsVariant {
+    /// The plan of one block's dynamic shared memory, for so many KV heads, groups of 8 columns and columns of the source
+    /// before.
+    #[must_use]
+    pub const fn shared(&self, kv_groups: u32, column_groups: u32, before: u32) -> score::smem::Plan {
+        score::smem::Plan::new(self.tile.threads(), self.head_dim, kv_groups, column_groups, before)
+    }
+}
+
+/// One compiled configuration of the `fold` kernel of scoring.
+#[derive(Clone, Copy, Debug)]
+pub struct FoldVariant {
+    /// Stable id, the name of the PTX entry and of its file.
+    pub id: &'static str,
+    /// Rises whenever the variant's meaning changes.
+    pub revision: u32,
+    /// The lowest GPU that it runs on.
+    pub target: Target,
+    /// Warps in a block.
+    pub warps: u32,
+    /// The embedded PTX.
+    pub ptx: Ptx,
+    /// The kernel's body, for the executor.
+    ///
+    /// # Safety
+    /// Every array that the parameters name exists, with the documented shape, until the launch has ended.
+    #[cfg(feature = "executor")]
+    pub body: unsafe fn(&score::params::FoldParams),
+}
+
+impl FoldVariant {
+    /// Dynamic shared memory of one block that folds `columns`, in bytes.
+    #[must_use]
+    pub const fn shared_bytes(&self, columns: u32) -> u32 {
+        8 * columns
     }
 }
 
@@ -141,7 +205,7 @@ pub struct Entry {
     pub target: Target,
     /// Threads in a block, the entry's launch bound.
     pub threads: u32,
-    /// Dynamic shared memory of one block, in bytes.
+    /// Dynamic shared memory of one block in bytes; where the launch decides, an ordinary launch's.
     pub shared_bytes: u32,
 }
 
@@ -154,5 +218,17 @@ pub fn entries() -> Vec<Entry> {
         threads: variant.tile.threads(),
         shared_bytes: variant.shared_bytes(),
     });
-    variants.chain(crate::probes::ENTRIES.iter().copied()).collect()
+    let logits = LOGITS.iter().map(|variant| Entry {
+        name: variant.id,
+        target: variant.target,
+        threads: variant.tile.threads(),
+        shared_bytes: variant.shared(4, 4, 0).bytes,
+    });
+    let fold = FOLD.iter().map(|variant| Entry {
+        name: variant.id,
+        target: variant.target,
+        threads: 32 * variant.warps,
+        shared_bytes: variant.shared_bytes(16),
+    });
+    variants.chain(logits).chain(fold).chain(crate::probes::ENTRIES.iter().copied()).collect()
 }

@@ -14,5 +14,14 @@
 //! long as keys and queries agree on it: a lane takes 16-byte words of a key as they lie in memory, from the cache to
 //! registers, and the same words of a query. There is no staging of keys in shared memory and no barrier between tiles.
 
+pub mod config;
+pub mod fold;
+mod heads;
+mod keys;
 pub mod layout;
+pub mod logits;
 pub mod params;
+mod sequence;
+pub mod smem;
+mod sums;
+pub mod variants;

@@ -51,6 +51,44 @@ impl<T> Global<T> {
     }
 }
 
+impl Global<u16> {
+    /// The same array as words of eight items; it must be aligned to 16 bytes where it is accessed so.
+    #[inline(always)]
+    #[must_use]
+    pub const fn words(self) -> Global<[u32; 4]> {
+        Global::at(self.address)
+    }
+}
+
+impl Global<[u32; 4]> {
+    /// Loads item `index`, which nobody writes during the launch and which is not read again soon: the L1 cache keeps
+    /// no copy. PTX `ld.global.nc.L1::no_allocate.v4.b32`.
+    ///
+    /// # Safety
+    /// As [`Global::load`], and nothing writes the item during the launch.
+    #[inline(always)]
+    #[must_use]
+    #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+    pub unsafe fn load_once(self, index: u64) -> [u32; 4] {
+        #[cfg(target_arch = "nvptx64")]
+        {
+            let (x, y, z, w): (u32, u32, u32, u32);
+            // SAFETY: the caller's promise; a load changes nothing. Not `pure`, so that it stays where it stands: early.
+            unsafe {
+                core::arch::asm!("ld.global.nc.L1::no_allocate.v4.b32 {{ {x}, {y}, {z}, {w} }}, [{a}];",
+                    x = out(reg32) x, y = out(reg32) y, z = out(reg32) z, w = out(reg32) w,
+                    a = in(reg64) self.item(index), options(readonly, nostack));
+            }
+            [x, y, z, w]
+        }
+        #[cfg(not(target_arch = "nvptx64"))]
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.load(index)
+        }
+    }
+}
+
 impl<T: Word> Global<T> {
     /// The address of item `index`.
     #[inline(always)]

@@ -1,0 +1,32 @@
+//! The plan of a block's shared memory, whose size follows from it and from what is scored.
+
+/// Columns that one tensor-core product serves.
+pub const COLUMN_GROUP: u32 = 8;
+
+/// Byte offsets of the regions of a block's shared memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Queries as the products take them, `[column_groups, head_dim / 32, lanes]` words of 16 bytes.
+    pub queries: u32,
+    /// Running maximum and sum of two columns for each thread, `[column_groups, threads]` words of 16 bytes.
+    pub running: u32,
+    /// What the captured heads of each KV head are, `[kv_groups]` words of 16 bytes.
+    pub groups: u32,
+    /// Normalisers and weights of the columns of the source before, `[before, 2]` fp32.
+    pub norms: u32,
+    /// Bytes in all.
+    pub bytes: u32,
+}
+
+impl Plan {
+    /// The plan of a block of `threads` for `column_groups` of heads of `head_dim` that read `kv_groups` KV heads, with
+    /// `before` columns of the source before.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(threads: u32, head_dim: u32, kv_groups: u32, column_groups: u32, before: u32) -> Self {
+        let running = column_groups * COLUMN_GROUP * head_dim * 2;
+        let groups = running + column_groups * threads * 16;
+        let norms = groups + kv_groups * 16;
+        Self { queries: 0, running, groups, norms, bytes: norms + before * 8 }
+    }
+}

@@ -1,0 +1,157 @@
+//! The lists of compiled configurations: one PTX entry each on the device, one registry line each on the host.
+
+#[cfg(any(target_arch = "nvptx64", feature = "executor"))]
+use {
+    super::{fold::fold, logits::logits},
+    crate::simt::{Bf16, F16},
+};
+
+/// Hands every combination of element type, head size and tile to `$make!`, as items or as an array.
+macro_rules! for_each_logits {
+    (@cross items $make:ident: $(($d:literal $w:literal $u:literal))*) => {$(
+        $make!(Bf16, "bf16", $d, $w, $u);
+        $make!(F16, "f16", $d, $w, $u);
+    )*};
+    (@cross array $make:ident: $(($d:literal $w:literal $u:literal))*) => {[$(
+        $make!(Bf16, "bf16", $d, $w, $u),
+        $make!(F16, "f16", $d, $w, $u),
+    )*]};
+    ($shape:ident $make:ident) => {
+        for_each_logits! { @cross $shape $make:
+            // head size, warps, tiles in flight
+            (128 2 1) (128 4 1) (128 8 1) (128 4 2) (128 8 2)
+            (64 2 2) (64 4 1) (64 4 2) (64 8 2) (64 4 4) (64 8 4)
+        }
+    };
+}
+
+macro_rules! for_each_fold {
+    (items $make:ident) => {
+        $make!(4);
+        $make!(8);
+        $make!(16);
+    };
+    (array $make:ident) => {
+        [$make!(4), $make!(8), $make!(16)]
+    };
+}
+
+/// The names of variants' entries, of their PTX files and, so, their stable ids.
+macro_rules! logits_name {
+    ($dtype:literal, $d:literal, $w:literal, $u:literal) => {
+        concat!("score_logits_", $dtype, "_d", $d, "_w", $w, "_u", $u)
+    };
+}
+
+macro_rules! fold_name {
+    ($w:literal) => {
+        concat!("score_fold_w", $w)
+    };
+}
+
+#[cfg(any(target_arch = "nvptx64", feature = "executor"))]
+macro_rules! logits_body {
+    ($element:ident, $d:literal, $w:literal, $u:literal) => {
+        logits::<$element, $d, $w, $u, { $d / 32 }>
+    };
+}
+
+/// The device's entries.
+#[cfg(target_arch = "nvptx64")]
+mod entries {
+    use super::{
+        super::params::{FoldParams, Params},
+        *,
+    };
+
+    macro_rules! logits_entry {
+        ($element:ident, $dtype:literal, $d:literal, $w:literal, $u:literal) => {
+            const _: () = {
+                /// # Safety
+                /// As [`logits`].
+                #[unsafe(export_name = logits_name!($dtype, $d, $w, $u))]
+                unsafe extern "ptx-kernel" fn entry(params: Params) {
+                    // SAFETY: the launch's promise.
+                    unsafe { logits_body!($element, $d, $w, $u)(&params) }
+                }
+            };
+        };
+    }
+
+    macro_rules! fold_entry {
+        ($w:literal) => {
+            const _: () = {
+                /// # Safety
+                /// As [`fold`].
+                #[unsafe(export_name = fold_name!($w))]
+                unsafe extern "ptx-kernel" fn entry(params: FoldParams) {
+                    // SAFETY: the launch's promise.
+                    unsafe { fold::<$w>(&params) }
+                }
+            };
+        };
+    }
+
+    for_each_logits!(items logits_entry);
+    for_each_fold!(items fold_entry);
+}
+
+#[cfg(not(target_arch = "nvptx64"))]
+pub use registry::{FOLD, LOGITS};
+
+#[cfg(not(target_arch = "nvptx64"))]
+mod registry {
+    #[cfg(feature = "executor")]
+    use super::*;
+    use crate::{
+        registry::{Dtype, FoldVariant, LogitsVariant, Ptx, Target},
+        score::config::Tile,
+    };
+
+    macro_rules! logits_variant {
+        ($element:ident, $dtype:literal, $d:literal, $w:literal, $u:literal) => {{
+            const TILE: Tile = Tile { warps: $w, depth: $u };
+            const { TILE.check($d) };
+            LogitsVariant {
+                id: logits_name!($dtype, $d, $w, $u),
+                revision: REVISION,
+                target: Target::Sm80,
+                dtype: Dtype::$element,
+                head_dim: $d,
+                tile: TILE,
+                ptx: Ptx::of(
+                    #[cfg(feature = "ptx")]
+                    include_str!(concat!("../../ptx/", logits_name!($dtype, $d, $w, $u), ".ptx")),
+                ),
+                #[cfg(feature = "executor")]
+                body: logits_body!($element, $d, $w, $u),
+            }
+        }};
+    }
+
+    macro_rules! fold_variant {
+        ($w:literal) => {
+            FoldVariant {
+                id: fold_name!($w),
+                revision: REVISION,
+                target: Target::Sm80,
+                warps: $w,
+                ptx: Ptx::of(
+                    #[cfg(feature = "ptx")]
+                    include_str!(concat!("../../ptx/", fold_name!($w), ".ptx")),
+                ),
+                #[cfg(feature = "executor")]
+                body: fold::<$w>,
+            }
+        };
+    }
+
+    /// Rises whenever a variant's meaning changes: its parameters, its results or its resources.
+    const REVISION: u32 = 1;
+
+    /// Every compiled configuration of the `logits` kernel.
+    pub static LOGITS: &[LogitsVariant] = &for_each_logits!(array logits_variant);
+
+    /// Every compiled configuration of the `fold` kernel.
+    pub static FOLD: &[FoldVariant] = &for_each_fold!(array fold_variant);
+}
