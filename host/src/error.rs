@@ -53,3 +53,11 @@ pub(crate) fn require_address(
     }
     Ok(())
 }
+
+/// Refuses a softmax scale that is not finite, or not as the binary exponentials of the back ends need it.
+pub(crate) fn require_scale(operation: &'static str, scale: f32) -> Result<(), InvalidInput> {
+    if !(scale * std::f32::consts::LOG2_E).is_finite() {
+        return Err(InvalidInput::new(operation, "scale", "finite, also times log2(e)", scale));
+    }
+    Ok(())
+}

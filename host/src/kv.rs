@@ -1,6 +1,9 @@
 //! The layout of a paged KV cache.
 
-use crate::error::InvalidInput;
+use crate::{
+    error::InvalidInput,
+    strides::{require_vectors, span},
+};
 
 /// The order of a page's items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,11 +72,8 @@ impl PagedKv {
         if self.pages == 0 || self.page_size == 0 || self.kv_heads == 0 {
             return 0;
         }
-        let span = |count: u32, stride: u64, width| {
-            u64::from(count - 1).saturating_mul(stride).saturating_add(width)
-        };
-        let heads = span(self.kv_heads, self.kv_head_stride, self.head_dim.into());
-        span(self.pages, self.page_stride, span(self.page_size, self.token_stride, heads))
+        let heads = span(self.kv_heads.into(), self.kv_head_stride, self.head_dim.into());
+        span(self.pages.into(), self.page_stride, span(self.page_size.into(), self.token_stride, heads))
     }
 
     /// Item offset of the head vector of `token` of `page`.
@@ -109,9 +109,7 @@ impl PagedKv {
             ("kv.kv_head_stride", self.kv_head_stride),
         ];
         for (field, stride) in strides {
-            if !stride.is_multiple_of(8) || stride > 1 << 40 {
-                return error(field, "a multiple of 8 items, at most 2^40", stride);
-            }
+            require_vectors(operation, field, stride)?;
         }
         Ok(())
     }

@@ -20,6 +20,8 @@ pub mod kv;
 pub mod limits;
 pub mod profile;
 pub mod score;
+mod strides;
+mod synthetic;
 
 pub use dustin_kernels::registry::Dtype;
 pub use error::InvalidInput;

@@ -1,6 +1,10 @@
 //! The arrays of an attention problem: how they are strided, and views of those that lie in host memory.
 
-use crate::{attention::problem::AttentionProblem, error::InvalidInput, error::require_items};
+use crate::{
+    attention::problem::AttentionProblem,
+    error::{InvalidInput, require_items, require_scale},
+    strides::{require_rows, require_vectors, span},
+};
 
 const OPERATION: &str = "sparse attention";
 
@@ -81,9 +85,7 @@ impl AttentionStrides {
             ("strides.output_head", self.output_head),
         ];
         for (field, stride) in vectors {
-            if !stride.is_multiple_of(8) || stride > 1 << 40 {
-                return Err(error(field, "a multiple of 8 items, at most 2^40", stride));
-            }
+            require_vectors(OPERATION, field, stride)?;
         }
         let (row, head, dim) = (self.output_row, self.output_head, u64::from(problem.kv.head_dim));
         if head < dim {
@@ -97,14 +99,7 @@ impl AttentionStrides {
             ("strides.table", self.table, problem.table_width),
             ("strides.set", self.set, problem.set_capacity),
         ] {
-            if stride < width.into() || stride > 1 << 40 {
-                return Err(InvalidInput::new(
-                    OPERATION,
-                    field,
-                    format!("from {width} to 2^40 items"),
-                    stride,
-                ));
-            }
+            require_rows(OPERATION, field, stride, width)?;
         }
         Ok(())
     }
@@ -139,12 +134,6 @@ impl AttentionStrides {
     pub fn set_extent(&self, problem: &AttentionProblem) -> u64 {
         span(problem.batch.into(), self.set, problem.set_capacity.into())
     }
-}
-
-/// Items from the start of the first of `count` rows to the end of the last, 0 if there are none: absurd strides
-/// saturate, and are refused as arrays that are too short.
-fn span(count: u64, stride: u64, width: u64) -> u64 {
-    count.checked_sub(1).map_or(0, |gaps| gaps.saturating_mul(stride).saturating_add(width))
 }
 
 fn extent(problem: &AttentionProblem, row: u64, head: u64) -> u64 {
@@ -187,7 +176,7 @@ impl AttentionArrays<'_> {
     pub fn validate(&self, problem: &AttentionProblem) -> Result<(), InvalidInput> {
         problem.validate()?;
         self.strides.validate(problem)?;
-        require_scale(self.scale)?;
+        require_scale(OPERATION, self.scale)?;
         let batch = u64::from(problem.batch);
         for (field, actual, required) in [
             ("query", self.query.len(), self.strides.query_extent(problem)),
@@ -203,14 +192,6 @@ impl AttentionArrays<'_> {
         }
         Ok(())
     }
-}
-
-/// Refuses a softmax scale that is not finite, or not as the binary exponentials of the back ends need it.
-pub(crate) fn require_scale(scale: f32) -> Result<(), InvalidInput> {
-    if !(scale * std::f32::consts::LOG2_E).is_finite() {
-        return Err(InvalidInput::new(OPERATION, "scale", "finite, also times log2(e)", scale));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

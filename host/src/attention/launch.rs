@@ -7,11 +7,10 @@ use dustin_kernels::{attention::params::Params, registry::AttentionVariant, simt
 
 use crate::{
     attention::{
-        arrays::{AttentionStrides, LogBase, OutputType, require_scale},
+        arrays::{AttentionStrides, LogBase, OutputType},
         problem::AttentionProblem,
     },
-    error::InvalidInput,
-    error::require_address,
+    error::{InvalidInput, require_address, require_scale},
 };
 
 const OPERATION: &str = "sparse attention launch";
@@ -258,7 +257,7 @@ impl AttentionPlan {
 
     fn validate(&self, buffers: &AttentionBuffers) -> Result<(), InvalidInput> {
         buffers.strides.validate(&self.problem)?;
-        require_scale(buffers.scale)?;
+        require_scale(OPERATION, buffers.scale)?;
         for (field, address, alignment) in [
             ("query", buffers.query, 16),
             ("key", buffers.key, 16),

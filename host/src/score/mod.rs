@@ -4,5 +4,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`problem`] | what a caller asks: capacities that the host knows, heads and weights |
+//! | [`arrays`] | strides of the arrays, and views of those in host memory |
 
+pub mod arrays;
 pub mod problem;

@@ -7,40 +7,24 @@ mod fault;
 mod recipe;
 mod rotation;
 
-use dustin_kernels::registry::Dtype;
-use rand::{Rng, RngExt, SeedableRng, seq::SliceRandom, seq::index};
-use rand_pcg::Pcg64Mcg;
+use rand::seq::index;
 
 pub use self::{
     fault::Plant,
     recipe::{Recipe, SequenceShape},
     rotation::{Rotation, disjoint_sets},
 };
+pub use crate::synthetic::{Logits, NAN};
 use crate::{
     attention::{
         arrays::{AttentionArrays, AttentionStrides},
         problem::AttentionProblem,
     },
-    element::encode,
     error::InvalidInput,
+    synthetic::{FreePages, Items, Spread, nans},
 };
 
 const OPERATION: &str = "synthetic attention input";
-
-/// The bits of a NaN, in both element types.
-pub const NAN: u16 = 0x7fff;
-
-/// What stands in entries of tables and sets that must not be used.
-const POISON_INDICES: [i32; 4] = [i32::MAX, i32::MIN, -1, 1 << 30];
-
-/// How unequal the probabilities are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Logits {
-    /// Logits of standard deviation 1: every token counts.
-    Flat,
-    /// Logits of standard deviation 8: few tokens count.
-    Peaked,
-}
 
 /// What fills the arrays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +95,7 @@ impl AttentionInput {
         problem.validate()?;
         strides.validate(problem)?;
         recipe::validate(problem, sequences)?;
-        let mut random = Source::new(problem.dtype, contents.seed);
+        let mut random = Items::new(problem.dtype, contents.seed);
         let mut input = Self {
             problem: *problem,
             strides: *strides,
@@ -126,14 +110,8 @@ impl AttentionInput {
             set_sizes: sequences.iter().map(|s| s.set_size as i32).collect(),
         };
 
-        let mut pages = room(problem.kv.pages.into())?;
-        pages.extend(0..problem.kv.pages);
-        pages.shuffle(&mut random.rng);
-        let mut free = pages.into_iter();
-        let spread = match contents.logits {
-            Logits::Flat => Spread::One,
-            Logits::Peaked => Spread::Eight,
-        };
+        let mut free = FreePages::new(&problem.kv, &mut random)?;
+        let spread = contents.logits.query_spread();
         for (sequence, shape) in sequences.iter().enumerate() {
             input.fill_tables(sequence, shape, &mut free);
             let positions = input.fill_set(sequence, shape, contents.sorted, &mut random);
@@ -177,12 +155,10 @@ impl AttentionInput {
         self.problem.total_rows as usize * self.problem.query_heads as usize
     }
 
-    fn fill_tables(&mut self, sequence: usize, shape: &SequenceShape, free: &mut impl Iterator<Item = u32>) {
+    fn fill_tables(&mut self, sequence: usize, shape: &SequenceShape, free: &mut FreePages) {
         let start = sequence * self.strides.table as usize;
         let count = shape.pages(self.problem.kv.page_size) as usize;
-        for (entry, page) in self.block_table[start..start + count].iter_mut().zip(free) {
-            *entry = page as i32;
-        }
+        free.fill(&mut self.block_table[start..start + count]);
         let rows = self.row_starts[sequence] + shape.rows as i32;
         self.row_starts.push(rows);
     }
@@ -192,7 +168,7 @@ impl AttentionInput {
         sequence: usize,
         shape: &SequenceShape,
         sorted: bool,
-        random: &mut Source,
+        random: &mut Items,
     ) -> Vec<u32> {
         let sample = index::sample(&mut random.rng, shape.length as usize, shape.set_size as usize);
         let mut positions: Vec<u32> = sample.into_iter().map(|position| position as u32).collect();
@@ -206,21 +182,15 @@ impl AttentionInput {
         positions
     }
 
-    fn fill_tokens(&mut self, sequence: usize, positions: impl Iterator<Item = u32>, random: &mut Source) {
-        let kv = self.problem.kv;
+    fn fill_tokens(&mut self, sequence: usize, positions: impl Iterator<Item = u32>, random: &mut Items) {
         let table = &self.block_table[sequence * self.strides.table as usize..];
         for position in positions {
-            let page = table[(position / kv.page_size) as usize] as u32;
-            for head in 0..kv.kv_heads {
-                let start = kv.offset(page, position % kv.page_size, head) as usize;
-                let items = start..start + kv.head_dim as usize;
-                random.fill(&mut self.key[items.clone()], Spread::One);
-                random.fill(&mut self.value[items], Spread::One);
-            }
+            let caches = &mut [&mut self.key[..], &mut self.value[..]];
+            random.fill_token(&self.problem.kv, table, position, caches);
         }
     }
 
-    fn fill_queries(&mut self, sequence: usize, rows: u32, spread: Spread, random: &mut Source) {
+    fn fill_queries(&mut self, sequence: usize, rows: u32, spread: Spread, random: &mut Items) {
         let first = self.row_starts[sequence] as usize;
         for row in first..first + rows as usize {
             for head in 0..self.problem.query_heads as usize {
@@ -229,82 +199,6 @@ impl AttentionInput {
             }
         }
     }
-}
-
-/// The standard deviation of 16-bit items.
-#[derive(Clone, Copy)]
-enum Spread {
-    One,
-    Eight,
-}
-
-/// Normally distributed 16-bit items, drawn from a table: caches have up to a thousand million of them.
-struct Source {
-    rng: Pcg64Mcg,
-    one: Vec<u16>,
-    eight: Vec<u16>,
-}
-
-impl Source {
-    /// 12 bits choose an item.
-    const ITEMS: usize = 1 << 12;
-
-    fn new(dtype: Dtype, seed: u64) -> Self {
-        let mut rng = Pcg64Mcg::seed_from_u64(seed);
-        let normals: Vec<f32> = (0..Self::ITEMS)
-            .map(|_| {
-                // The method of Box and Muller; 1 - x lies in (0, 1].
-                let (radius, angle): (f32, f32) = (1.0 - rng.random::<f32>(), rng.random());
-                (-2.0 * radius.ln()).sqrt() * (std::f32::consts::TAU * angle).cos()
-            })
-            .collect();
-        let table = |factor: f32| normals.iter().map(|x| encode(dtype, factor * x)).collect();
-        Self { one: table(1.0), eight: table(8.0), rng }
-    }
-
-    fn fill(&mut self, items: &mut [u16], spread: Spread) {
-        let table = match spread {
-            Spread::One => &self.one,
-            Spread::Eight => &self.eight,
-        };
-        for chunk in items.chunks_mut(5) {
-            let mut bits = self.rng.next_u64();
-            for item in chunk {
-                *item = table[bits as usize % Self::ITEMS];
-                bits >>= 12;
-            }
-        }
-    }
-
-    fn poison_indices(&mut self, count: u64) -> Result<Vec<i32>, InvalidInput> {
-        let mut items = room(count)?;
-        items.extend((0..count).map(|_| POISON_INDICES[self.rng.random_range(0..POISON_INDICES.len())]));
-        Ok(items)
-    }
-}
-
-/// An empty array with room for `count` items.
-fn room<T>(count: u64) -> Result<Vec<T>, InvalidInput> {
-    let mut items = Vec::new();
-    match usize::try_from(count).map(|count| items.try_reserve_exact(count)) {
-        Ok(Ok(())) => Ok(items),
-        _ => {
-            let bytes = u128::from(count) * size_of::<T>() as u128;
-            Err(InvalidInput::new(
-                OPERATION,
-                "memory",
-                "enough for every array",
-                format!("too little for {bytes} bytes"),
-            ))
-        }
-    }
-}
-
-fn nans(count: u64) -> Result<Vec<u16>, InvalidInput> {
-    let mut items = room(count)?;
-    // There is room for them, so that the count is one of memory's.
-    items.resize(count as usize, NAN);
-    Ok(items)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::{
     attention::{arrays::AttentionStrides, problem::AttentionProblem},
     error::InvalidInput,
     kv::{KvLayout, PagedKv},
+    synthetic::padded_cache,
 };
 
 /// One sequence of a batch.
@@ -112,14 +113,7 @@ impl Recipe {
 
     fn kv(&self, pages: u32) -> PagedKv {
         let dense = PagedKv::dense(self.layout, pages, self.page_size, self.kv_heads, self.head_dim);
-        let gap = 8 * u64::from(self.padding);
-        let (page, heads) = (u64::from(self.page_size), u64::from(self.kv_heads));
-        let inner = u64::from(self.head_dim) + gap;
-        let (token_stride, kv_head_stride, page_stride) = match self.layout {
-            KvLayout::Nhd => (heads * inner + gap, inner, page * (heads * inner + gap) + gap),
-            KvLayout::Hnd => (inner, page * inner + gap, heads * (page * inner + gap) + gap),
-        };
-        PagedKv { token_stride, kv_head_stride, page_stride, ..dense }
+        padded_cache(dense, self.layout, 8 * u64::from(self.padding))
     }
 }
 

@@ -1,4 +1,4 @@
-use dustin_kernels::fault::Fault;
+use dustin_kernels::{fault::Fault, registry::Dtype};
 
 use super::*;
 use crate::{
