@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`problem`] | what a caller asks: capacities that the host knows, heads and weights |
 //! | [`arrays`] | strides of the arrays, and views of those in host memory |
+//! | [`mod@reference`] | scores in f64, which judge every back end |
 
 pub mod arrays;
 pub mod problem;
+pub mod reference;
