@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`attention`] | paged sparse attention over a verification set |
 //! | [`score`] | importance maps gathered from semantic retrieval heads |
+//! | [`select`] | verification sets from importance maps: block-wise Top-K with quotas |
 //! | [`geometry`], [`kv`], [`element`] | model geometry, paged caches, element types |
 //! | [`limits`] | what of a GPU bounds a launch |
 //! | [`profile`] | tuned profiles: schema, tuning key, lookup and fallbacks |
@@ -20,6 +21,7 @@ pub mod kv;
 pub mod limits;
 pub mod profile;
 pub mod score;
+pub mod select;
 mod strides;
 mod synthetic;
 

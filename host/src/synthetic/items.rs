@@ -8,7 +8,7 @@ use super::NAN;
 use crate::{element::encode, error::InvalidInput};
 
 /// What stands in entries of index arrays that must not be used.
-const POISON_INDICES: [i32; 4] = [i32::MAX, i32::MIN, -1, 1 << 30];
+pub(crate) const POISON_INDICES: [i32; 4] = [i32::MAX, i32::MIN, -1, 1 << 30];
 
 /// The standard deviation of 16-bit items.
 #[derive(Clone, Copy)]

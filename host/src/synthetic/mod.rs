@@ -6,7 +6,7 @@ mod items;
 
 pub(crate) use self::{
     cache::{FreePages, padded_cache},
-    items::{Items, Spread, nans},
+    items::{Items, POISON_INDICES, Spread, nans, room},
 };
 
 /// The bits of a NaN, in both element types.

@@ -1,0 +1,16 @@
+//! Block-wise Top-K with quotas: from importance maps to verification sets. What is asked, how it is launched, and what
+//! judges it.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`problem`] | what a caller asks, in capacities that the host knows |
+//! | [`arrays`] | strides of the arrays, and views of those in host memory |
+//! | [`synthetic`] | inputs made up from a seed, with poison and planted faults |
+//! | [`mod@reference`] | the selection by sorting, which judges every back end |
+//! | [`compare`] | a back end's sets against the reference |
+
+pub mod arrays;
+pub mod compare;
+pub mod problem;
+pub mod reference;
+pub mod synthetic;
