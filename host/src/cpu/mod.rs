@@ -3,6 +3,7 @@
 mod attention;
 mod instructions;
 mod math;
+pub mod select;
 mod vector;
 
 use std::sync::{Mutex, PoisonError};
@@ -30,6 +31,7 @@ pub struct CpuBackend {
     pool: rayon::ThreadPool,
     instructions: Instructions,
     attention: attention::Memory,
+    select: select::Memory,
 }
 
 impl CpuBackend {
@@ -39,7 +41,12 @@ impl CpuBackend {
     /// The operating system refuses the threads.
     pub fn new(threads: u32) -> Result<Self, rayon::ThreadPoolBuildError> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build()?;
-        Ok(Self { pool, instructions: Instructions::best(), attention: attention::Memory::default() })
+        Ok(Self {
+            pool,
+            instructions: Instructions::best(),
+            attention: attention::Memory::default(),
+            select: select::Memory::default(),
+        })
     }
 
     /// The vector instructions that launches use: the best that this CPU has.
