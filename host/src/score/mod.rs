@@ -5,10 +5,12 @@
 //! |---|---|
 //! | [`problem`] | what a caller asks: capacities that the host knows, heads and weights |
 //! | [`arrays`] | strides of the arrays, and views of those in host memory |
+//! | [`launch`] | grids, workspace and parameters of the kernel launches |
 //! | [`synthetic`] | inputs made up from a seed, with poison and planted faults |
 //! | [`mod@reference`] | scores in f64, which judge every back end |
 
 pub mod arrays;
+pub mod launch;
 pub mod problem;
 pub mod reference;
 pub mod synthetic;

@@ -2,7 +2,7 @@
 //!
 //! Lengths, tables and slots live on the device.
 
-use dustin_kernels::registry::Dtype;
+use dustin_kernels::{registry::Dtype, score::smem::COLUMN_GROUP};
 
 use crate::{error::InvalidInput, geometry::Geometry, kv::PagedKv};
 
@@ -94,6 +94,12 @@ impl Source {
     /// token by token, within it head by head.
     pub(crate) fn by_kv_head(&self, group: u32) -> impl Iterator<Item = &[CapturedHead]> {
         self.heads.chunk_by(move |a, b| a.head / group == b.head / group)
+    }
+
+    /// Groups of 8 columns that the `logits` kernel multiplies: each KV head's columns fill groups of their own.
+    #[must_use]
+    pub(crate) fn column_groups(&self, group: u32, tokens: u32) -> u32 {
+        self.by_kv_head(group).map(|heads| (heads.len() as u32 * tokens).div_ceil(COLUMN_GROUP)).sum()
     }
 
     /// The weight of each column, in their order, where `group` query heads (at least 1) share a KV head and `tokens`
@@ -272,6 +278,10 @@ mod tests {
         let heads = [(0, 1.0), (1, 2.0), (2, 3.0)].map(|(head, weight)| CapturedHead { head, weight });
         let source = Source { heads: heads.to_vec() };
         assert_eq!(source.column_weights(2, 3), [1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 3.0, 3.0, 3.0]);
+        assert_eq!(
+            [(2, 4), (2, 5), (1, 1)].map(|(group, tokens)| source.column_groups(group, tokens)),
+            [2, 3, 3]
+        );
     }
 
     #[test]
