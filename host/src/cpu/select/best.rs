@@ -1,5 +1,7 @@
 //! The best of a stream of blocks.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 /// Scores that are looked at together for one that is good enough.
 const GROUP: usize = 32;
 
@@ -27,6 +29,11 @@ fn rank(score: f32) -> u32 {
     if score.is_nan() { 1 } else { bits ^ (sign.cast_unsigned() | 1 << 31) }
 }
 
+/// A score of the given rank: NaN for 1, and for 0, which no score has.
+fn score(rank: u32) -> f32 {
+    f32::from_bits(if rank >> 31 == 1 { rank ^ 1 << 31 } else { !rank })
+}
+
 /// Leaves the `count` best keys, in any order, and gives the worst of them; nothing if there are no more than that.
 pub(super) fn keep_best(keys: &mut Vec<Key>, count: usize) -> Option<Key> {
     if count == 0 || keys.len() <= count {
@@ -37,8 +44,19 @@ pub(super) fn keep_best(keys: &mut Vec<Key>, count: usize) -> Option<Key> {
     Some(worst)
 }
 
+/// A rank that as many blocks reach as are to be chosen, of all that threads have looked at: a worse one is never chosen.
+#[derive(Debug, Default)]
+pub(super) struct Floor(AtomicU32);
+
+impl Floor {
+    /// Starts anew.
+    pub(super) fn clear(&mut self) {
+        *self.0.get_mut() = 0;
+    }
+}
+
 /// The best blocks of a stream in ascending order: candidates are gathered, and thinned out now and then. Once there are
-/// enough, a score at or below the worst one kept is skipped.
+/// enough, a score at or below the worst one kept is skipped, and one below the worst one that another stream keeps.
 #[derive(Debug, Default)]
 pub(super) struct Best {
     keys: Vec<Key>,
@@ -56,12 +74,14 @@ impl Best {
     }
 
     /// Looks at blocks `first ..` with the given scores, but for those in `taken`, which ascends.
-    pub(super) fn look_at(&mut self, scores: &[f32], first: u32, taken: &[u32]) {
+    pub(super) fn look_at(&mut self, scores: &[f32], first: u32, taken: &[u32], floor: &Floor) {
         // Rarely thinned out, but small against a chunk.
         let room = 2 * self.count + 1024;
+        self.bar = self.bar.max(floor.0.load(Ordering::Relaxed).saturating_sub(1));
+        let mut bar = score(self.bar);
         for (group, first) in scores.chunks(GROUP).zip((first..).step_by(GROUP)) {
-            // Without branches, unlike `any`.
-            if !group.iter().fold(false, |found, &score| found | (rank(score) > self.bar)) {
+            // Side by side, unlike `all`. Nothing is at or below a bar of NaN.
+            if group.iter().fold(true, |below, &score| below & (score <= bar)) {
                 continue;
             }
             for (&score, block) in group.iter().zip(first..) {
@@ -71,20 +91,22 @@ impl Best {
                 }
             }
             if self.keys.len() >= room {
-                self.thin_out();
+                self.thin_out(floor);
+                bar = score(self.bar);
             }
         }
     }
 
     /// The keys of the best, in any order.
-    pub(super) fn finish(&mut self) -> &[Key] {
-        self.thin_out();
+    pub(super) fn finish(&mut self, floor: &Floor) -> &[Key] {
+        self.thin_out(floor);
         &self.keys
     }
 
-    fn thin_out(&mut self) {
+    fn thin_out(&mut self, floor: &Floor) {
         if let Some(worst) = keep_best(&mut self.keys, self.count) {
-            self.bar = rank_of(worst);
+            self.bar = self.bar.max(rank_of(worst));
+            floor.0.fetch_max(self.bar, Ordering::Relaxed);
         }
     }
 }
@@ -100,6 +122,8 @@ mod tests {
         assert_eq!(rank(-0.0), rank(0.0));
         assert_eq!((rank(f32::NAN), rank(-f32::NAN)), (1, 1));
         assert!(rank(f32::NEG_INFINITY) > 1);
+        assert!(ascending.iter().all(|&number| score(rank(number)) == number));
+        assert!(score(0).is_nan() && score(1).is_nan());
         assert_eq!(rank_of(key(rank(2.5), 7)), rank(2.5));
     }
 
@@ -108,8 +132,9 @@ mod tests {
         let scores: Vec<f32> = (0..20_000).map(|i| i as f32).collect();
         let mut best = Best::default();
         best.start(3);
-        best.look_at(&scores, 100, &[20_098]);
-        let mut blocks: Vec<u32> = best.finish().iter().map(|&key| block(key)).collect();
+        let floor = Floor::default();
+        best.look_at(&scores, 100, &[20_098], &floor);
+        let mut blocks: Vec<u32> = best.finish(&floor).iter().map(|&key| block(key)).collect();
         blocks.sort_unstable();
         assert_eq!(blocks, [20_096, 20_097, 20_099]);
         assert!(best.keys.capacity() < 4096);
@@ -118,12 +143,24 @@ mod tests {
     #[test]
     fn of_equal_scores_the_first_are_kept() {
         let mut best = Best::default();
+        let floor = Floor::default();
         best.start(2);
         for first in [5, 5005, 10_005] {
-            best.look_at(&[f32::NAN; 5000], first, &[6]);
+            best.look_at(&[f32::NAN; 5000], first, &[6], &floor);
         }
-        let mut blocks: Vec<u32> = best.finish().iter().map(|&key| block(key)).collect();
+        let mut blocks: Vec<u32> = best.finish(&floor).iter().map(|&key| block(key)).collect();
         blocks.sort_unstable();
         assert_eq!(blocks, [5, 7]);
+    }
+
+    #[test]
+    fn a_stream_gives_no_block_that_another_rules_out_but_its_equals() {
+        let (floor, mut best) = (Floor::default(), Best::default());
+        best.start(2);
+        best.look_at(&[3.0, 5.0, 4.0], 10, &[], &floor);
+        assert_eq!(best.finish(&floor).len(), 2);
+        best.start(2);
+        best.look_at(&[4.0, 3.5, 3.0, 2.0], 0, &[], &floor);
+        assert_eq!(best.finish(&floor).iter().map(|&key| block(key)).collect::<Vec<_>>(), [0]);
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use dustin_kernels::{fault::Fault, select::params::EVERYTHING};
 
 use super::{
-    best::{Best, Key, block, keep_best},
+    best::{Best, Floor, Key, block, keep_best},
     scores::{self, block_scores},
 };
 use crate::select::{
@@ -41,6 +41,7 @@ pub(super) struct Sequence<'a> {
     chosen: Vec<u32>,
     /// The best of each chunk.
     found: Vec<Vec<Key>>,
+    floor: Floor,
 }
 
 /// The search for the best blocks of one map.
@@ -66,6 +67,7 @@ impl<'a> Sequence<'a> {
             passes: [Pass::default(); 2],
             chosen: Vec::new(),
             found: Vec::new(),
+            floor: Floor::default(),
         };
         let Ok(length) = u32::try_from(arrays.lengths[at]) else {
             return Self { fault: Some(Fault::Length), ..nothing };
@@ -125,11 +127,12 @@ impl<'a> Sequence<'a> {
         let candidates = if pass.count > 0 { self.leading.end..self.trailing.start } else { 0..0 };
         self.found.clear();
         self.found.resize_with(candidates.len().div_ceil(step as usize), Vec::new);
-        let taken = &self.chosen[..];
+        self.floor.clear();
+        let (taken, floor) = (&self.chosen[..], &self.floor);
         let chunks = candidates.clone().step_by(step as usize);
         chunks.zip(&mut self.found).map(move |(first, found)| {
             let blocks = first..first.saturating_add(step).min(candidates.end);
-            Task { pass, taken, blocks, found }
+            Task { pass, taken, blocks, found, floor }
         })
     }
 
@@ -202,6 +205,7 @@ pub(super) struct Task<'a> {
     taken: &'a [u32],
     blocks: Range<u32>,
     found: &'a mut Vec<Key>,
+    floor: &'a Floor,
 }
 
 impl Task<'_> {
@@ -212,8 +216,9 @@ impl Task<'_> {
         let step = (TILE / problem.block).max(1);
         for first in self.blocks.clone().step_by(step as usize) {
             let blocks = first..(first + step).min(self.blocks.end);
-            best.look_at(block_scores(problem, self.pass.map, blocks, scores), first, self.taken);
+            let scores = block_scores(problem, self.pass.map, blocks, scores);
+            best.look_at(scores, first, self.taken, self.floor);
         }
-        self.found.extend_from_slice(best.finish());
+        self.found.extend_from_slice(best.finish(self.floor));
     }
 }
