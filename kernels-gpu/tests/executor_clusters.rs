@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{clean, dropping, found, launch_clusters, run, sites};
+use common::{SHARED_BYTES, clean, dropping, found, launch_clusters, run, sites};
 use dustin_kernels::{
-    executor::{Access, Fault, Memory, Options, Place, Report, SyncKind, Trace},
+    executor::{self, Access, Fault, Launch, Memory, Options, Place, Report, SyncKind, Trace},
     simt::{Global, Shared, Word, atomic, barrier, cluster, shuffle, thread, vote},
 };
 
@@ -406,6 +406,26 @@ fn clusters_are_concurrent_with_each_other() {
     let finding = found(result, is_race);
     assert_eq!(finding.party.block, [3, 0, 0], "{finding}");
     assert!(matches!(&finding.fault, Fault::Race { other, .. } if other.block == [1, 0, 0]), "{finding}");
+}
+
+#[test]
+fn findings_name_blocks_of_clusters_in_all_directions() {
+    let mut memory = Memory::new();
+    let words = Global::<u32>::at(memory.scratch(&[0_u32; 64]));
+    let grid = [4, 3, 2];
+    let launch = Launch { name: "planted", grid, cluster: 2, threads: 32, shared_bytes: SHARED_BYTES };
+    let (first, last) = ([1, 1, 0], [3, 2, 1]);
+    // SAFETY: the first of the items.
+    let result = executor::run(&launch, &mut memory, &Options::default(), || unsafe {
+        let block = [thread::block_x(), thread::block_y(), thread::block_z()];
+        if thread::lane() == 7 && (block == first || block == last) {
+            words.store(0, 1);
+        }
+    });
+    let finding = found(result, is_race);
+    let Fault::Race { other, .. } = &finding.fault else { unreachable!("as found") };
+    assert_eq!((other.block, other.thread), (first, 7), "{finding}");
+    assert_eq!((finding.party.block, finding.party.thread), (last, 7), "{finding}");
 }
 
 #[test]

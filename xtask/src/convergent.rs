@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 /// Instructions whose effect does not depend on what the other threads do: they may move into and out of branches.
 pub const PER_THREAD: &[&str] = &[
     "atom.relaxed.cta.shared.add",
+    "cp.async.bulk",
     "cp.async.ca",
     "cp.async.cg",
     "cvt",

@@ -3,10 +3,11 @@
 //! What cannot be performed returns nothing, and has been reported.
 
 use super::{
-    clock::{Readers, Released},
+    clock::Readers,
     history::{Verdict, Visit},
     machine::Machine,
     memory::{self, Role},
+    release::Released,
     report::{Access, Fault, Place},
     sites::SiteId,
 };
@@ -135,17 +136,48 @@ impl Machine {
         site: SiteId,
     ) -> Option<&mut [u8]> {
         let start = self.shared_place(rank, access, address, bytes, site)?;
+        self.visit_shared(rank, access, start, bytes, site);
+        Some(&mut self.shared[rank].bytes[start..start + bytes])
+    }
+
+    /// Checks and notes an access to shared memory that is in bounds and aligned.
+    #[inline]
+    pub(super) fn visit_shared(
+        &mut self,
+        rank: usize,
+        access: Access,
+        start: usize,
+        bytes: usize,
+        site: SiteId,
+    ) {
         let thread = self.current;
         let stamp = self.stamp(thread, site);
         let clock = &self.clocks[usize::from(thread)];
         let visit = Visit { access, stamp, readers: Readers::thread(thread, clock), clock, now: self.now };
         let verdict = self.shared[rank].shadow.visit(start, bytes, &visit);
-        self.judge(verdict, access, self.place(rank, address), bytes, site);
-        Some(&mut self.shared[rank].bytes[start..start + bytes])
+        self.judge(verdict, access, self.place(rank, start as u32), bytes, site);
+    }
+
+    /// Checks the bounds and the alignment of an access to shared memory, and that no mbarrier lies there.
+    #[inline]
+    pub(super) fn shared_place(
+        &mut self,
+        rank: usize,
+        access: Access,
+        address: u32,
+        bytes: usize,
+        site: SiteId,
+    ) -> Option<usize> {
+        let start = self.shared_bounds(rank, access, address, bytes, site)?;
+        if self.mbarriers.lie_in(rank, start..start + bytes) {
+            self.report_mbarrier(rank, address, "accessed as plain memory", site);
+            return None;
+        }
+        Some(start)
     }
 
     /// Checks the bounds and the alignment of an access to shared memory.
-    pub(super) fn shared_place(
+    pub(super) fn shared_bounds(
         &mut self,
         rank: usize,
         access: Access,

@@ -5,6 +5,10 @@
 //! The threads of a cluster are numbered through, block by block, and have one clock each; a block that is launched
 //! without others is a cluster of its own. What is known of other clusters of the grid stands in a sparse map, which
 //! stays empty until an atomic operation at device scope acquires it.
+//!
+//! Knowledge has two more parts, empty in kernels without bulk copies: which of the threads' accesses lie before a proxy
+//! fence, and which phases of each mbarrier have been waited for. Both pass from thread to thread as the rest does, so
+//! that a fence counts wherever it stands on the way from an access to a copy.
 
 use std::{collections::BTreeMap, rc::Rc};
 
@@ -31,13 +35,17 @@ pub(super) struct Now {
 }
 
 /// Clocks of other clusters' threads, by the cluster's running number.
-type Foreign = BTreeMap<u32, Rc<[u32]>>;
+pub(super) type Foreign = BTreeMap<u32, Rc<[u32]>>;
 
 /// What a thread knows of others.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Knowledge {
-    threads: Vec<u32>,
-    foreign: Rc<Foreign>,
+    pub(super) threads: Vec<u32>,
+    pub(super) foreign: Rc<Foreign>,
+    /// For each thread of the cluster, its clock at the last of its accesses that a proxy fence lies behind.
+    pub(super) fenced: Rc<[u32]>,
+    /// For each mbarrier of the cluster, the phases that have been waited for.
+    pub(super) phases: Rc<[u32]>,
 }
 
 impl Knowledge {
@@ -52,9 +60,22 @@ impl Knowledge {
     }
 
     /// Whether everything that `other` knows is known.
-    fn includes(&self, other: &Self) -> bool {
-        let threads = self.threads.iter().zip(&other.threads).all(|(own, other)| own >= other);
-        threads && (other.foreign.is_empty() || Rc::ptr_eq(&self.foreign, &other.foreign))
+    pub(super) fn includes(&self, other: &Self) -> bool {
+        self.threads.iter().zip(&other.threads).all(|(own, other)| own >= other)
+            && (other.foreign.is_empty() || Rc::ptr_eq(&self.foreign, &other.foreign))
+            && (other.fenced.is_empty() || Rc::ptr_eq(&self.fenced, &other.fenced))
+            && (other.phases.is_empty() || Rc::ptr_eq(&self.phases, &other.phases))
+    }
+
+    /// Whether phase `phase` of an mbarrier has been waited for.
+    #[inline]
+    pub(super) fn has_waited(&self, mbarrier: u32, phase: u32) -> bool {
+        self.phases.get(mbarrier as usize).is_some_and(|&phases| phases > phase)
+    }
+
+    /// Whether a proxy fence lies between `stamp`, of this cluster, and now.
+    pub(super) fn has_fenced(&self, stamp: Stamp) -> bool {
+        self.fenced.get(usize::from(stamp.thread)).is_some_and(|&clock| clock >= stamp.clock)
     }
 
     /// Whether `stamp` happened before, its own thread's program order apart.
@@ -71,8 +92,10 @@ impl Knowledge {
         }
     }
 
-    fn join(&mut self, other: &Self) {
+    pub(super) fn join(&mut self, other: &Self) {
         raise(&mut self.threads, &other.threads);
+        join_clocks(&mut self.fenced, &other.fenced);
+        join_clocks(&mut self.phases, &other.phases);
         if !Rc::ptr_eq(&self.foreign, &other.foreign) && !other.foreign.is_empty() {
             let foreign = Rc::make_mut(&mut self.foreign);
             for (&cluster, threads) in other.foreign.iter() {
@@ -82,13 +105,25 @@ impl Knowledge {
     }
 }
 
-fn raise(clocks: &mut [u32], to: &[u32]) {
+pub(super) fn raise(clocks: &mut [u32], to: &[u32]) {
     for (clock, &other) in clocks.iter_mut().zip(to) {
         *clock = (*clock).max(other);
     }
 }
 
-fn join_cluster(foreign: &mut Foreign, cluster: u32, threads: &Rc<[u32]>) {
+/// Raises clocks, of which those at the end may be missing, to others.
+pub(super) fn join_clocks(own: &mut Rc<[u32]>, other: &Rc<[u32]>) {
+    if own.is_empty() {
+        *own = Rc::clone(other);
+    } else if !Rc::ptr_eq(own, other) && !other.is_empty() {
+        let mut joined = own.to_vec();
+        joined.resize(joined.len().max(other.len()), 0);
+        raise(&mut joined, other);
+        *own = joined.into();
+    }
+}
+
+pub(super) fn join_cluster(foreign: &mut Foreign, cluster: u32, threads: &Rc<[u32]>) {
     match foreign.entry(cluster) {
         std::collections::btree_map::Entry::Vacant(slot) => {
             slot.insert(Rc::clone(threads));
@@ -110,9 +145,21 @@ pub(super) struct Clock {
     pub(super) known: Rc<Knowledge>,
 }
 
+impl Clock {
+    /// `thread`, whose clock this is, performs a proxy fence: it lies behind all that the thread knows and did.
+    pub(super) fn fence(&mut self, thread: usize) {
+        let known = Rc::make_mut(&mut self.known);
+        let mut before = known.threads.clone();
+        before[thread] = self.own;
+        join_clocks(&mut known.fenced, &before.into());
+        // What the thread does from now on is not behind the fence.
+        self.own += 1;
+    }
+}
+
 /// The clocks of a cluster's threads when it starts: none knows anything of the others.
 pub(super) fn start(threads: usize) -> Vec<Clock> {
-    let known = Rc::new(Knowledge { threads: vec![0; threads], foreign: Rc::default() });
+    let known = Rc::new(Knowledge { threads: vec![0; threads], ..Knowledge::default() });
     vec![Clock { own: 1, known }; threads]
 }
 
@@ -140,89 +187,9 @@ pub(super) fn meet(clocks: &mut [Clock], participants: impl Iterator<Item = usiz
     }
 }
 
-/// What the threads that arrive at a barrier have released there, while some are still to come.
-#[derive(Debug, Default)]
-pub(super) struct Gathering {
-    known: Knowledge,
-    /// What the last thread knew: threads that met before share what they know.
-    last: Option<Rc<Knowledge>>,
-}
-
-impl Gathering {
-    /// `thread` releases what it knows and did.
-    pub(super) fn release(&mut self, thread: usize, clock: &mut Clock) {
-        match &self.last {
-            None => self.known = Knowledge::clone(&clock.known),
-            Some(last) if Rc::ptr_eq(last, &clock.known) => {}
-            Some(_) => self.known.join(&clock.known),
-        }
-        self.last = Some(Rc::clone(&clock.known));
-        self.known.threads[thread] = self.known.threads[thread].max(clock.own);
-        clock.own += 1;
-    }
-
-    /// Ends the gathering and starts the next.
-    pub(super) fn complete(&mut self) -> Gathered {
-        let Self { known, .. } = std::mem::take(self);
-        Gathered { known: Rc::new(known), joined: None }
-    }
-}
-
-/// What all threads that arrived at a barrier have released there.
-#[derive(Debug)]
-pub(super) struct Gathered {
-    known: Rc<Knowledge>,
-    /// What the last thread to acquire it knew before and after: those that met before share that.
-    joined: Option<[Rc<Knowledge>; 2]>,
-}
-
-impl Gathered {
-    /// A thread acquires what has been released.
-    pub(super) fn acquire(&mut self, clock: &mut Clock) {
-        if let Some([before, after]) = &self.joined
-            && Rc::ptr_eq(before, &clock.known)
-        {
-            clock.known = Rc::clone(after);
-            return;
-        }
-        let before = Rc::clone(&clock.known);
-        if self.known.includes(&before) {
-            clock.known = Rc::clone(&self.known);
-        } else {
-            Rc::make_mut(&mut clock.known).join(&self.known);
-        }
-        self.joined = Some([before, Rc::clone(&clock.known)]);
-    }
-}
-
 /// Whether all these threads know the same of others.
 pub(super) fn uniform(clocks: &[Clock]) -> bool {
     clocks.windows(2).all(|pair| Rc::ptr_eq(&pair[0].known, &pair[1].known))
-}
-
-/// What has been released at one atomic variable.
-#[derive(Debug, Default)]
-pub(super) struct Released(Foreign);
-
-impl Released {
-    /// `thread` of `cluster` acquires what was released here, and releases what it knows and did.
-    pub(super) fn acquire_release(&mut self, cluster: u32, thread: usize, clock: &mut Clock) {
-        let known = Rc::make_mut(&mut clock.known);
-        for (&other, threads) in &self.0 {
-            if other == cluster {
-                raise(&mut known.threads, threads);
-            } else {
-                join_cluster(Rc::make_mut(&mut known.foreign), other, threads);
-            }
-        }
-        for (&other, threads) in known.foreign.iter() {
-            join_cluster(&mut self.0, other, threads);
-        }
-        let mut threads = known.threads.clone();
-        threads[thread] = clock.own;
-        join_cluster(&mut self.0, cluster, &threads.into());
-        clock.own += 1;
-    }
 }
 
 /// The threads that receive what an access reads: all of them must be ordered behind the last write.
@@ -251,6 +218,14 @@ impl<'a> Readers<'a> {
             Self::Warp { first, clocks, uniform: false } => (first..).zip(clocks).all(|(lane, clock)| {
                 (stamp.cluster == now.cluster && stamp.thread == lane) || clock.known.covers(stamp, now)
             }),
+        }
+    }
+
+    /// Whether all the readers have waited for phase `phase` of an mbarrier.
+    pub(super) fn have_waited(self, mbarrier: u32, phase: u32) -> bool {
+        match self {
+            Self::Thread { known, .. } => known.has_waited(mbarrier, phase),
+            Self::Warp { clocks, .. } => clocks.iter().all(|clock| clock.known.has_waited(mbarrier, phase)),
         }
     }
 }

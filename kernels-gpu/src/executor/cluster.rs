@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::{
-    clock::{Gathered, Gathering},
     machine::Machine,
+    release::{Gathered, Gathering},
     remote::Touches,
     report::Fault,
     sites::SiteId,

@@ -5,6 +5,7 @@
 
 use super::clock::{Clock, Now, Readers, Stamp};
 use super::report::Access;
+use super::sites::SiteId;
 
 /// An access to be checked and noted.
 #[derive(Clone, Copy)]
@@ -46,6 +47,9 @@ pub(super) struct Cell {
     atomics: Set,
 }
 
+/// What stands for a bulk copy's write, which is ordered by an mbarrier's phase and not by any thread's clock.
+pub(super) const BULK: Stamp = Stamp { cluster: 0, clock: 0, thread: 0, site: SiteId::NONE };
+
 /// Unordered accesses of one sort.
 #[derive(Clone, Copy, Debug, Default)]
 enum Set {
@@ -86,6 +90,17 @@ impl Cell {
             Access::Write => self.written(stamp, crowds),
         }
         Verdict { race, unwritten: unwritten && access != Access::Write, in_flight: None }
+    }
+
+    /// A write through the generic proxy that no fence, as `fenced` says, separates from the asynchronous one.
+    pub(super) fn unfenced(&self, fenced: impl Fn(Stamp) -> bool, crowds: &Crowds) -> Option<Stamp> {
+        let unfenced = |stamp: &Stamp| *stamp != BULK && !fenced(*stamp);
+        let atomic = match self.atomics {
+            Set::Empty => None,
+            Set::One(stamp) => Some(stamp).filter(unfenced),
+            Set::Many(number) => crowds.crowds[number as usize].members().copied().find(unfenced),
+        };
+        self.write.filter(unfenced).or(atomic)
     }
 
     /// Notes a write that has been checked already.

@@ -4,10 +4,12 @@ use std::{cell::RefCell, collections::HashMap, panic::Location};
 
 use super::{
     Launch, Options,
-    clock::{self, Clock, Now, Released, Stamp},
+    clock::{self, Clock, Now, Stamp},
     cluster::Cluster,
     copies::Copies,
+    mbarrier::Mbarriers,
     memory::Memory,
+    release::Released,
     report::{Fault, Finding, Party, Report, Source},
     shadow::Shadow,
     sites::{SiteId, Sites},
@@ -30,7 +32,7 @@ pub struct Counts {
     pub global: u64,
     /// Loads, stores and atomic operations on shared memory, of whatever block of the cluster.
     pub shared: u64,
-    /// Asynchronous copies.
+    /// Asynchronous copies, of 16 bytes or in bulk.
     pub copies: u64,
     /// Warp-wide shuffles and votes.
     pub shuffles: u64,
@@ -60,6 +62,7 @@ pub(super) struct Machine {
     pub(super) clocks: Vec<Clock>,
     pub(super) copies: Vec<Copies>,
     pub(super) barriers: Barriers,
+    pub(super) mbarriers: Mbarriers,
     /// What has been released at the atomic variables, by address.
     pub(super) released: HashMap<u64, Released>,
     pub(super) sites: Sites,
@@ -98,6 +101,7 @@ impl Machine {
             clocks: Vec::new(),
             copies: vec![Copies::default(); threads],
             barriers: Barriers::new(blocks, launch.threads),
+            mbarriers: Mbarriers::new(blocks),
             released: HashMap::new(),
             sites: Sites::new(options.dropped),
             counts: Counts::default(),
@@ -123,6 +127,7 @@ impl Machine {
         self.threads.clear();
         self.threads.resize_with(threads, Thread::default);
         self.barriers.begin();
+        self.mbarriers.begin();
         self.cluster.begin(block, self.block_threads);
         self.operations = 0;
     }
@@ -161,9 +166,10 @@ impl Machine {
     /// Notes what `thread` has met.
     pub(super) fn report_at(&mut self, thread: u16, source: Option<Source>, fault: Fault) {
         let other = match &fault {
-            Fault::Race { other, .. } | Fault::InFlight { other, .. } | Fault::Scope { other, .. } => {
-                other.source.clone()
-            }
+            Fault::Race { other, .. }
+            | Fault::InFlight { other, .. }
+            | Fault::Scope { other, .. }
+            | Fault::ProxyFence { other, .. } => other.source.clone(),
             _ => None,
         };
         let key = (std::mem::discriminant(&fault), source.clone(), other);

@@ -58,16 +58,20 @@
 //! modelled.
 
 mod access;
+mod bulk;
 mod clock;
 mod cluster;
 mod collective;
 mod copies;
+mod fault;
 mod history;
 mod lane;
 mod machine;
+mod mbarrier;
 mod memory;
 mod mma;
 pub(crate) mod ops;
+mod release;
 mod remote;
 mod report;
 mod schedule;

@@ -248,6 +248,56 @@ pub(crate) fn copy_wait(pending: u32) {
 }
 
 #[track_caller]
+pub(crate) fn mbarrier_init(address: u32, count: u32) {
+    step(|machine, site| machine.mbarrier_init(address, count, site));
+}
+
+#[track_caller]
+pub(crate) fn mbarrier_inval(address: u32) {
+    step(|machine, site| machine.mbarrier_inval(address, site));
+}
+
+#[track_caller]
+pub(crate) fn mbarrier_arrive(address: u32, expected_bytes: u32) {
+    synchronise(SyncKind::MbarrierArrive, |machine, site| {
+        machine.mbarrier_arrive(address, expected_bytes, site);
+        Then::Go(())
+    });
+}
+
+#[track_caller]
+pub(crate) fn mbarrier_wait(address: u32, parity: u32) {
+    synchronise(SyncKind::MbarrierWait, |machine, site| {
+        if machine.mbarrier_wait(address, parity, site) { Then::Go(()) } else { Then::Wait }
+    });
+}
+
+#[track_caller]
+pub(crate) fn fence_mbarrier_init() {
+    synchronise(SyncKind::MbarrierInitFence, |machine, _| {
+        machine.fence_mbarrier_init();
+        Then::Go(())
+    });
+}
+
+#[track_caller]
+pub(crate) fn fence_proxy_async() {
+    synchronise(SyncKind::ProxyFence, |machine, _| {
+        let thread = usize::from(machine.current);
+        machine.clocks[thread].fence(thread);
+        Then::Go(())
+    });
+}
+
+#[track_caller]
+pub(crate) fn copy_bulk(to: u32, from: u64, bytes: u32, mbarrier: u32) {
+    step(|machine, site| {
+        machine.counts.copies += 1;
+        machine.copy_bulk(to, from, bytes, mbarrier, site)
+    });
+}
+
+#[track_caller]
 pub(crate) fn ldmatrix_x4(row: u32, transposed: bool) -> [u32; 4] {
     collective(Operation::LdMatrix { row, matrices: 4, transposed })
 }

@@ -40,7 +40,11 @@ pub(super) fn run(block: [u32; 3], threads: u32, body: &dyn Fn()) -> io::Result<
     lanes.into_iter().for_each(Lane::retire);
     Ok(machine::with(|machine| {
         machine.check_progress();
-        machine.check_remote_lives();
+        if !machine.stopped {
+            machine.check_remote_lives();
+            machine.check_bulk_copies();
+            machine.check_transactions();
+        }
         !machine.stopped
     }))
 }

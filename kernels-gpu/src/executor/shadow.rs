@@ -4,7 +4,7 @@
 //! narrowest, when an access covers a part of it. Pages of lines exist once something has touched them.
 
 use super::clock::Stamp;
-use super::history::{Cell, Crowds, Verdict, Visit};
+use super::history::{BULK, Cell, Crowds, Verdict, Visit};
 
 /// Bytes of a line.
 const LINE: usize = 16;
@@ -25,6 +25,18 @@ struct Line {
     cell: Cell,
     /// The asynchronous copy into the line that is under way.
     in_flight: Option<Stamp>,
+    /// Number of the last bulk copy into the line in [`Shadow::bulk`], plus 1; 0 if there was none.
+    bulk: u32,
+}
+
+/// A bulk copy: who started it, and the phase of the mbarrier that completes with it. Whoever touches the destination has
+/// waited for that phase, or is ordered behind somebody who has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BulkCopy {
+    pub(super) stamp: Stamp,
+    pub(super) to: u32,
+    pub(super) mbarrier: u32,
+    pub(super) phase: u32,
 }
 
 /// The histories of one memory.
@@ -34,6 +46,8 @@ pub(super) struct Shadow {
     splits: Vec<[Cell; GRANULES]>,
     free: Vec<u32>,
     crowds: Crowds,
+    /// The bulk copies so far.
+    pub(super) bulk: Vec<BulkCopy>,
     /// The cluster that owns the memory, for memory that lives as long as a cluster; else 0.
     cluster: u32,
 }
@@ -46,13 +60,20 @@ impl Shadow {
         self.splits.clear();
         self.free.clear();
         self.crowds.reset();
+        self.bulk.clear();
     }
 
     /// Checks and notes an access of `bytes` at `address`, aligned to its size.
     pub(super) fn visit(&mut self, address: usize, bytes: usize, visit: &Visit<'_>) -> Verdict {
-        let Self { pages, splits, free, crowds, cluster } = self;
+        let Self { pages, splits, free, crowds, bulk, cluster } = self;
         let line = line(pages, *cluster, address / LINE);
-        let in_flight = Verdict { in_flight: line.in_flight, ..Verdict::default() };
+        let mut in_flight = Verdict { in_flight: line.in_flight, ..Verdict::default() };
+        if line.bulk != 0 {
+            let copy = bulk[line.bulk as usize - 1];
+            if !visit.readers.have_waited(copy.mbarrier, copy.phase) {
+                in_flight.in_flight = Some(copy.stamp);
+            }
+        }
         if line.split == 0 {
             if bytes == LINE {
                 return line.cell.visit(visit, crowds).and(in_flight);
@@ -79,6 +100,22 @@ impl Shadow {
     /// Marks the line at `address` as the destination of a copy under way.
     pub(super) fn take_off(&mut self, address: usize, stamp: Stamp) {
         line(&mut self.pages, self.cluster, address / LINE).in_flight = Some(stamp);
+    }
+
+    /// A write of the line at `address` through the generic proxy that no fence, as `fenced` says, lies behind.
+    pub(super) fn unfenced(&mut self, address: usize, fenced: impl Fn(Stamp) -> bool) -> Option<Stamp> {
+        let line = line(&mut self.pages, self.cluster, address / LINE);
+        if line.split == 0 {
+            return line.cell.unfenced(fenced, &self.crowds);
+        }
+        self.splits[line.split as usize - 1].iter().find_map(|cell| cell.unfenced(&fenced, &self.crowds))
+    }
+
+    /// Marks the line at `address`, a write to which has been visited, as the destination of the latest bulk copy.
+    pub(super) fn bulk_write(&mut self, address: usize) {
+        let line = line(&mut self.pages, self.cluster, address / LINE);
+        line.cell.written(BULK, &mut self.crowds);
+        line.bulk = self.bulk.len() as u32;
     }
 
     /// Notes that the copy into the line at `address` has ended, as a write of the thread that waited for it.

@@ -17,6 +17,14 @@ pub enum SyncKind {
     ClusterWait,
     /// Both: orders the threads of the cluster.
     ClusterBarrier,
+    /// `mbarrier.arrive`, with or without bytes to expect: releases to who waits for the phase.
+    MbarrierArrive,
+    /// `mbarrier.try_wait`: acquires what the phase's arrivals have released, and makes its bulk copies visible.
+    MbarrierWait,
+    /// `fence.mbarrier_init`: makes initialised mbarriers visible to bulk copies.
+    MbarrierInitFence,
+    /// `fence.proxy.async`: orders bulk copies behind earlier accesses.
+    ProxyFence,
     /// `cp.async.commit_group`: closes a group of copies.
     CopyCommit,
     /// `cp.async.wait_group`: makes copies visible to the thread that issued them.
@@ -34,6 +42,10 @@ impl SyncKind {
             Self::ClusterArrive => "arrival at the cluster's barrier",
             Self::ClusterWait => "wait at the cluster's barrier",
             Self::ClusterBarrier => "cluster barrier",
+            Self::MbarrierArrive => "arrival at an mbarrier",
+            Self::MbarrierWait => "wait for an mbarrier",
+            Self::MbarrierInitFence => "fence behind an mbarrier's initialisation",
+            Self::ProxyFence => "proxy fence",
             Self::CopyCommit => "commit of asynchronous copies",
             Self::CopyWait => "wait for asynchronous copies",
             Self::AtomicOrder => "acquire and release of an atomic operation",
@@ -63,6 +75,11 @@ impl fmt::Display for Site {
 /// The number of a source location within one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct SiteId(u16);
+
+impl SiteId {
+    /// Stands where no location is asked for.
+    pub(super) const NONE: Self = Self(0);
+}
 
 /// Slots of the cache in front of the table of locations; a power of two.
 const CACHE: usize = 256;

@@ -20,6 +20,8 @@ pub(super) enum Wait {
     Barrier(u32),
     /// The other threads of its cluster.
     Cluster,
+    /// A phase of the mbarrier of this number.
+    Mbarrier(u32),
     /// It has ended.
     End,
 }
@@ -116,9 +118,16 @@ impl Machine {
 
     /// Reports that no thread can go on, if some still wait. Ends the launch then.
     pub(super) fn check_progress(&mut self) {
-        let waits = |thread: &Thread| matches!(thread.wait, Wait::Barrier(_) | Wait::Cluster);
-        let posted = |thread: &Thread| matches!(thread.wait, Wait::Collective(_));
-        let (first, fault) = if let Some(first) = self.threads.iter().position(posted) {
+        let waits =
+            |thread: &Thread| matches!(thread.wait, Wait::Barrier(_) | Wait::Cluster | Wait::Mbarrier(_));
+        let waits_alone = |thread: &Thread| matches!(thread.wait, Wait::Mbarrier(_));
+        // Lanes that wait for one that waits for an mbarrier are not why that one waits.
+        let posted = |(number, thread): (usize, &Thread)| {
+            let warp = number / WARP as usize * WARP as usize;
+            matches!(thread.wait, Wait::Collective(_))
+                && !self.threads[warp..warp + WARP as usize].iter().any(waits_alone)
+        };
+        let (first, fault) = if let Some(first) = self.threads.iter().enumerate().position(posted) {
             // A lane that waits for its warp is why the others wait, if they do.
             let warp = first / WARP as usize * WARP as usize;
             (first, Fault::Divergent { lanes: self.standing(warp..warp + WARP as usize) })
@@ -129,6 +138,7 @@ impl Machine {
         };
         let source = self.source(self.threads[first].site);
         self.report_at(first as u16, Some(source), fault);
+        self.check_transactions();
         self.stopped = true;
     }
 
@@ -161,6 +171,7 @@ impl Machine {
                 }
                 Wait::Barrier(0) => format!("waits at the block's barrier ({source})"),
                 Wait::Cluster => format!("waits at the cluster's barrier ({source})"),
+                Wait::Mbarrier(number) => format!("waits for {} ({source})", self.mbarriers.describe(number)),
                 Wait::Barrier(barrier) => format!("waits at barrier {barrier} ({source})"),
             };
             match groups.last_mut() {
@@ -178,7 +189,9 @@ impl Machine {
     fn source_of(&self, thread: &Thread) -> String {
         match thread.wait {
             Wait::Nothing | Wait::End => String::new(),
-            Wait::Collective(_) | Wait::Barrier(_) | Wait::Cluster => self.source(thread.site).to_string(),
+            Wait::Collective(_) | Wait::Barrier(_) | Wait::Cluster | Wait::Mbarrier(_) => {
+                self.source(thread.site).to_string()
+            }
         }
     }
 }

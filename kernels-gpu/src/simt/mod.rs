@@ -13,12 +13,15 @@
 
 pub mod atomic;
 pub mod barrier;
+pub mod bulk;
 pub mod cluster;
 pub mod cp_async;
 pub mod element;
+pub mod fence;
 pub mod global;
 pub mod ldmatrix;
 pub mod math;
+pub mod mbarrier;
 pub mod mma;
 pub mod shared;
 pub mod shuffle;
@@ -29,6 +32,7 @@ pub mod word;
 pub use cluster::Remote;
 pub use element::{Bf16, Element, F16};
 pub use global::Global;
+pub use mbarrier::Mbarrier;
 pub use shared::Shared;
 pub use word::Word;
 

@@ -24,7 +24,7 @@ impl<T> Copy for Shared<T> {}
 
 /// The address of the block's dynamic shared memory, aligned to 128 bytes.
 #[inline(always)]
-fn dynamic_base() -> u32 {
+pub(super) fn dynamic_base() -> u32 {
     #[cfg(target_arch = "nvptx64")]
     {
         let base: u32;
