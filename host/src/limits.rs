@@ -1,4 +1,4 @@
-//! What of a GPU bounds a launch.
+//! What of a GPU bounds a launch, and what every launch's memory keeps to.
 
 /// What of a GPU bounds a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,3 +14,6 @@ pub struct DeviceLimits {
     /// The most threads in a block.
     pub threads_per_block: u32,
 }
+
+/// Bytes that a workspace, and each of its parts, is aligned to.
+pub const WORKSPACE_ALIGNMENT: u64 = 256;

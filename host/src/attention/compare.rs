@@ -230,7 +230,7 @@ pub fn compare_lse(
 }
 
 /// Whether one is NaN, or infinite with its sign, and the other is not.
-fn differ_in_kind(expected: f64, actual: f64) -> bool {
+pub(crate) fn differ_in_kind(expected: f64, actual: f64) -> bool {
     if expected.is_finite() && actual.is_finite() || expected.is_nan() && actual.is_nan() {
         return false;
     }

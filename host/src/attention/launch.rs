@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use dustin_kernels::{attention::params::Params, registry::AttentionVariant, simt::Global};
 
+pub use crate::limits::WORKSPACE_ALIGNMENT;
 use crate::{
     attention::{
         arrays::{AttentionStrides, LogBase, OutputType},
@@ -17,9 +18,6 @@ const OPERATION: &str = "sparse attention launch";
 
 /// The most splits that a sequence's tokens are divided into.
 pub const MAX_SPLITS: u32 = 64;
-
-/// Bytes that each part of the workspace, and the workspace itself, is aligned to.
-pub const WORKSPACE_ALIGNMENT: u64 = 256;
 
 /// A validated launch of one variant for one problem.
 #[derive(Clone, Debug)]

@@ -14,6 +14,7 @@ use dustin_kernels::{
     simt::{Global, WARP},
 };
 
+pub use crate::limits::WORKSPACE_ALIGNMENT;
 use crate::{
     error::{InvalidInput, require_address, require_scale},
     score::{
@@ -26,9 +27,6 @@ const OPERATION: &str = "score gathering launch";
 
 /// The most splits that a sequence's tokens are divided into.
 pub const MAX_SPLITS: u32 = MAX_CHUNKS;
-
-/// Bytes that each part of the workspace, and the workspace itself, is aligned to.
-pub const WORKSPACE_ALIGNMENT: u64 = 256;
 
 /// The validated launches of two variants for one problem.
 #[derive(Clone, Debug)]

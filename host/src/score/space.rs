@@ -1,0 +1,231 @@
+//! The tuning space of scoring on a GPU, as data, and the choice made without tuning. Pure functions of the problem and
+//! of the device's limits.
+
+use std::fmt;
+
+use dustin_kernels::{
+    registry::{FOLD, FoldVariant, LOGITS, LogitsVariant, Target},
+    score::layout::chunks,
+};
+
+use crate::{
+    error::InvalidInput,
+    limits::DeviceLimits,
+    score::{
+        launch::{ScorePlan, shared_bytes},
+        problem::{OPERATION, ScoreProblem},
+    },
+};
+
+/// The numbers of splits that are tried.
+pub const SPLITS: [u32; 14] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128];
+
+/// Warps on a multiprocessor that keep its memory busy.
+const RESIDENT_WARPS: u32 = 16;
+
+/// One point of the space.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// The kernel launched for each source.
+    pub logits: &'static LogitsVariant,
+    /// The kernel launched last.
+    pub fold: &'static FoldVariant,
+    /// Splits of each sequence's tokens.
+    pub splits: u32,
+}
+
+impl PartialEq for Candidate {
+    fn eq(&self, other: &Self) -> bool {
+        (self.logits.id, self.fold.id, self.splits) == (other.logits.id, other.fold.id, other.splits)
+    }
+}
+
+impl Eq for Candidate {}
+
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} splits={}", self.logits.id, self.fold.id, self.splits)
+    }
+}
+
+/// A point that cannot be launched, or is not worth it, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exclusion {
+    /// The point.
+    pub candidate: Candidate,
+    /// The limit that it exceeds.
+    pub reason: String,
+}
+
+/// Every point for the problem's element type and head size: those that can be launched on the device, and the others
+/// with their reasons.
+///
+/// # Errors
+/// The problem is invalid.
+pub fn candidates(
+    problem: &ScoreProblem,
+    limits: &DeviceLimits,
+) -> Result<(Vec<Candidate>, Vec<Exclusion>), InvalidInput> {
+    problem.validate()?;
+    let (mut legal, mut excluded) = (Vec::new(), Vec::new());
+    for logits in variants(problem) {
+        for fold in FOLD {
+            for splits in SPLITS {
+                let candidate = Candidate { logits, fold, splits };
+                match exclusion(problem, limits, candidate) {
+                    None => legal.push(candidate),
+                    Some(reason) => excluded.push(Exclusion { candidate, reason }),
+                }
+            }
+        }
+    }
+    Ok((legal, excluded))
+}
+
+/// The choice made without tuning: 4 warps where they fit, two tiles in flight, a fold of 8 warps, and as many splits as
+/// fill every multiprocessor's threads, but no more than there are chunks.
+///
+/// # Errors
+/// The problem is invalid, or no variant runs on the device.
+pub fn default_candidate(problem: &ScoreProblem, limits: &DeviceLimits) -> Result<Candidate, InvalidInput> {
+    problem.validate()?;
+    let refused = || {
+        let required = format!("a variant of {:?} and head_dim {}", problem.dtype, problem.kv.head_dim);
+        let actual = format!("none for compute capability {}.{}", limits.major, limits.minor);
+        InvalidInput::new(OPERATION, "device", required, actual)
+    };
+    let fits = |logits: &'static LogitsVariant, fold: &'static FoldVariant| {
+        exclusion(problem, limits, Candidate { logits, fold, splits: 1 }).is_none()
+    };
+    let fold = FOLD.iter().min_by_key(|fold| (fold.warps.abs_diff(8), fold.id)).ok_or_else(refused)?;
+    let logits = variants(problem)
+        .filter(|logits| fits(logits, fold))
+        .min_by_key(|logits| (logits.tile.warps.abs_diff(4), logits.tile.depth.abs_diff(2), logits.id))
+        .ok_or_else(refused)?;
+    let warps = problem.batch * logits.tile.warps;
+    let wanted = (limits.sm_count * RESIDENT_WARPS).div_ceil(warps);
+    let serves = |splits: u32| exclusion(problem, limits, Candidate { logits, fold, splits }).is_none();
+    let splits = SPLITS.into_iter().rfind(|&splits| splits <= wanted && serves(splits)).unwrap_or(1);
+    Ok(Candidate { logits, fold, splits })
+}
+
+fn variants(problem: &ScoreProblem) -> impl Iterator<Item = &'static LogitsVariant> {
+    let (dtype, head_dim) = (problem.dtype, problem.kv.head_dim);
+    LOGITS.iter().filter(move |variant| variant.dtype == dtype && variant.head_dim == head_dim)
+}
+
+/// Why `candidate` cannot be launched on the device, or is not worth it; nothing if it can.
+pub(crate) fn exclusion(
+    problem: &ScoreProblem,
+    limits: &DeviceLimits,
+    candidate: Candidate,
+) -> Option<String> {
+    let Candidate { logits, fold, splits } = candidate;
+    let plan = match ScorePlan::new(problem, logits, fold, splits) {
+        Ok(plan) => plan,
+        Err(error) => return Some(error.to_string()),
+    };
+    let runs_on = |target: Target| target.runs_on(limits.major, limits.minor);
+    if let Some(target) = [logits.target, fold.target].into_iter().find(|&target| !runs_on(target)) {
+        let (major, minor) = (limits.major, limits.minor);
+        return Some(format!("{} does not run on compute capability {major}.{minor}", target.name()));
+    }
+    let sources = 0..problem.sources.len();
+    let shared = sources.map(|source| shared_bytes(problem, logits, source)).max().unwrap_or(0);
+    let (required, available) = (shared.max(plan.fold_shared_bytes()), limits.shared_bytes_per_block);
+    if required > available {
+        return Some(format!("needs {required} bytes of shared memory per block of {available}"));
+    }
+    let (required, available) = (plan.threads().max(plan.fold_threads()), limits.threads_per_block);
+    if required > available {
+        return Some(format!("needs {required} threads per block of {available}"));
+    }
+    // A valid table has room for less than 2^31 tokens.
+    let longest = (problem.table_width * problem.kv.page_size).min(problem.map_capacity);
+    let (chunks, warps) = (chunks(longest), logits.tile.warps);
+    if (splits - 1) * warps >= chunks {
+        return Some(format!(
+            "the longest sequence is {chunks} chunks: some of {splits} splits would be empty"
+        ));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use dustin_kernels::registry::Dtype;
+
+    use super::*;
+    use crate::{
+        kv::{KvLayout, PagedKv},
+        score::problem::Source,
+    };
+
+    const H200: DeviceLimits = DeviceLimits {
+        major: 9,
+        minor: 0,
+        sm_count: 132,
+        shared_bytes_per_block: 232_448,
+        threads_per_block: 1024,
+    };
+
+    fn problem(batch: u32, dtype: Dtype, head_dim: u32) -> ScoreProblem {
+        ScoreProblem {
+            batch,
+            map_capacity: batch << 15,
+            tokens: 1,
+            slots: batch,
+            query_heads: 64,
+            kv: PagedKv::dense(KvLayout::Nhd, 100, 16, 8, head_dim),
+            table_width: 2048,
+            dtype,
+            sources: Source::mean(&[&[0, 9, 17, 25]], 1),
+            accumulate: false,
+        }
+    }
+
+    #[test]
+    fn every_problem_has_points_of_every_variant_and_a_default_among_them() {
+        for dtype in [Dtype::Bf16, Dtype::F16] {
+            for head_dim in [64, 128] {
+                for batch in [1, 16, 1000] {
+                    let problem = problem(batch, dtype, head_dim);
+                    let (legal, excluded) = candidates(&problem, &H200).unwrap();
+                    let all = variants(&problem).count() * FOLD.len() * SPLITS.len();
+                    assert_eq!(legal.len() + excluded.len(), all);
+                    assert!(variants(&problem).all(|v| legal.iter().any(|point| point.logits.id == v.id)));
+                    assert!(legal.contains(&default_candidate(&problem, &H200).unwrap()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_default_gives_a_small_batch_more_splits_than_a_large_one() {
+        let splits = |batch| default_candidate(&problem(batch, Dtype::Bf16, 128), &H200).unwrap().splits;
+        assert_eq!([1, 16, 64, 1000].map(splits), [32, 32, 8, 1]);
+    }
+
+    #[test]
+    fn what_the_device_cannot_run_is_excluded_with_the_limit_that_it_exceeds() {
+        let good = problem(1, Dtype::Bf16, 128);
+        let reasons = |problem: &ScoreProblem, limits: &DeviceLimits| -> Vec<String> {
+            candidates(problem, limits).unwrap().1.into_iter().map(|excluded| excluded.reason).collect()
+        };
+        let empty = "the longest sequence is 128 chunks: some of 128 splits would be empty";
+        assert!(reasons(&good, &H200).contains(&empty.to_owned()));
+
+        let old = DeviceLimits { major: 7, minor: 5, ..H200 };
+        let unsupported = "sm_80 does not run on compute capability 7.5";
+        assert!(reasons(&good, &old).iter().all(|reason| reason == unsupported));
+        assert_eq!(default_candidate(&good, &old).unwrap_err().field, "device");
+
+        let small = DeviceLimits { shared_bytes_per_block: 99 << 10, ..H200 };
+        let wide = ScoreProblem { tokens: 128, ..good.clone() };
+        let shared = "bytes of shared memory per block of 101376";
+        assert!(reasons(&wide, &small).iter().any(|reason| reason.contains(shared)));
+
+        let narrow = DeviceLimits { threads_per_block: 128, ..H200 };
+        assert!(reasons(&good, &narrow).contains(&"needs 256 threads per block of 128".to_owned()));
+    }
+}
