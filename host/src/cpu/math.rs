@@ -1,9 +1,25 @@
 //! Inner loops, inlined into code that was compiled for the instructions at hand.
 
+use dustin_kernels::registry::Dtype;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+
 use super::vector::Vector;
 
 /// Floats that the softmax works on side by side.
 const LANES: usize = 16;
+
+/// 16-bit items as floats.
+#[inline(always)]
+pub(super) fn convert(dtype: Dtype, items: &[u16], floats: &mut [f32]) {
+    match dtype {
+        Dtype::Bf16 => {
+            for (float, &bits) in floats.iter_mut().zip(items) {
+                *float = f32::from_bits(u32::from(bits) << 16);
+            }
+        }
+        Dtype::F16 => items.reinterpret_cast::<half::f16>().convert_to_f32_slice(floats),
+    }
+}
 
 /// Products of `COLUMNS` queries with one key.
 #[inline(always)]
@@ -99,6 +115,14 @@ impl Softmax {
         self.sum = self.sum * factor + sums.into_iter().sum::<f32>();
         self.maximum = maximum;
         factor
+    }
+
+    /// What both have seen.
+    pub(super) fn merge(self, other: Self) -> Self {
+        let maximum = self.maximum.max(other.maximum);
+        let reference = finite(maximum);
+        let share = |of: Self| of.sum * exp2(of.maximum - reference);
+        Self { maximum, sum: share(self) + share(other) }
     }
 }
 

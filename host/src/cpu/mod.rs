@@ -3,6 +3,7 @@
 mod attention;
 mod instructions;
 mod math;
+pub mod score;
 pub mod select;
 mod vector;
 
@@ -31,6 +32,7 @@ pub struct CpuBackend {
     pool: rayon::ThreadPool,
     instructions: Instructions,
     attention: attention::Memory,
+    score: score::Memory,
     select: select::Memory,
 }
 
@@ -45,6 +47,7 @@ impl CpuBackend {
             pool,
             instructions: Instructions::best(),
             attention: attention::Memory::default(),
+            score: score::Memory::default(),
             select: select::Memory::default(),
         })
     }

@@ -9,7 +9,7 @@ use crate::{
     error::{InvalidInput, require_items},
     score::{
         arrays::{ScoreArrays, SourceArrays},
-        problem::{OPERATION, ScoreProblem, Source},
+        problem::{OPERATION, ScoreProblem},
     },
 };
 

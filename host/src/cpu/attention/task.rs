@@ -1,11 +1,8 @@
 //! One task: a sequence, a KV head and a split of the sequence's set.
 
-use dustin_kernels::registry::Dtype;
-use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
-
 use super::{
     super::{
-        math::{self, Softmax},
+        math::{self, Softmax, convert},
         vector::Vector,
     },
     sequence::{Report, Sequence},
@@ -242,17 +239,5 @@ fn gather<const DIM: usize>(task: &Task<'_>, cache: &[u16], tokens: &[u64], rows
     let head = u64::from(task.place.kv_head) * task.problem.kv.kv_head_stride;
     for (&token, row) in tokens.iter().zip(rows.as_chunks_mut::<DIM>().0) {
         convert(task.problem.dtype, &cache[(token + head) as usize..][..DIM], row);
-    }
-}
-
-#[inline(always)]
-fn convert(dtype: Dtype, items: &[u16], floats: &mut [f32]) {
-    match dtype {
-        Dtype::Bf16 => {
-            for (float, &bits) in floats.iter_mut().zip(items) {
-                *float = f32::from_bits(u32::from(bits) << 16);
-            }
-        }
-        Dtype::F16 => items.reinterpret_cast::<half::f16>().convert_to_f32_slice(floats),
     }
 }

@@ -4,7 +4,10 @@ use super::*;
 use crate::{
     element::encode,
     kv::{KvLayout, PagedKv},
-    score::{arrays::ScoreStrides, problem::CapturedHead},
+    score::{
+        arrays::ScoreStrides,
+        problem::{CapturedHead, Source},
+    },
 };
 
 const DIM: usize = 64;
