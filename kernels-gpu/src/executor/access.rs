@@ -186,12 +186,13 @@ impl Machine {
         site: SiteId,
     ) -> Option<usize> {
         let (start, size) = (address as usize, self.shared[rank].bytes.len());
-        let place = self.place(rank, address);
         if start + bytes > size {
+            let place = self.place(rank, address);
             self.report(site, Fault::OutOfBounds { access, place, bytes, size: size as u64 });
             return None;
         }
         if !start.is_multiple_of(bytes) {
+            let place = self.place(rank, address);
             self.report(site, Fault::Misaligned { access, place, bytes });
             return None;
         }

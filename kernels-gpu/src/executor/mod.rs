@@ -24,16 +24,24 @@
 //! * **Execution.** Every thread is a coroutine that runs until it meets a barrier or a warp-wide operation. A
 //!   warp-wide operation is performed when all 32 lanes have posted the same instruction at the same source
 //!   location. A barrier opens when the threads that it names have arrived, wherever in the source they are, since
-//!   PTX knows barriers by number. Blocks run one after another and count as concurrent.
-//! * **Order.** An access happens before another if program order, barriers (`barrier.sync`, `bar.warp.sync`),
-//!   acquire-release atomics and kernel boundaries say so; vector clocks follow that relation. Shuffles, `ldmatrix`,
-//!   `mma` and relaxed atomics order nothing. Two accesses of one place race if neither happens before the other,
-//!   unless both read or both are atomic. That is judged whatever order the threads happened to run in.
+//!   PTX knows barriers by number. The blocks of a cluster run together, clusters one after another; all count as
+//!   concurrent. The cluster's barrier is aligned: a warp arrives, and waits, as a warp-wide operation.
+//! * **Order.** An access happens before another if program order, barriers (`barrier.sync`, `bar.warp.sync`,
+//!   `barrier.cluster`), the phases of mbarriers, acquire-release atomics and kernel boundaries say so; vector clocks
+//!   follow that relation. Shuffles, votes, `ldmatrix`, `mma` and relaxed atomics order nothing. Two accesses of one place race if neither happens before the other,
+//!   unless both read or both are atomic, each at a scope that includes the other. That is judged whatever order the threads happened to run in.
 //! * **`ldmatrix`** reads each row for all lanes of the warp: the row's last write must happen before what every lane
 //!   does, and whoever overwrites the row must be ordered behind the lane that named it.
 //! * **Asynchronous copies.** The destination is in flight from the copy's start until the thread that started it has
 //!   waited for its group; nobody may touch it meanwhile. The start must be ordered behind earlier accesses of the
 //!   destination. At the wait the bytes appear, written by the waiting thread: others need a barrier behind the wait.
+//! * **mbarriers.** A phase completes when it lacks neither arrivals nor bytes; who waits for it acquires what its
+//!   arrivals released, and its bulk copies. A wait for the phase before the one under way passes at once.
+//! * **Bulk copies** write through the asynchronous proxy. Their destination is in flight for everybody who has not
+//!   waited for the phase that they complete in, or is not ordered behind somebody who has. The start must be ordered
+//!   behind earlier accesses of the destination, with a proxy fence on the way from each write by a thread.
+//! * **Other blocks' shared memory** may be accessed while the block lives: behind something that the block did, and
+//!   before the end of one of its threads.
 //! * **Memory.** Shared memory is unwritten when a block starts. So is an [output](Memory::output); its poison is what a
 //!   stray read returns. Allocations lie 2^40 bytes apart.
 //! * **Arithmetic.** `mma` multiplies exactly and adds in fp32 in ascending order, each sum rounded to nearest even.
@@ -41,8 +49,8 @@
 //! # What a clean run says, and what not
 //!
 //! For the problem that was run, whatever way its threads are scheduled: no access out of bounds, misaligned or to
-//! unwritten memory, no data race, no barrier or warp-wide operation that threads miss, no copy that is read early or
-//! abandoned, no panic. It says so only as far as control flow and addresses do not depend on the schedule, as they
+//! unwritten memory, no data race, no barrier or warp-wide operation that threads miss, no copy that is read early,
+//! abandoned or not fenced, no access to a block that may not live, no panic. It says so only as far as control flow and addresses do not depend on the schedule, as they
 //! do behind an atomic operation's result. What is found is checked, not searched for: other problems may take other
 //! paths.
 //!
@@ -50,8 +58,9 @@
 //! been stopped are unwound, as is a lane that panics: destructors run there, and their operations do nothing. A kernel
 //! that catches that unwinding and goes on aborts the process.
 //!
-//! Stricter than a GPU: a thread that has ended does not count as arrived at `barrier.sync 0`, and lanes must meet at
-//! the same line for a shuffle or warp barrier. Laxer: of all finished blocks' readers of one place the last
+//! Stricter than a GPU: a thread that has ended does not count as arrived at `barrier.sync 0` or at the cluster's barrier,
+//! and lanes must meet at the same line for a shuffle, a warp's or a cluster's barrier. Laxer: bulk copies complete at
+//! once, and a write of a copy's source is ordered if it is so behind the copy's start; of all finished blocks' readers of one place the last
 //! sixteen are remembered, so that a later block's write is reported if it races with one of them, and may not be if only
 //! with others.
 //! Values are those of one sequentially consistent execution. Registers, local memory, bank conflicts and time are not

@@ -20,7 +20,10 @@ pub(super) fn run(block: [u32; 3], threads: u32, body: &dyn Fn()) -> io::Result<
     loop {
         let mut progress = false;
         for warp in 0..(threads / WARP) as usize {
-            let mut next = machine::with(|machine| machine.next(warp));
+            let mut next = machine::with(|machine| {
+                machine.rank = warp * WARP as usize / machine.block_threads;
+                machine.next(warp)
+            });
             while let Next::Resume(thread) = next {
                 progress = true;
                 let step = lanes[thread].resume();
@@ -62,7 +65,6 @@ enum Next {
 impl machine::Machine {
     /// Chooses the next lane of warp `number` to run, after performing what all its lanes have posted.
     fn next(&mut self, number: usize) -> Next {
-        self.rank = number * WARP as usize / self.block_threads;
         if self.barriers.warps[number].posted == u32::MAX {
             self.perform(number);
         }
