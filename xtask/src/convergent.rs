@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 /// Instructions whose effect does not depend on what the other threads do: they may move into and out of branches.
 pub const PER_THREAD: &[&str] = &[
     "atom.relaxed.cta.shared.add",
-    "cp.async.bulk",
+    "cp.async.bulk.shared::cluster.global",
     "cp.async.ca",
     "cp.async.cg",
     "cvt",
@@ -149,7 +149,16 @@ mod tests {
             ("ld.global.v4.b32 {${0}}, [${1}];", true),
             ("cp.async.cg.shared.global [${0}], [${1}], 16;", true),
             ("cp.async.wait_group 1;", false),
-            ("cp.async.bulk.shared.global [${0}];", false),
+            ("cp.async.bulk.wait_group 0;", false),
+            (
+                "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [${0}], [${1}], 16, [${2}];",
+                true,
+            ),
+            ("ld.shared::cluster.b32 ${0}, [${1}];", true),
+            ("red.relaxed.cta.shared.add.u32 [${0}], ${1};", true),
+            ("red.async.relaxed.cluster.shared::cluster.add.u32 [${0}], ${1}, [${2}];", false),
+            ("barrier.cluster.wait.acquire.aligned;", false),
+            ("mbarrier.arrive.release.cta.shared::cta.b64 ${0}, [${1}];", false),
             ("movmatrix.sync.aligned.m8n8.trans.b16 ${0}, ${1};", false),
             ("mov.u32 ${0}, ${1}; bar.sync 0;", false),
             ("mov.u32 ${0}, ${1};\\0Abar.sync 0", false),
