@@ -5,7 +5,7 @@ use crate::{
     cpu::{CpuLimits, Instructions},
     kv::KvLayout,
     score::{
-        compare::compare_map,
+        compare::{compare_map, recall},
         problem::Source,
         reference,
         synthetic::{Contents, Logits, Plant, Recipe, ScoreInput, SequenceShape, Size},
@@ -79,6 +79,23 @@ fn random_inputs_with_and_without_faults_give_the_reference() {
         }
         let variant = &VARIANTS[seed as usize % VARIANTS.len()];
         check(&mut backend, &input, &Candidate { variant, threads: 1 + seed as u32 % 2 });
+    }
+}
+
+#[test]
+fn the_best_512_of_32k_tokens_are_those_of_f64() {
+    let mut backend = CpuBackend::new(2).unwrap();
+    for logits in [Logits::Flat, Logits::Peaked] {
+        let mut recipe = recipe();
+        recipe.sequences[0].length = 32_768;
+        recipe.contents.logits = logits;
+        let input = recipe.input().unwrap();
+        let reference = reference::score(&input.problem, &input.arrays(), &input.map).unwrap();
+        let candidate = default_candidate(&input.problem, backend.limits()).unwrap();
+        let (map, _) = score(&mut backend, &input, &candidate);
+        let part = reference.parts[0].clone();
+        let recall = recall(&reference.map[part.clone()], &map[part], 512);
+        assert!(recall >= 0.999, "{logits:?}: {recall}");
     }
 }
 
