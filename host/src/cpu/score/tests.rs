@@ -1,4 +1,4 @@
-use dustin_kernels::registry::Dtype;
+use dustin_kernels::{fault::Fault, registry::Dtype};
 
 use super::*;
 use crate::{
@@ -133,6 +133,27 @@ fn masked_tokens_are_zero_whatever_the_sign_of_the_scale() {
         input.scale = scale;
         assert!(input.plant(Plant::PageBeyond, 0));
         check(&mut backend, &input, &Candidate { variant: &VARIANTS[6], threads: 1 });
+    }
+}
+
+#[test]
+fn parts_of_the_map_may_stand_in_any_order_but_not_overlap() {
+    let mut backend = CpuBackend::new(2).unwrap();
+    let candidate = Candidate { variant: &VARIANTS[5], threads: 2 };
+    let sequences = vec![SequenceShape { length: 70, room: 3, captured: true }; 4];
+    let mut input = Recipe { sequences, ..recipe() }.input().unwrap();
+    for (starts, faulty) in [
+        // The second descends, the third stands before the first, the last reaches into the first.
+        ([100, 180, 0, 75, 160], 3),
+        // The third begins on the first's last position.
+        ([0, 100, 69, 140, 210], 2),
+        // The third stands where the first does, the last begins where both end.
+        ([0, 70, 0, 70, 140], 2),
+    ] {
+        input.map_starts = starts.to_vec();
+        let reference = reference::score(&input.problem, &input.arrays(), &input.map).unwrap();
+        assert_eq!(reference.status, Fault::Map.word(faulty), "{starts:?}");
+        check(&mut backend, &input, &candidate);
     }
 }
 
