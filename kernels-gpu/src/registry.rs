@@ -163,7 +163,7 @@ impl LogitsVariant {
     /// before.
     #[must_use]
     pub const fn shared(&self, kv_groups: u32, column_groups: u32, before: u32) -> score::smem::Plan {
-        score::smem::Plan::new(self.tile.threads(), self.head_dim, kv_groups, column_groups, before)
+        score::smem::Plan::new(self.tile, self.head_dim, kv_groups, column_groups, before)
     }
 }
 
@@ -205,6 +205,8 @@ pub struct Entry {
     pub target: Target,
     /// Threads in a block, the entry's launch bound.
     pub threads: u32,
+    /// Blocks that a multiprocessor is to have registers for, the entry's other bound.
+    pub blocks: u32,
     /// Dynamic shared memory of one block in bytes; where the launch decides, an ordinary launch's.
     pub shared_bytes: u32,
 }
@@ -216,18 +218,21 @@ pub fn entries() -> Vec<Entry> {
         name: variant.id,
         target: variant.target,
         threads: variant.tile.threads(),
+        blocks: 1,
         shared_bytes: variant.shared_bytes(),
     });
     let logits = LOGITS.iter().map(|variant| Entry {
         name: variant.id,
         target: variant.target,
         threads: variant.tile.threads(),
+        blocks: variant.tile.blocks(),
         shared_bytes: variant.shared(4, 4, 0).bytes,
     });
     let fold = FOLD.iter().map(|variant| Entry {
         name: variant.id,
         target: variant.target,
         threads: 32 * variant.warps,
+        blocks: 1,
         shared_bytes: variant.shared_bytes(16),
     });
     variants.chain(logits).chain(fold).chain(crate::probes::ENTRIES.iter().copied()).collect()

@@ -81,7 +81,8 @@ mod tests {
 
     use super::*;
 
-    const ENTRY: Entry = Entry { name: "kernel", target: Target::Sm80, threads: 128, shared_bytes: 0 };
+    const ENTRY: Entry =
+        Entry { name: "kernel", target: Target::Sm80, threads: 128, blocks: 1, shared_bytes: 0 };
 
     fn module_of(functions: usize, core: bool) -> String {
         let mut module = String::from("define ptx_kernel void @kernel(i64 %x) unnamed_addr #0 {\n");

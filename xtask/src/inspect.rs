@@ -58,7 +58,8 @@ mod tests {
 
     use super::*;
 
-    const ENTRY: Entry = Entry { name: "kernel", target: Target::Sm80, threads: 128, shared_bytes: 0 };
+    const ENTRY: Entry =
+        Entry { name: "kernel", target: Target::Sm80, threads: 128, blocks: 1, shared_bytes: 0 };
     const PTX: &str =
         ".version 7.8\n.target sm_80\n.visible .entry kernel(\n)\n.maxntid 128, 1, 1\n{\n\tret;\n}\n";
 

@@ -1,7 +1,7 @@
 //! Writes each entry's launch bounds into its definition, so that registers are allotted for that many threads.
 //!
-//! The bound of one block per multiprocessor keeps the assembler from guessing that more are wanted: where the guess
-//! was close, it spilled registers to get there.
+//! A bound on the blocks of a multiprocessor, one unless the variant says more, keeps the assembler from guessing what is
+//! wanted: where the guess was close, it spilled registers to get there.
 
 use std::collections::HashMap;
 
@@ -13,14 +13,16 @@ use dustin_kernels::registry::Entry;
 /// # Errors
 /// An entry's definition was not found.
 pub fn annotate(module: &str, entries: &[Entry]) -> Result<String> {
-    let threads: HashMap<&str, u32> = entries.iter().map(|entry| (entry.name, entry.threads)).collect();
+    let bounds: HashMap<&str, (u32, u32)> =
+        entries.iter().map(|entry| (entry.name, (entry.threads, entry.blocks))).collect();
     let mut bounded = 0;
     let mut annotated = String::with_capacity(module.len());
     for line in module.lines() {
-        if let Some((signature, threads)) =
-            definition(line).and_then(|(name, signature)| Some((signature, threads.get(name)?)))
+        if let Some((signature, (threads, blocks))) =
+            definition(line).and_then(|(name, signature)| Some((signature, bounds.get(name)?)))
         {
-            annotated += &format!("{signature}\"nvvm.maxntid\"=\"{threads},1,1\" \"nvvm.minctasm\"=\"1\" {{");
+            annotated +=
+                &format!("{signature}\"nvvm.maxntid\"=\"{threads},1,1\" \"nvvm.minctasm\"=\"{blocks}\" {{");
             bounded += 1;
         } else if line.starts_with("attributes #") {
             annotated += &without_attribute(&without_attribute(line, "target-cpu"), "target-features");
@@ -54,7 +56,8 @@ mod tests {
 
     use super::*;
 
-    const ENTRY: Entry = Entry { name: "kernel", target: Target::Sm80, threads: 256, shared_bytes: 0 };
+    const ENTRY: Entry =
+        Entry { name: "kernel", target: Target::Sm80, threads: 256, blocks: 1, shared_bytes: 0 };
 
     #[test]
     fn an_entry_gets_its_bounds_and_other_functions_get_none() {

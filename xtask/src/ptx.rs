@@ -282,7 +282,7 @@ mod tests {
     use super::*;
 
     fn built(stack: u32, spills: u32) -> Built {
-        let entry = Entry { name: "kernel", target: Target::Sm80, threads: 128, shared_bytes: 0 };
+        let entry = Entry { name: "kernel", target: Target::Sm80, threads: 128, blocks: 1, shared_bytes: 0 };
         let ptx = ".target sm_80\n.visible .entry kernel(\n)\n.maxntid 128, 1, 1\n".to_owned();
         Built { entry, ptx, usage: vec![("sm_80", Usage { registers: 32, stack, spills })] }
     }

@@ -66,7 +66,7 @@ fn recipe_of(steps: &[&[u8]], entries: &[Entry]) -> String {
     }
     for entry in entries {
         let (target, version) = (entry.target.name(), entry.target.ptx_version());
-        hash.update(format!("{} {target} {version} {}\n", entry.name, entry.threads));
+        hash.update(format!("{} {target} {version} {} {}\n", entry.name, entry.threads, entry.blocks));
     }
     hex(&hash.finalize())
 }
@@ -87,7 +87,8 @@ mod tests {
 
     use super::*;
 
-    const ENTRY: Entry = Entry { name: "kernel", target: Target::Sm80, threads: 128, shared_bytes: 0 };
+    const ENTRY: Entry =
+        Entry { name: "kernel", target: Target::Sm80, threads: 128, blocks: 1, shared_bytes: 0 };
 
     fn repository(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
@@ -124,6 +125,7 @@ mod tests {
         assert_ne!(base, hash_of(Entry { name: "kernel2", ..ENTRY }));
         assert_ne!(base, hash_of(Entry { target: Target::Sm90, ..ENTRY }));
         assert_ne!(base, hash_of(Entry { threads: 256, ..ENTRY }));
+        assert_ne!(base, hash_of(Entry { blocks: 2, ..ENTRY }));
         assert_eq!(base, hash_of(Entry { shared_bytes: 16, ..ENTRY }), "it is no input of the compilation");
     }
 

@@ -11,5 +11,6 @@ pub(crate) const ENTRIES: &[Entry] = &[Entry {
     name: leader_barrier::NAME,
     target: Target::Sm80,
     threads: leader_barrier::THREADS,
+    blocks: 1,
     shared_bytes: leader_barrier::SHARED_BYTES,
 }];

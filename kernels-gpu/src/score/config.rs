@@ -1,11 +1,15 @@
 //! The legal configurations of the scoring kernels.
 
-/// One configuration of the `logits` kernel. A warp works through a chunk 16 tokens of one KV head at a time.
+use super::smem::Plan;
+
+/// One configuration of the `logits` kernel. A warp works through a chunk a tile of tokens of one KV head at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tile {
-    /// Warps in a block: 2 to 16.
+    /// Warps in a block: 1 to 16.
     pub warps: u32,
-    /// Tiles of keys that a warp has in flight while it works on as many.
+    /// Groups of 8 tokens in a tile: 2 or 4.
+    pub groups: u32,
+    /// Tiles of keys that a warp has room for in shared memory, all but the one at work in flight.
     pub depth: u32,
 }
 
@@ -16,13 +20,28 @@ impl Tile {
         32 * self.warps
     }
 
+    /// Blocks that a multiprocessor is to have registers for: those of 16 warps, or of 12 where tiles are large.
+    #[must_use]
+    pub const fn blocks(self) -> u32 {
+        let warps = if self.groups == 4 && self.warps < 8 { 12 } else { 16 };
+        warps / self.warps
+    }
+
+    /// Bytes of one tile of keys.
+    #[must_use]
+    pub const fn bytes(self, head_dim: u32) -> u32 {
+        8 * self.groups * head_dim * 2
+    }
+
     /// Rejects, at compile time, what the kernel cannot run.
     pub const fn check(self, head_dim: u32) {
         assert!(head_dim == 64 || head_dim == 128, "the head size is 64 or 128");
-        assert!(self.warps.is_power_of_two() && self.warps >= 2 && self.warps <= 16, "2, 4, 8 or 16 warps");
+        assert!(self.warps.is_power_of_two() && self.warps <= 16, "1, 2, 4, 8 or 16 warps");
+        assert!(self.groups == 2 || self.groups == 4, "a tile has 16 or 32 tokens");
+        assert!(self.depth >= 2, "a tile at work and one in flight");
         assert!(
-            self.depth >= 1 && self.depth * head_dim <= 256,
-            "two rounds of tiles must fit the registers"
+            Plan::new(self, head_dim, 1, 1, 0).bytes <= 227 * 1024,
+            "a block has at most 227 KiB of shared memory"
         );
     }
 }

@@ -44,7 +44,7 @@ impl Folding {
             while chunk < chunks {
                 let place = sequence.sums(left, column, chunk);
                 // SAFETY: every chunk of every column has been written.
-                let sum = unsafe { Sum { maximum: left.sums.load(place), sum: left.sums.load(place + 1) } };
+                let sum = unsafe { Sum { base: left.sums.load(place), sum: left.sums.load(place + 1) } };
                 total = total.merge(sum);
                 chunk += WARP;
             }
@@ -56,7 +56,7 @@ impl Folding {
                 let some = total.sum > 0.0;
                 // SAFETY: there is a weight for each column, and room for two floats.
                 unsafe {
-                    norms.store(2 * column, if some { total.maximum + math::log2(total.sum) } else { 0.0 });
+                    norms.store(2 * column, if some { total.base + math::log2(total.sum) } else { 0.0 });
                     norms
                         .store(2 * column + 1, if some { left.weights.load(u64::from(column)) } else { 0.0 });
                 }
@@ -78,19 +78,15 @@ impl Folding {
         let mut base = begin + lane();
         while base < end {
             let mut map = [0.0; AT_A_TIME];
+            // SAFETY: the column is one of those prepared, if there are any.
+            let mut ahead = unsafe { self.logits(left, sequence, 0, base, end) };
             for column in 0..self.columns {
-                // SAFETY: the column is one of those prepared.
-                let (norm, weight) =
-                    unsafe { (self.norms.load(2 * column), self.norms.load(2 * column + 1)) };
-                let first = sequence.logits(left, column) + u64::from(base);
-                let mut logits = [f32::NEG_INFINITY; AT_A_TIME];
-                for i in 0..AT_A_TIME {
-                    let ahead = WARP * i as u32;
-                    if base + ahead < end {
-                        // SAFETY: the position is one of the sequence's.
-                        logits[i] = unsafe { left.logits.load(first + u64::from(ahead)) };
-                    }
-                }
+                let logits = ahead;
+                // SAFETY: as above.
+                let (norm, weight) = unsafe {
+                    ahead = self.logits(left, sequence, column + 1, base, end);
+                    (self.norms.load(2 * column), self.norms.load(2 * column + 1))
+                };
                 for i in 0..AT_A_TIME {
                     map[i] = math::fma(weight, math::exp2(logits[i] - norm), map[i]);
                 }
@@ -108,6 +104,34 @@ impl Folding {
             }
             base += WARP * AT_A_TIME as u32;
         }
+    }
+
+    /// The lane's logits of `column` from position `base` on; negative infinity at and behind `end`, and for a column behind
+    /// the last.
+    ///
+    /// # Safety
+    /// As [`Folding::chunk`].
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    unsafe fn logits(
+        &self,
+        left: &Fold,
+        sequence: &Sequence,
+        column: u32,
+        base: u32,
+        end: u32,
+    ) -> [f32; AT_A_TIME] {
+        let mut logits = [f32::NEG_INFINITY; AT_A_TIME];
+        if column < self.columns {
+            let first = sequence.logits(left, column) + u64::from(base);
+            for i in 0..AT_A_TIME {
+                let ahead = WARP * i as u32;
+                if base + ahead < end {
+                    // SAFETY: the position is one of the sequence's.
+                    logits[i] = unsafe { left.logits.load(first + u64::from(ahead)) };
+                }
+            }
+        }
+        logits
     }
 }
 

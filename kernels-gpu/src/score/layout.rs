@@ -7,8 +7,8 @@ pub const BASE: u32 = 256;
 /// The most chunks that a sequence is divided into.
 pub const MAX_CHUNKS: u32 = 256;
 
-/// Positions that one sequence's part of the workspace is a multiple of.
-const GRAIN: u32 = 16;
+/// Positions that one sequence's part of the workspace is a multiple of: the most tokens in a tile.
+pub const GRAIN: u32 = 32;
 
 /// Tokens in each chunk but the last of a sequence of `length` tokens: a multiple of [`BASE`].
 #[inline(always)]
@@ -25,8 +25,8 @@ pub const fn chunks(length: u32) -> u32 {
     length.div_ceil(chunk_tokens(length))
 }
 
-/// The first position, in the workspace, of the sequence whose part of the map begins at `map_start`: multiples of 16,
-/// with room for its length rounded up to 16.
+/// The first position, in the workspace, of the sequence whose part of the map begins at `map_start`: multiples of
+/// [`GRAIN`], with room for its length rounded up to one.
 #[inline(always)]
 #[must_use]
 pub const fn logits_start(map_start: u32, sequence: u32) -> u64 {
@@ -62,8 +62,8 @@ mod tests {
             let first = logits_start(start, sequence as u32);
             start += length;
             let next = logits_start(start, sequence as u32 + 1);
-            assert!(first.is_multiple_of(16));
-            assert!(next >= first + u64::from(length.next_multiple_of(16)), "{sequence}");
+            assert!(first.is_multiple_of(GRAIN.into()));
+            assert!(next >= first + u64::from(length.next_multiple_of(GRAIN)), "{sequence}");
         }
     }
 }

@@ -10,9 +10,10 @@
 //! the `logits` kernel of the next source folds what the one before left, chunk by chunk, before it overwrites it: that
 //! traffic stays in the L2 cache and hides behind the keys.
 //!
-//! Tokens stand on the M side of the tensor-core products. A product sums over the head dimension, whose order is free as
-//! long as keys and queries agree on it: a lane takes 16-byte words of a key as they lie in memory, from the cache to
-//! registers, and the same words of a query. There is no staging of keys in shared memory and no barrier between tiles.
+//! Tokens stand on the N side of the tensor-core products, columns on the M side. A product sums over the head dimension,
+//! whose order is free as long as keys and queries agree on it: a lane takes 16-byte words of a key as they lie in memory,
+//! from the cache to the registers that the product reads. There is no staging of keys in shared memory and no barrier
+//! between tiles.
 
 pub mod config;
 pub mod fold;

@@ -62,7 +62,8 @@ pub struct Source {
     pub tokens: u32,
     /// Distinct KV heads that the captured heads read.
     pub kv_groups: u32,
-    /// Groups of 8 columns: the sum over the KV heads of their columns divided by 8, rounded up.
+    /// Groups of [`COLUMN_GROUP`](super::smem::COLUMN_GROUP) columns: the sum over the KV heads of their columns divided by
+    /// that, rounded up.
     pub column_groups: u32,
 }
 

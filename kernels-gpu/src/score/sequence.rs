@@ -2,7 +2,7 @@
 
 use super::{
     layout,
-    params::{Fold, Sequences},
+    params::{Fold, Sequences, Source},
 };
 use crate::{
     fault::Fault,
@@ -77,7 +77,7 @@ impl Sequence {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn logits(&self, workspace: &Fold, column: u32) -> u64 {
         let part = layout::logits_start(self.map_start, self.index) * u64::from(workspace.column_capacity);
-        part + u64::from(column) * u64::from(self.length.next_multiple_of(16))
+        part + u64::from(column) * u64::from(self.length.next_multiple_of(layout::GRAIN))
     }
 
     /// The place of the maximum of `column` in chunk `chunk`; its sum follows.
@@ -85,6 +85,17 @@ impl Sequence {
     pub(super) fn sums(&self, workspace: &Fold, column: u32, chunk: u32) -> u64 {
         let column = u64::from(self.index) * u64::from(workspace.column_capacity) + u64::from(column);
         (column * u64::from(layout::MAX_CHUNKS) + u64::from(chunk)) * 2
+    }
+
+    /// Whether the table names a page of the cache for position `token`.
+    ///
+    /// # Safety
+    /// The position lies in the sequence's table.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) unsafe fn has_page(&self, source: &Source, token: u32) -> bool {
+        let entry = u64::from(self.index) * source.table_stride + u64::from(token >> source.page_shift);
+        // SAFETY: the caller's promise.
+        unsafe { source.block_table.load(entry) }.cast_unsigned() < source.pages
     }
 
     /// Raises the status word.

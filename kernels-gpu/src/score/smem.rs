@@ -1,14 +1,18 @@
 //! The plan of a block's shared memory, whose size follows from it and from what is scored.
 
+use super::config::Tile;
+
 /// Columns that one tensor-core product serves.
-pub const COLUMN_GROUP: u32 = 8;
+pub const COLUMN_GROUP: u32 = 16;
 
 /// Byte offsets of the regions of a block's shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Queries as the products take them, `[column_groups, head_dim / 32, lanes]` words of 16 bytes.
+    /// Keys, `[warps, depth]` tiles: a lane's words in places that it alone accesses.
+    pub keys: u32,
+    /// Queries as the products take them, `[column_groups, head_dim / 16, lanes]` words of 16 bytes.
     pub queries: u32,
-    /// Running maximum and sum of two columns for each thread, `[column_groups, threads]` words of 16 bytes.
+    /// Running base and sum of two columns for each thread, `[column_groups, threads]` words of 16 bytes.
     pub running: u32,
     /// What the captured heads of each KV head are, `[kv_groups]` words of 16 bytes.
     pub groups: u32,
@@ -19,14 +23,15 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of a block of `threads` for `column_groups` of heads of `head_dim` that read `kv_groups` KV heads, with
-    /// `before` columns of the source before.
+    /// The plan of a block for `column_groups` of heads of `head_dim` that read `kv_groups` KV heads, with `before` columns
+    /// of the source before.
     #[inline(always)]
     #[must_use]
-    pub const fn new(threads: u32, head_dim: u32, kv_groups: u32, column_groups: u32, before: u32) -> Self {
-        let running = column_groups * COLUMN_GROUP * head_dim * 2;
-        let groups = running + column_groups * threads * 16;
+    pub const fn new(tile: Tile, head_dim: u32, kv_groups: u32, column_groups: u32, before: u32) -> Self {
+        let queries = tile.warps * tile.depth * tile.bytes(head_dim);
+        let running = queries + column_groups * COLUMN_GROUP * head_dim * 2;
+        let groups = running + column_groups * tile.threads() * 16;
         let norms = groups + kv_groups * 16;
-        Self { queries: 0, running, groups, norms, bytes: norms + before * 8 }
+        Self { keys: 0, queries, running, groups, norms, bytes: norms + before * 8 }
     }
 }

@@ -1,60 +1,69 @@
 //! The running maximum and sum of exponentials of each column, over a chunk.
 
-use super::{heads::Group, params::Fold, sequence::Sequence, smem::Plan};
+use super::{
+    heads::Group,
+    params::Fold,
+    sequence::Sequence,
+    smem::{COLUMN_GROUP, Plan},
+};
 use crate::simt::{
     Shared, math, shuffle,
     thread::{lane, thread_index},
 };
 
-/// Maximum of some logits, in units of log2, and sum of their exponentials relative to it.
+/// The sum of exponentials of some logits, in units of log2, relative to a base: one of them, which the largest exceeds by
+/// [`SLACK`] at most. What a softmax loses by that is nothing, and the base hardly ever changes.
 #[derive(Clone, Copy)]
 pub(super) struct Sum {
-    pub(super) maximum: f32,
+    pub(super) base: f32,
     pub(super) sum: f32,
 }
 
+/// How far a logit may exceed the base of its sum.
+const SLACK: f32 = 32.0;
+
 impl Sum {
-    /// No logits.
-    pub(super) const NONE: Self = Self { maximum: f32::NEG_INFINITY, sum: 0.0 };
+    /// No logits: a base so low that any logit replaces it, and finite, so that it differs by no NaN from negative infinity.
+    pub(super) const NONE: Self = Self { base: f32::MIN, sum: 0.0 };
 
-    /// What logits are measured from: their maximum, or 0 where there are none, so that negative infinities differ by no
-    /// NaN.
+    /// Adds the logits of `N` tokens, a power of two.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    fn base(maximum: f32) -> f32 {
-        if maximum == f32::NEG_INFINITY { 0.0 } else { maximum }
-    }
-
-    /// Adds a logit each of two tokens.
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn add(&mut self, logits: [f32; 2]) {
-        let maximum = self.maximum.max(logits[0]).max(logits[1]);
-        let base = Self::base(maximum);
-        self.sum = self.sum * math::exp2(self.maximum - base)
-            + (math::exp2(logits[0] - base) + math::exp2(logits[1] - base));
-        self.maximum = maximum;
+    pub(super) fn add<const N: usize>(&mut self, logits: &[f32; N]) {
+        let mut maximum = logits[0];
+        for i in 1..N {
+            maximum = maximum.max(logits[i]);
+        }
+        if maximum > self.base + SLACK {
+            self.sum *= math::exp2(self.base - maximum);
+            self.base = maximum;
+        }
+        let mut sum = 0.0;
+        for i in 0..N / 2 {
+            sum += math::exp2(logits[2 * i] - self.base) + math::exp2(logits[2 * i + 1] - self.base);
+        }
+        self.sum += sum;
     }
 
     /// The logits of both.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn merge(self, other: Self) -> Self {
-        let maximum = self.maximum.max(other.maximum);
-        let base = Self::base(maximum);
-        let sum = self.sum * math::exp2(self.maximum - base) + other.sum * math::exp2(other.maximum - base);
-        Self { maximum, sum }
+        let base = self.base.max(other.base);
+        let sum = self.sum * math::exp2(self.base - base) + other.sum * math::exp2(other.base - base);
+        Self { base, sum }
     }
 
     /// The logits of this lane and of the one whose number differs by the bits of `mask`.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn across(self, mask: u32) -> Self {
         self.merge(Self {
-            maximum: shuffle::shuffle_xor_f32(self.maximum, mask),
+            base: shuffle::shuffle_xor_f32(self.base, mask),
             sum: shuffle::shuffle_xor_f32(self.sum, mask),
         })
     }
 }
 
-/// A thread's sums of the columns `2t` and `2t + 1` of each group of 8, with `t = lane % 4`: in words of shared memory
-/// that it alone accesses, since how many there are is known at run time.
+/// A thread's sums of the columns `lane / 4` and that plus 8 of each group of 16: in words of shared memory that it alone
+/// accesses, since how many there are is known at run time.
 pub(super) struct Running<'a> {
     plan: &'a Plan,
     threads: u32,
@@ -68,7 +77,7 @@ impl<'a> Running<'a> {
 
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     fn store(&self, group: u32, sums: [Sum; 2]) {
-        let [a, b] = sums.map(|sum| [sum.maximum.to_bits(), sum.sum.to_bits()]);
+        let [a, b] = sums.map(|sum| [sum.base.to_bits(), sum.sum.to_bits()]);
         // SAFETY: the plan has a word for each thread and group of columns, which its thread alone accesses.
         unsafe {
             Shared::<[u32; 4]>::at(self.plan.running)
@@ -82,7 +91,7 @@ impl<'a> Running<'a> {
         let words =
             unsafe { Shared::<[u32; 4]>::at(self.plan.running).load(group * self.threads + thread_index()) };
         let [a, b, c, d] = words.map(f32::from_bits);
-        [Sum { maximum: a, sum: b }, Sum { maximum: c, sum: d }]
+        [Sum { base: a, sum: b }, Sum { base: c, sum: d }]
     }
 
     /// Forgets all logits.
@@ -93,12 +102,15 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// Adds a product's logits of column group `group`.
+    /// Adds the logits of `N` tokens: of the lane's first column of group `group` and, where there are `columns` enough, of
+    /// its second one.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn add(&self, group: u32, logits: [f32; 4]) {
+    pub(super) fn add<const N: usize>(&self, group: u32, columns: u32, logits: &[[f32; N]; 2]) {
         let mut sums = self.load(group);
-        sums[0].add([logits[0], logits[2]]);
-        sums[1].add([logits[1], logits[3]]);
+        sums[0].add(&logits[0]);
+        if columns > 8 {
+            sums[1].add(&logits[1]);
+        }
         self.store(group, sums);
     }
 
@@ -109,20 +121,20 @@ impl<'a> Running<'a> {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn write(&self, heads: &Group, sequence: &Sequence, workspace: &Fold, chunk: u32) {
         for group in 0..heads.column_groups() {
-            let [mut a, mut b] = self.load(heads.first_group + group);
-            for bit in 2..5 {
-                a = a.across(1 << bit);
-                b = b.across(1 << bit);
+            let [mut low, mut high] = self.load(heads.first_group + group);
+            for bit in 0..2 {
+                low = low.across(1 << bit);
+                high = high.across(1 << bit);
             }
-            // Even rows of lanes write the first column, odd ones the second.
-            let second = lane() / 4;
-            let column = group * 8 + lane() % 4 * 2 + second;
-            if second < 2 && column < heads.columns {
-                let sum = if second == 0 { a } else { b };
+            // Of the four lanes that share their columns, one writes the first and one the second.
+            let half = lane() % 4;
+            let column = group * COLUMN_GROUP + lane() / 4 + 8 * half;
+            if half < 2 && column < heads.columns {
+                let sum = if half == 0 { low } else { high };
                 let place = sequence.sums(workspace, heads.first_column + column, chunk);
                 // SAFETY: the caller's promise.
                 unsafe {
-                    workspace.sums.store(place, sum.maximum);
+                    workspace.sums.store(place, sum.base);
                     workspace.sums.store(place + 1, sum.sum);
                 }
             }

@@ -8,19 +8,19 @@ use {
 
 /// Hands every combination of element type, head size and tile to `$make!`, as items or as an array.
 macro_rules! for_each_logits {
-    (@cross items $make:ident: $(($d:literal $w:literal $u:literal))*) => {$(
-        $make!(Bf16, "bf16", $d, $w, $u);
-        $make!(F16, "f16", $d, $w, $u);
+    (@cross items $make:ident: $(($d:literal $w:literal $h:literal $u:literal))*) => {$(
+        $make!(Bf16, "bf16", $d, $w, $h, $u);
+        $make!(F16, "f16", $d, $w, $h, $u);
     )*};
-    (@cross array $make:ident: $(($d:literal $w:literal $u:literal))*) => {[$(
-        $make!(Bf16, "bf16", $d, $w, $u),
-        $make!(F16, "f16", $d, $w, $u),
+    (@cross array $make:ident: $(($d:literal $w:literal $h:literal $u:literal))*) => {[$(
+        $make!(Bf16, "bf16", $d, $w, $h, $u),
+        $make!(F16, "f16", $d, $w, $h, $u),
     )*]};
     ($shape:ident $make:ident) => {
         for_each_logits! { @cross $shape $make:
-            // head size, warps, tiles in flight
-            (128 2 1) (128 4 1) (128 8 1) (128 4 2) (128 8 2)
-            (64 2 2) (64 4 1) (64 4 2) (64 8 2) (64 4 4) (64 8 4)
+            // head size, warps, token groups in a tile, tiles in a warp's ring
+            (128 4 2 3) (128 8 2 2) (128 8 2 3) (128 4 4 2) (128 4 4 3)
+            (64 4 2 4) (64 8 2 3) (64 8 2 4) (64 4 4 2) (64 4 4 3)
         }
     };
 }
@@ -38,8 +38,8 @@ macro_rules! for_each_fold {
 
 /// The names of variants' entries, of their PTX files and, so, their stable ids.
 macro_rules! logits_name {
-    ($dtype:literal, $d:literal, $w:literal, $u:literal) => {
-        concat!("score_logits_", $dtype, "_d", $d, "_w", $w, "_u", $u)
+    ($dtype:literal, $d:literal, $w:literal, $h:literal, $u:literal) => {
+        concat!("score_logits_", $dtype, "_d", $d, "_w", $w, "_h", $h, "_u", $u)
     };
 }
 
@@ -51,8 +51,8 @@ macro_rules! fold_name {
 
 #[cfg(any(target_arch = "nvptx64", feature = "executor"))]
 macro_rules! logits_body {
-    ($element:ident, $d:literal, $w:literal, $u:literal) => {
-        logits::<$element, $d, $w, $u, { $d / 32 }>
+    ($element:ident, $d:literal, $w:literal, $h:literal, $u:literal) => {
+        logits::<$element, $d, $w, $h, $u, { $d / 32 }, { 2 * $h }>
     };
 }
 
@@ -65,14 +65,14 @@ mod entries {
     };
 
     macro_rules! logits_entry {
-        ($element:ident, $dtype:literal, $d:literal, $w:literal, $u:literal) => {
+        ($element:ident, $dtype:literal, $d:literal, $w:literal, $h:literal, $u:literal) => {
             const _: () = {
                 /// # Safety
                 /// As [`logits`].
-                #[unsafe(export_name = logits_name!($dtype, $d, $w, $u))]
+                #[unsafe(export_name = logits_name!($dtype, $d, $w, $h, $u))]
                 unsafe extern "ptx-kernel" fn entry(params: Params) {
                     // SAFETY: the launch's promise.
-                    unsafe { logits_body!($element, $d, $w, $u)(&params) }
+                    unsafe { logits_body!($element, $d, $w, $h, $u)(&params) }
                 }
             };
         };
@@ -109,11 +109,11 @@ mod registry {
     };
 
     macro_rules! logits_variant {
-        ($element:ident, $dtype:literal, $d:literal, $w:literal, $u:literal) => {{
-            const TILE: Tile = Tile { warps: $w, depth: $u };
+        ($element:ident, $dtype:literal, $d:literal, $w:literal, $h:literal, $u:literal) => {{
+            const TILE: Tile = Tile { warps: $w, groups: $h, depth: $u };
             const { TILE.check($d) };
             LogitsVariant {
-                id: logits_name!($dtype, $d, $w, $u),
+                id: logits_name!($dtype, $d, $w, $h, $u),
                 revision: REVISION,
                 target: Target::Sm80,
                 dtype: Dtype::$element,
@@ -121,10 +121,10 @@ mod registry {
                 tile: TILE,
                 ptx: Ptx::of(
                     #[cfg(feature = "ptx")]
-                    include_str!(concat!("../../ptx/", logits_name!($dtype, $d, $w, $u), ".ptx")),
+                    include_str!(concat!("../../ptx/", logits_name!($dtype, $d, $w, $h, $u), ".ptx")),
                 ),
                 #[cfg(feature = "executor")]
-                body: logits_body!($element, $d, $w, $u),
+                body: logits_body!($element, $d, $w, $h, $u),
             }
         }};
     }

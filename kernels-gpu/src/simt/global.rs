@@ -60,6 +60,29 @@ impl Global<u16> {
     }
 }
 
+impl Global<f32> {
+    /// Stores items `index` and `index + 1`. PTX `st.global.v2.b32`.
+    ///
+    /// # Safety
+    /// As [`Global::store`], for both; the first is aligned to 8 bytes.
+    #[inline(always)]
+    #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+    pub unsafe fn store_pair(self, index: u64, [low, high]: [f32; 2]) {
+        #[cfg(target_arch = "nvptx64")]
+        // SAFETY: the caller's promise.
+        unsafe {
+            core::arch::asm!("st.global.v2.b32 [{a}], {{ {x}, {y} }};", a = in(reg64) self.item(index),
+                x = in(reg32) low, y = in(reg32) high, options(nostack));
+        }
+        #[cfg(not(target_arch = "nvptx64"))]
+        // SAFETY: the caller's promise.
+        unsafe {
+            let pair = u64::from(low.to_bits()) | u64::from(high.to_bits()) << 32;
+            u64::store_global(self.item(index), pair);
+        }
+    }
+}
+
 impl Global<[u32; 4]> {
     /// Loads item `index`, which nobody writes during the launch and which is not read again soon: the L1 cache keeps
     /// no copy. PTX `ld.global.nc.L1::no_allocate.v4.b32`.
