@@ -2,7 +2,8 @@
 
 use super::{
     error::CudaError,
-    module::{Kernel, ModuleCache, Resources},
+    kernel::{Kernel, Resources},
+    module::ModuleCache,
     stream::Stream,
 };
 use crate::attention::launch::{AttentionBuffers, AttentionPlan};

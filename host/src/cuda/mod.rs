@@ -10,9 +10,10 @@
 //! | `functions` | the driver's functions that are used |
 //! | `error` | [`CudaError`] |
 //! | `context`, `stream`, `memory` | contexts, streams and device memory, own or borrowed |
-//! | `module` | compiled variants, one cache per context |
-//! | `attention`, `workspace` | launches of attention, and the memory they work in |
-//! | `input` | arrays of an attention problem in device memory |
+//! | `module`, `kernel` | compiled variants, one cache per context, and their launch |
+//! | `attention`, `score` | launches of attention and of score gathering |
+//! | `workspace` | the memory that launches work in |
+//! | `input` | the arrays of problems in device memory |
 //! | `event`, `graph`, `timing` | events, captured graphs, and timing with both |
 //! | `device_info`, `nvml` | what a device is |
 
@@ -24,10 +25,12 @@ mod event;
 mod functions;
 mod graph;
 mod input;
+mod kernel;
 mod library;
 mod memory;
 mod module;
 mod nvml;
+mod score;
 mod stream;
 mod timing;
 mod workspace;
@@ -39,10 +42,12 @@ pub use error::{CudaError, CudaVersion};
 pub use event::Event;
 pub use functions::SYMBOLS;
 pub use graph::Graph;
-pub use input::{DeviceInput, DeviceItems, DeviceOutput};
+pub use input::{DeviceInput, DeviceItems, DeviceOutput, DeviceScoreInput, DeviceSource};
+pub use kernel::{Kernel, Resources};
 pub use library::{REQUIRED_DRIVER, available};
 pub use memory::{DeviceBuffer, DeviceItem};
-pub use module::{Kernel, ModuleCache, Resources};
+pub use module::ModuleCache;
+pub use score::ScoreKernel;
 pub use stream::Stream;
 pub use timing::{TimingPolicy, time_graph};
-pub use workspace::Workspace;
+pub use workspace::{Plan, Workspace};

@@ -1,4 +1,4 @@
-//! The memory that launches of attention work in.
+//! The memory that launches work in.
 
 use dustin_kernels::fault::Fault;
 
@@ -8,9 +8,37 @@ use super::{
     stream::Stream,
 };
 use crate::{
-    attention::launch::{AttentionPlan, WORKSPACE_ALIGNMENT, WorkspaceLayout},
-    error::InvalidInput,
+    attention::launch::AttentionPlan, error::InvalidInput, limits::WORKSPACE_ALIGNMENT,
+    score::launch::ScorePlan,
 };
+
+/// Bytes of the status word, which every workspace begins with.
+const STATUS_BYTES: usize = size_of::<u64>();
+
+/// A plan whose launches work in a workspace that begins with the status word.
+pub trait Plan {
+    /// Bytes of workspace that launches need.
+    fn workspace_bytes(&self) -> u64;
+
+    /// The bytes, from the workspace's start, that must be zero before the first launch.
+    fn zeroed_bytes(&self) -> u64;
+}
+
+macro_rules! plans {
+    ($($plan:ty)*) => {$(
+        impl Plan for $plan {
+            fn workspace_bytes(&self) -> u64 {
+                self.workspace().bytes()
+            }
+
+            fn zeroed_bytes(&self) -> u64 {
+                self.workspace().zeroed_bytes()
+            }
+        }
+    )*};
+}
+
+plans!(AttentionPlan ScorePlan);
 
 /// The workspace of one plan's launches, in memory of its own or of the caller. Launches that share a workspace must
 /// not overlap in time.
@@ -21,7 +49,7 @@ use crate::{
 pub struct Workspace {
     address: u64,
     bytes: u64,
-    layout: WorkspaceLayout,
+    zeroed_bytes: u64,
     // Keeps the memory, where it is not the caller's.
     _memory: Option<DeviceBuffer<u8>>,
 }
@@ -31,10 +59,10 @@ impl Workspace {
     ///
     /// # Errors
     /// [`CudaError::OutOfMemory`]; what the driver returns.
-    pub fn allocate(stream: &Stream, plan: &AttentionPlan) -> Result<Self, CudaError> {
+    pub fn allocate(stream: &Stream, plan: &impl Plan) -> Result<Self, CudaError> {
         let memory = DeviceBuffer::allocate(stream.context(), plan.workspace_bytes() as usize)?;
-        let (address, bytes, layout) = (memory.address(), plan.workspace_bytes(), plan.workspace().clone());
-        let workspace = Self { address, bytes, layout, _memory: Some(memory) };
+        let (address, bytes, zeroed_bytes) = (memory.address(), plan.workspace_bytes(), plan.zeroed_bytes());
+        let workspace = Self { address, bytes, zeroed_bytes, _memory: Some(memory) };
         workspace.initialise(stream)?;
         Ok(workspace)
     }
@@ -48,7 +76,7 @@ impl Workspace {
     ///
     /// # Errors
     /// Memory that is misaligned or too small for the plan.
-    pub unsafe fn borrow(plan: &AttentionPlan, address: u64, bytes: u64) -> Result<Self, InvalidInput> {
+    pub unsafe fn borrow(plan: &impl Plan, address: u64, bytes: u64) -> Result<Self, InvalidInput> {
         if address == 0 || !address.is_multiple_of(WORKSPACE_ALIGNMENT) {
             let required = format!("an address aligned to {WORKSPACE_ALIGNMENT} bytes");
             return Err(InvalidInput::new("workspace", "address", required, format!("{address:#x}")));
@@ -57,7 +85,7 @@ impl Workspace {
             let required = format!("at least {} for this plan", plan.workspace_bytes());
             return Err(InvalidInput::new("workspace", "bytes", required, bytes));
         }
-        Ok(Self { address, bytes, layout: plan.workspace().clone(), _memory: None })
+        Ok(Self { address, bytes, zeroed_bytes: plan.zeroed_bytes(), _memory: None })
     }
 
     /// Readies the memory for the plan's launches, and clears the status word, in the stream's order. Does not wait.
@@ -66,7 +94,7 @@ impl Workspace {
     /// What the driver returns.
     pub fn initialise(&self, stream: &Stream) -> Result<(), CudaError> {
         // SAFETY: the workspace holds at least these bytes.
-        unsafe { fill(stream, self.address, 0, self.layout.zeroed_bytes() as usize) }
+        unsafe { fill(stream, self.address, 0, self.zeroed_bytes as usize) }
     }
 
     /// What launches have found wrong since the word was cleared, with the sequence: of several faults the one of
@@ -78,7 +106,7 @@ impl Workspace {
     pub fn status(&self, stream: &Stream) -> Result<Option<(Fault, u32)>, CudaError> {
         let mut word = [0u64];
         // SAFETY: the workspace holds the word.
-        unsafe { read(stream, self.address + self.layout.status.start, &mut word)? };
+        unsafe { read(stream, self.address, &mut word)? };
         parse_status(word[0])
     }
 
@@ -87,9 +115,8 @@ impl Workspace {
     /// # Errors
     /// What the driver returns.
     pub fn clear_status(&self, stream: &Stream) -> Result<(), CudaError> {
-        let part = &self.layout.status;
         // SAFETY: the workspace holds the word.
-        unsafe { fill(stream, self.address + part.start, 0, (part.end - part.start) as usize) }
+        unsafe { fill(stream, self.address, 0, STATUS_BYTES) }
     }
 
     /// The device address.

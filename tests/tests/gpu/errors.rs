@@ -36,7 +36,7 @@ fn expect(error: Result<(), CudaError>, is_right: impl Fn(&CudaError) -> bool) -
 }
 
 fn entry(name: &'static str, target: Target) -> Entry {
-    Entry { name, target, threads: 32, shared_bytes: 0 }
+    Entry { name, target, threads: 32, blocks: 1, shared_bytes: 0 }
 }
 
 fn refused_ptx(gpu: &'static Gpu) -> Result<(), String> {

@@ -1,14 +1,14 @@
-//! The arrays of an attention problem in device memory, for callers that do not bring their own.
+//! The arrays of an attention problem.
 
-use super::{error::CudaError, memory::DeviceBuffer, stream::Stream, workspace::Workspace};
-use crate::attention::{
-    arrays::{AttentionArrays, AttentionStrides, LogBase, OutputType},
-    launch::AttentionBuffers,
-    problem::AttentionProblem,
+use super::NAN_BYTE;
+use crate::{
+    attention::{
+        arrays::{AttentionArrays, AttentionStrides, LogBase, OutputType},
+        launch::AttentionBuffers,
+        problem::AttentionProblem,
+    },
+    cuda::{error::CudaError, memory::DeviceBuffer, stream::Stream, workspace::Workspace},
 };
-
-/// All bits set are a NaN of every floating-point type.
-const NAN_BYTE: u8 = 0xff;
 
 /// What attention reads. The shapes are those of [`Params`](dustin_kernels::attention::params::Params).
 #[derive(Debug)]
