@@ -2,6 +2,8 @@
 
 pub mod cuda_backend;
 pub mod executor_backend;
+pub mod executor_score;
 pub mod gpu;
 pub mod property;
+pub mod score;
 pub mod verdict;

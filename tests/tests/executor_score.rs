@@ -1,0 +1,117 @@
+//! The kernels of score gathering on the SIMT executor, against the f64 reference.
+
+use dustin::score::{
+    space::Candidate,
+    synthetic::{Plant, Recipe, ScoreInput, Size},
+};
+use dustin_kernels::{
+    executor::Options,
+    registry::{FOLD, LOGITS},
+};
+use dustin_tests::{
+    executor_score::Prepared,
+    score::{Scored, batch_of, for_each_seed, judge, random_input, reference_of},
+};
+
+/// Two chunks of tokens, and a part of a third.
+const SIZE: Size = Size { batch: 3, kv_heads: 3, length: 600, layers: 3, tokens: 3, heads: 8 };
+
+/// Variants and splits in turn.
+fn candidate(index: usize) -> Candidate {
+    let fold = &FOLD[index / LOGITS.len() % FOLD.len()];
+    Candidate { logits: &LOGITS[index % LOGITS.len()], fold, splits: [1, 2, 5][index % 7 % 3] }
+}
+
+/// A random input for the candidate's element type and head size.
+fn input(candidate: Candidate, seed: u64) -> Result<ScoreInput, String> {
+    random_input(candidate.logits.dtype, candidate.logits.head_dim, SIZE, seed)
+}
+
+/// One job over `input`.
+fn score(input: &ScoreInput, candidate: Candidate) -> Result<Scored, String> {
+    let mut prepared = Prepared::new(input, candidate)?;
+    prepared.launch(&Options::default())?;
+    Ok(prepared.scored())
+}
+
+fn named<T>(candidate: Candidate, verdict: Result<T, String>) -> Result<T, String> {
+    verdict.map_err(|error| format!("{candidate}: {error}"))
+}
+
+#[test]
+fn every_variant_gives_the_reference_on_random_problems() {
+    let count = 6 * LOGITS.len() * FOLD.len();
+    assert!(count >= 300);
+    for_each_seed(count, |index, seed| {
+        let candidate = candidate(index);
+        let input = input(candidate, seed)?;
+        named(candidate, judge(&input, &reference_of(&input)?, &score(&input, candidate)?)).map(drop)
+    });
+}
+
+#[test]
+fn every_planted_fault_is_masked_and_reported() {
+    for_each_seed(2 * Plant::ALL.len(), |index, seed| {
+        let candidate = candidate(index);
+        let plant = Plant::ALL[index / 2];
+        let (dtype, head_dim) = (candidate.logits.dtype, candidate.logits.head_dim);
+        let mut recipe = Recipe::random(dtype, head_dim, SIZE, seed);
+        recipe.sequences[0].length = 300;
+        recipe.sequences[0].captured = true;
+        recipe.contents.slots = true;
+        let mut input = recipe.input().map_err(|error| error.to_string())?;
+        if !input.plant(plant, 0) {
+            return Err(format!("{plant:?} cannot be planted"));
+        }
+        let reference = reference_of(&input)?;
+        if reference.status == 0 {
+            return Err(format!("the reference does not see {plant:?}"));
+        }
+        named(candidate, judge(&input, &reference, &score(&input, candidate)?))
+            .map(drop)
+            .map_err(|error| format!("{plant:?}: {error}"))
+    });
+}
+
+#[test]
+fn a_second_job_over_the_same_workspace_gives_the_same_bits() {
+    for_each_seed(LOGITS.len(), |index, seed| {
+        let candidate = candidate(index);
+        let input = input(candidate, seed)?;
+        let mut prepared = Prepared::new(&input, candidate)?;
+        prepared.launch(&Options::default())?;
+        let first = prepared.scored();
+        prepared.renew_map();
+        prepared.launch(&Options::default())?;
+        let second = prepared.scored();
+        let same = first.bits() == second.bits() && first.status == second.status;
+        if same { Ok(()) } else { Err(format!("{candidate}: the second job differs")) }
+    });
+}
+
+#[test]
+fn a_sequence_has_the_same_bits_alone_and_in_any_batch_whatever_the_splits_and_the_fold() {
+    for_each_seed(LOGITS.len(), |index, seed| {
+        let whole_candidate = candidate(index);
+        let recipe =
+            Recipe::random(whole_candidate.logits.dtype, whole_candidate.logits.head_dim, SIZE, seed);
+        let input = recipe.input().map_err(|error| error.to_string())?;
+        let whole = score(&input, whole_candidate)?;
+        let count = input.problem.batch as usize;
+        let alone = (0..count).map(|sequence| vec![sequence]);
+        for (number, order) in alone.chain([(0..count).rev().collect()]).enumerate() {
+            let batch = batch_of(&input, &order);
+            let fold = &FOLD[(index + number) % FOLD.len()];
+            let other = Candidate { fold, splits: 1 + number as u32 * 3, ..whole_candidate };
+            let scored = score(&batch, other)?;
+            for (place, &sequence) in order.iter().enumerate() {
+                if scored.bits_of(&batch, place) != whole.bits_of(&input, sequence) {
+                    return Err(format!(
+                        "{whole_candidate}: sequence {sequence} differs in {order:?}, {other}"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,103 @@
+//! Every synchronisation operation of the kernels of score gathering is needed, and the executor notices when it is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dustin::{
+    kv::KvLayout,
+    score::{
+        problem::Source,
+        space::Candidate,
+        synthetic::{Contents, Logits, Recipe, ScoreInput, SequenceShape},
+    },
+};
+use dustin_kernels::{
+    executor::{Options, Site, SyncKind},
+    registry::{FOLD, LOGITS, LogitsVariant},
+};
+use dustin_tests::{
+    executor_score::Prepared,
+    score::{judge, reference_of},
+};
+use rayon::prelude::*;
+
+/// What a job as the host launches it does not need: kind, file, and place among those of that kind in the file.
+const NEEDLESS: [(SyncKind, &str, usize); 3] = [
+    // Between the fold of the source before and the first tile, whose own barrier follows before any lane writes.
+    (SyncKind::WarpBarrier, "score/logits.rs", 0),
+    // At the end of a warp: the groups of copies that are left are empty.
+    (SyncKind::CopyWait, "score/logits.rs", 1),
+    // Where a sequence has no queries: all sources have the same slots, so that the source before has no normalisers.
+    (SyncKind::BlockBarrier, "score/logits.rs", 2),
+];
+
+/// Of each shape of the ring (warps, token groups, places) one variant, with the kernels of `fold` in turn, and as many
+/// splits as leave a warp several chunks.
+fn candidates() -> Vec<Candidate> {
+    let shape = |variant: &LogitsVariant| (variant.tile.warps, variant.tile.groups, variant.tile.depth);
+    let shapes: BTreeSet<_> = LOGITS.iter().map(shape).collect();
+    let variants = shapes.iter().filter_map(|&of| LOGITS.iter().find(|variant| shape(variant) == of));
+    let candidate = |(index, logits)| Candidate { logits, fold: &FOLD[index % FOLD.len()], splits: 1 };
+    variants.enumerate().map(candidate).collect()
+}
+
+/// Two layers whose heads read two KV heads, for a sequence with more chunks than a block has warps, a short one, and one
+/// without queries.
+fn input(variant: &LogitsVariant) -> ScoreInput {
+    let shape = |length, captured| SequenceShape { length, room: 0, captured };
+    let recipe = Recipe {
+        dtype: variant.dtype,
+        head_dim: variant.head_dim,
+        kv_heads: 2,
+        group: 3,
+        page_size: 16,
+        layout: KvLayout::Nhd,
+        sequences: vec![shape(256 * variant.tile.warps + 200, true), shape(40, true), shape(300, false)],
+        sources: Source::mean(&[&[0, 1, 4], &[2, 3]], 2),
+        tokens: 2,
+        accumulate: true,
+        spare: 1,
+        padding: 0,
+        contents: Contents { logits: Logits::Flat, slots: true, seed: 3 },
+    };
+    recipe.input().expect("a valid recipe")
+}
+
+/// Whether the executor reports each synchronisation site that the job meets when that site alone is dropped.
+fn verdicts(candidate: Candidate) -> Vec<(Site, bool)> {
+    let input = input(candidate.logits);
+    let prepare = || Prepared::new(&input, candidate).expect("a job that is possible");
+    let mut whole = prepare();
+    let sites = whole.launch(&Options::default()).expect("nothing to report while nothing is dropped");
+    let reference = reference_of(&input).expect("a valid input");
+    judge(&input, &reference, &whole.scored()).unwrap_or_else(|error| panic!("{candidate}: {error}"));
+    let reported = |site| {
+        let options = Options { dropped: Some(site), max_findings: 1, ..Options::default() };
+        prepare().launch(&options).is_err()
+    };
+    sites.into_iter().map(|site| (site, reported(site))).collect()
+}
+
+#[test]
+fn every_synchronisation_that_is_missing_is_reported() {
+    let candidates = candidates();
+    let mut sites: BTreeMap<Site, Vec<(Candidate, bool)>> = BTreeMap::new();
+    let results: Vec<_> = candidates.par_iter().map(|&candidate| (candidate, verdicts(candidate))).collect();
+    for (candidate, verdicts) in results {
+        for (site, reported) in verdicts {
+            sites.entry(site).or_default().push((candidate, reported));
+        }
+    }
+    assert!(sites.len() >= 7, "only {} synchronisation sites", sites.len());
+    let needless: Vec<&Site> = NEEDLESS
+        .iter()
+        .filter_map(|&(kind, file, place)| {
+            sites.keys().filter(|site| site.kind == kind && site.file.ends_with(file)).nth(place)
+        })
+        .collect();
+    for (site, met) in &sites {
+        let needed = !needless.contains(&site);
+        for &(candidate, reported) in met {
+            assert!(reported || !needed, "the {site} of {candidate} is dropped without a report");
+        }
+    }
+}
