@@ -2,11 +2,12 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::{attention, score};
+use crate::{attention, score, select};
 
 pub use crate::{
     attention::variants::VARIANTS as ATTENTION,
     score::variants::{FOLD, LOGITS},
+    select::variants::SELECT,
 };
 
 /// The element type of queries, keys, values and outputs.
@@ -196,6 +197,35 @@ impl FoldVariant {
     }
 }
 
+/// One compiled configuration of the selection kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct SelectVariant {
+    /// Stable id, the name of the PTX entry and of its file.
+    pub id: &'static str,
+    /// Rises whenever the variant's meaning changes.
+    pub revision: u32,
+    /// The lowest GPU that it runs on.
+    pub target: Target,
+    /// Tile configuration.
+    pub tile: select::config::Tile,
+    /// The embedded PTX.
+    pub ptx: Ptx,
+    /// The kernel's body, for the executor.
+    ///
+    /// # Safety
+    /// Every array that the parameters name exists, with the documented shape, until the launch has ended.
+    #[cfg(feature = "executor")]
+    pub body: unsafe fn(&select::params::Params),
+}
+
+impl SelectVariant {
+    /// Dynamic shared memory of one block, in bytes.
+    #[must_use]
+    pub const fn shared_bytes(&self) -> u32 {
+        select::smem::Plan::new(self.tile).bytes
+    }
+}
+
 /// What the PTX builder has to know of an entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
@@ -235,5 +265,11 @@ pub fn entries() -> Vec<Entry> {
         blocks: 1,
         shared_bytes: variant.shared_bytes(16),
     });
-    variants.chain(logits).chain(fold).chain(crate::probes::ENTRIES.iter().copied()).collect()
+    let select = SELECT.iter().map(|variant| Entry {
+        name: variant.id,
+        target: variant.target,
+        threads: variant.tile.threads(),
+        shared_bytes: variant.shared_bytes(),
+    });
+    variants.chain(logits).chain(fold).chain(select).chain(crate::probes::ENTRIES.iter().copied()).collect()
 }

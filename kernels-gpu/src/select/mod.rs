@@ -3,8 +3,26 @@
 //! A set is the sequence's first positions (*sinks*) and its last (*recent*); then the `quota` best of the draft's map
 //! among what is left; then the best of the target's map among what is left, until the set has `budget` positions. Ties go
 //! to the lower position, and the set ascends. Positions may be chosen by *blocks*: a block's score is the sum of its
-//! positions' scores, which in turn may be averages over a window.
+//! positions' scores, which in turn may be averages over a window. The kernel calls what is chosen together a *unit*.
 //!
 //! Scores are ordered as numbers (-0 equals +0, denormals count), with NaN below all of them.
+//!
+//! A sequence is the work of one thread block or of a cluster of them ([`team`]). Every warp owns consecutive units, whose
+//! scores it reads again in every pass: they come from the L1 cache, and a sequence may have any length. A map's best units
+//! are found by radix selection ([`radix`]): a unit's *rank* is a number of 64 bits in which no two units are equal
+//! ([`rank`]), and its digits are counted from the top ([`histogram`]) until the bin that holds the last unit wanted holds
+//! no other. What results is a threshold: which units are chosen is a question to each unit alone, answered in one more
+//! pass that counts them and writes them in order ([`output`]).
 
+pub mod config;
+mod histogram;
+pub mod kernel;
+mod output;
 pub mod params;
+mod radix;
+mod rank;
+mod scores;
+mod sequence;
+pub mod smem;
+mod team;
+pub mod variants;

@@ -19,6 +19,26 @@ pub fn block_sync() {
     ops::block_sync();
 }
 
+/// [`block_sync`] of warps whose lanes arrive together, which lets the compiler keep them together before and behind it.
+///
+/// # PTX
+/// `barrier.sync.aligned 0`. All threads of the block must reach it, the lanes of a warp at the same place.
+#[inline(always)]
+#[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+pub fn block_sync_aligned() {
+    #[cfg(target_arch = "nvptx64")]
+    // SAFETY: a barrier has no operands; memory is clobbered as it must be.
+    unsafe {
+        core::arch::asm!("barrier.sync.aligned 0;", options(nostack))
+    }
+    #[cfg(not(target_arch = "nvptx64"))]
+    {
+        // A vote orders nothing, but lanes that do not meet for it are reported.
+        ops::ballot(true);
+        ops::block_sync();
+    }
+}
+
 /// Waits until `threads` threads of the block have arrived at barrier `ID`.
 ///
 /// # PTX

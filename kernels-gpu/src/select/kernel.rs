@@ -1,0 +1,86 @@
+//! The kernel's body.
+
+use super::{
+    histogram::Histogram,
+    output::Output,
+    params::{EVERYTHING, Params},
+    radix::Chosen,
+    scores::{AT_A_TIME, Scores},
+    sequence::{Choice, Rule, Sequence},
+    team::Team,
+};
+
+/// Selects the verification set of one sequence: a block of `W` warps, or a cluster of them where `CLUSTERED`.
+///
+/// # Safety
+/// Every array that the parameters name exists, with the documented shape, until the launch has ended, and nobody writes
+/// the maps meanwhile. The grid is `[blocks, batch, 1]`, where `blocks` is 1, or the size of the clusters, up to
+/// [`MAX_BLOCKS`](super::smem::MAX_BLOCKS); the block has the shared memory that [`Plan`](super::smem::Plan) says.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+pub unsafe fn select<const W: u32, const CLUSTERED: bool>(params: &Params) {
+    let team = Team::<CLUSTERED>::of_block(W);
+    // SAFETY: the caller's promise. These loads return while the histograms are zeroed and the team meets.
+    let sequence = unsafe { Sequence::of_block(params) };
+    let mut histogram = Histogram::new(&team);
+    team.sync();
+
+    let output = Output { params, sequence: &sequence };
+    match sequence.rule(params) {
+        Rule::Nothing(fault) => {
+            if team.thread() == 0 {
+                if let Some(fault) = fault {
+                    sequence.report(fault);
+                }
+                // SAFETY: the caller's promise.
+                unsafe { output.size(0) };
+            }
+        }
+        Rule::Everything => {
+            if team.thread() == 0 {
+                // SAFETY: the caller's promise.
+                unsafe { output.size(EVERYTHING) };
+            }
+        }
+        // SAFETY: the caller's promise; the length is at most the budget.
+        Rule::All(length) => unsafe { output.all(&team, length) },
+        // SAFETY: the caller's promise; the team has met.
+        Rule::Best(choice) => unsafe {
+            if Scores::are_items(params) {
+                best::<CLUSTERED, AT_A_TIME>(&team, &mut histogram, &output, &choice);
+            } else {
+                best::<CLUSTERED, 1>(&team, &mut histogram, &output, &choice);
+            }
+        },
+    }
+}
+
+/// Selects the best units of each map, and writes the set.
+///
+/// # Safety
+/// As [`select`]; the team has met behind [`Histogram::new`]. `N` is as [`Scores::load`] says.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+unsafe fn best<const CLUSTERED: bool, const N: usize>(
+    team: &Team<CLUSTERED>,
+    histogram: &mut Histogram<'_, CLUSTERED>,
+    output: &Output<'_>,
+    choice: &Choice,
+) {
+    let params = output.params;
+    let of_map = |map| Scores::new(params, map, choice.map_start, choice.length);
+    let (draft, target) = (of_map(params.draft), of_map(params.target));
+    let mut chosen = [Chosen::none(draft), Chosen::none(target)];
+    // One copy of the passes serves both maps: a kernel this short waits for its instructions, too.
+    for map in choice.maps() {
+        let (scores, count) = if map == 0 { (draft, choice.draft) } else { (target, choice.target) };
+        // SAFETY: the caller's promise; the map is there, as something is wanted of it.
+        let best =
+            unsafe { Chosen::best::<CLUSTERED, N>(team, histogram, choice, &chosen[0], scores, count) };
+        if map == 0 {
+            chosen[0] = best;
+        } else {
+            chosen[1] = best;
+        }
+    }
+    // SAFETY: the caller's promise; a set's units are as many as the budget has room for.
+    unsafe { output.chosen::<CLUSTERED, N>(team, choice, &chosen) };
+}

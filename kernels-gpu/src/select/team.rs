@@ -1,0 +1,73 @@
+//! The blocks that share a sequence.
+
+use super::{config::Tile, smem::Plan};
+use crate::simt::{
+    barrier, cluster,
+    thread::{thread_index, warp},
+};
+
+/// The calling block and those that it shares its sequence with: the blocks of its cluster where `CLUSTERED`, none else.
+#[derive(Clone, Copy)]
+pub(super) struct Team<const CLUSTERED: bool> {
+    /// The block's rank among them.
+    pub(super) rank: u32,
+    /// How many they are.
+    pub(super) blocks: u32,
+    /// Warps in each.
+    pub(super) warps: u32,
+    /// Shared memory of each.
+    pub(super) plan: Plan,
+}
+
+impl<const CLUSTERED: bool> Team<CLUSTERED> {
+    /// The calling block's, of blocks of `warps` warps.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn of_block(warps: u32) -> Self {
+        let (rank, blocks) = if CLUSTERED { (cluster::rank(), cluster::size()) } else { (0, 1) };
+        Self { rank, blocks, warps, plan: Plan::new(Tile { warps, clustered: CLUSTERED }) }
+    }
+
+    /// Waits until every thread of the team has arrived. All of them must reach it.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+    pub(super) fn sync(&self) {
+        if CLUSTERED {
+            cluster::sync();
+        } else {
+            barrier::block_sync_aligned();
+        }
+    }
+
+    /// The calling warp's number in the team.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn warp(&self) -> u32 {
+        self.rank * self.warps + warp()
+    }
+
+    /// Warps of the team.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn all_warps(&self) -> u32 {
+        self.blocks * self.warps
+    }
+
+    /// The calling thread's number in the team.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn thread(&self) -> u32 {
+        self.rank * self.block_threads() + thread_index()
+    }
+
+    /// Threads in a block.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn block_threads(&self) -> u32 {
+        32 * self.warps
+    }
+
+    /// The units, of `units`, that are the calling warp's: first and end.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn share(&self, units: u32) -> [u32; 2] {
+        let share = units.div_ceil(self.all_warps()).next_multiple_of(32);
+        // Warps are few: what they are multiplied by exceeds the units by less than 32 each.
+        let begin = (self.warp() * share).min(units);
+        [begin, (begin + share).min(units)]
+    }
+}
