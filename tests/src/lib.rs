@@ -3,6 +3,7 @@
 pub mod cuda_backend;
 pub mod executor_backend;
 pub mod executor_score;
+pub mod executor_select;
 pub mod gpu;
 pub mod property;
 pub mod score;
