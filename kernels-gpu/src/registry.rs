@@ -269,6 +269,7 @@ pub fn entries() -> Vec<Entry> {
         name: variant.id,
         target: variant.target,
         threads: variant.tile.threads(),
+        blocks: variant.tile.blocks(),
         shared_bytes: variant.shared_bytes(),
     });
     variants.chain(logits).chain(fold).chain(select).chain(crate::probes::ENTRIES.iter().copied()).collect()
