@@ -1,15 +1,20 @@
 //! The selection kernel on the SIMT executor, against the reference by sorting.
 
-use dustin::select::{compare::compare, reference, synthetic::SelectInput};
+use dustin::select::{
+    compare::compare,
+    problem::{Maps, SelectProblem},
+    reference,
+    synthetic::{Contents, Plant, Recipe, Scores, SelectInput, SequenceShape},
+};
 use dustin_kernels::executor::Options;
 use dustin_tests::executor_select::{PreparedSelect, SelectLaunch, select_launches};
 use rayon::prelude::*;
 
 /// Random inputs for each launch.
-const INPUTS: u64 = 24;
+const INPUTS: usize = 24;
 
-/// The most positions of a sequence: several batches of loads for a block of few warps, none for some warps of many.
-const LENGTH: u32 = 400;
+/// The most positions of a sequence: all warps of a block of few have some, but only some warps of many.
+const LENGTH: u32 = 512;
 
 fn gives_the_reference(launch: SelectLaunch, input: &SelectInput) {
     let verdict = || {
@@ -24,15 +29,83 @@ fn gives_the_reference(launch: SelectLaunch, input: &SelectInput) {
     verdict.unwrap_or_else(|error| panic!("{launch}: {error}\n{:#?}", input.problem));
 }
 
-/// Adversarial maps, every rule and, in one of four, a planted fault: `SelectInput::random` draws them all.
+/// A batch of sequences that all have both maps, in gaps of poison.
+fn input(rules: SelectProblem, lengths: &[u32], draft: Scores, target: Scores) -> SelectInput {
+    let shape = |&length: &u32| SequenceShape { length, has_target: true };
+    let recipe = Recipe {
+        rules,
+        sequences: lengths.iter().map(shape).collect(),
+        page_size: Some(16),
+        narrow_table: false,
+        spare: 3,
+        contents: Contents { draft, target, target_slots: true, gap: 5, seed: 17 },
+    };
+    recipe.input().expect("a valid recipe")
+}
+
+/// Sinks and recent positions, a quota, and both maps.
+fn rules() -> SelectProblem {
+    SelectProblem { maps: Maps::Both, quota: 16, sinks: 3, recent: 10, ..SelectProblem::plain(1, 1, 48) }
+}
+
+/// `SelectInput::random` draws adversarial maps, every rule and, in one of four, a planted fault.
 #[test]
 fn every_variant_with_every_cluster_gives_the_reference_on_random_inputs() {
     let launches = select_launches();
-    assert!(launches.len() as u64 * INPUTS >= 300);
-    let count = launches.len() as u64 * INPUTS;
-    (0..count).into_par_iter().for_each(|seed| {
-        let launch = launches[seed as usize % launches.len()];
-        let input = SelectInput::random(seed, LENGTH).expect("a valid recipe");
-        gives_the_reference(launch, &input);
+    let count = launches.len() * INPUTS;
+    assert!(count >= 300);
+    (0..count).into_par_iter().for_each(|index| {
+        let input = SelectInput::random(index as u64, LENGTH).expect("a valid recipe");
+        gives_the_reference(launches[index % launches.len()], &input);
+    });
+}
+
+/// Lengths below, at and just above the budget, odd ones, and one whose last block is partial.
+#[test]
+fn every_kind_of_map_gives_the_reference_by_tokens_by_blocks_and_pooled() {
+    let forms = [
+        rules(),
+        SelectProblem { quota: 0, ..rules() },
+        SelectProblem { quota: 48, sinks: 0, recent: 0, ..rules() },
+        SelectProblem { block: 4, ..rules() },
+        SelectProblem { block: 3, pooling: 5, quota: 18, ..rules() },
+    ];
+    let launches = select_launches();
+    let count = Scores::ALL.len() * forms.len();
+    (0..count).into_par_iter().for_each(|index| {
+        let kind = |ahead: usize| Scores::ALL[(index + ahead) % Scores::ALL.len()];
+        let form = forms[index / Scores::ALL.len()];
+        let input = input(form, &[301, 0, 1, 47, 48, 49, 130], kind(0), kind(index / 5));
+        gives_the_reference(launches[index % launches.len()], &input);
+    });
+}
+
+/// A warp of the smallest block has more units than its lanes keep masks of, and ties go beyond the first digit of the
+/// units' numbers.
+#[test]
+fn long_sequences_give_the_reference() {
+    let widest =
+        select_launches().into_iter().filter(|launch| launch.blocks == launch.variant.tile.max_blocks());
+    let kinds = [Scores::Softmax, Scores::Equal, Scores::Crowded];
+    let cases: Vec<_> = widest.flat_map(|launch| kinds.map(|kind| (launch, kind))).collect();
+    cases.par_iter().for_each(|&(launch, kind)| {
+        let units = 1024 * 8 + 1500;
+        gives_the_reference(launch, &input(rules(), &[units], Scores::TwoValues, kind));
+    });
+}
+
+#[test]
+fn every_planted_fault_is_reported_and_gives_the_defined_result() {
+    let launches = select_launches();
+    let cases: Vec<_> =
+        Plant::ALL.into_iter().flat_map(|plant| [0, 2].map(|sequence| (plant, sequence))).collect();
+    cases.par_iter().enumerate().for_each(|(index, &(plant, sequence))| {
+        let mut input = input(rules(), &[90, 40, 70], Scores::Softmax, Scores::Softmax);
+        assert!(input.plant(plant, sequence), "{plant:?}");
+        let reference = reference::select(&input.problem, &input.arrays()).expect("a valid problem");
+        assert_ne!(reference.status, 0, "{plant:?}");
+        for step in 0..3 {
+            gives_the_reference(launches[(5 * index + 3 * step) % launches.len()], &input);
+        }
     });
 }

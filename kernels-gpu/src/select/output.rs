@@ -125,11 +125,11 @@ impl Output<'_> {
                 count = sum_of_lanes(count);
                 // SAFETY: the caller's promise.
                 place = unsafe { sum_of_warps_below(team, count) };
+                if team.warp() + 1 == team.all_warps() && lane() == 0 {
+                    // SAFETY: the caller's promise; one warp is the last.
+                    unsafe { self.size((place + count).cast_signed()) };
+                }
             }
-        }
-        if team.warp() + 1 == team.all_warps() && lane() == 0 {
-            // SAFETY: the caller's promise; one warp is the last.
-            unsafe { self.size((place + count).cast_signed()) };
         }
     }
 

@@ -1,0 +1,66 @@
+//! Every synchronisation operation of the selection kernel is needed, and the executor notices when it is missing.
+
+use std::collections::BTreeSet;
+
+use dustin::select::{
+    compare::compare,
+    problem::{Maps, SelectProblem},
+    reference,
+    synthetic::{Contents, Recipe, Scores, SelectInput, SequenceShape},
+};
+use dustin_kernels::executor::{Options, Site, SyncKind};
+use dustin_tests::executor_select::{PreparedSelect, SelectLaunch, select_launches};
+use rayon::prelude::*;
+
+/// A sequence whose ties take a selection through all digits of both maps, and one that is taken whole.
+fn input() -> SelectInput {
+    let rules =
+        SelectProblem { maps: Maps::Both, quota: 8, sinks: 2, recent: 5, ..SelectProblem::plain(1, 1, 32) };
+    let shape = |length| SequenceShape { length, has_target: true };
+    let contents =
+        Contents { draft: Scores::TwoValues, target: Scores::Equal, target_slots: false, gap: 2, seed: 23 };
+    let recipe = Recipe {
+        rules,
+        sequences: vec![shape(1100), shape(20)],
+        page_size: None,
+        narrow_table: false,
+        spare: 0,
+        contents,
+    };
+    recipe.input().expect("a valid recipe")
+}
+
+/// Whether the executor reports each synchronisation site that the launch meets when that site alone is dropped.
+fn verdicts(launch: SelectLaunch) -> Vec<(Site, bool)> {
+    let input = input();
+    let mut whole = PreparedSelect::new(&input);
+    let trace =
+        whole.launch(launch, &Options::default()).expect("nothing to report while nothing is dropped");
+    let reference = reference::select(&input.problem, &input.arrays()).expect("a valid input");
+    compare(&input.problem, &input.strides, &reference, &whole.selected())
+        .unwrap_or_else(|error| panic!("{launch}: {error}"));
+    let reported = |site| {
+        let options = Options { dropped: Some(site), max_findings: 1, ..Options::default() };
+        PreparedSelect::new(&input).launch(launch, &options).is_err()
+    };
+    trace.syncs.into_iter().map(|(site, _)| (site, reported(site))).collect()
+}
+
+#[test]
+fn every_synchronisation_that_is_missing_is_reported_in_every_launch() {
+    let verdicts: Vec<_> = select_launches()
+        .par_iter()
+        .flat_map_iter(|&launch| {
+            verdicts(launch).into_iter().map(move |(site, reported)| (site, launch, reported))
+        })
+        .collect();
+    let sites: BTreeSet<Site> = verdicts.iter().map(|&(site, ..)| site).collect();
+    let count = |kind| sites.iter().filter(|site| site.kind == kind).count();
+    assert!(count(SyncKind::ClusterBarrier) >= 3 && count(SyncKind::BlockBarrier) >= 6, "{sites:#?}");
+    let survivors: Vec<_> = verdicts
+        .iter()
+        .filter(|&&(.., reported)| !reported)
+        .map(|(site, launch, _)| format!("{site}, {launch}"))
+        .collect();
+    assert!(survivors.is_empty(), "dropped without a report: {survivors:#?}");
+}
