@@ -6,7 +6,7 @@ use super::{
     params::{EVERYTHING, Params},
     radix::Chosen,
     scores::{AT_A_TIME, Scores},
-    sequence::{Choice, Rule, Sequence},
+    sequence::{Choice, Free, Rule, Sequence},
     team::Team,
 };
 
@@ -44,11 +44,11 @@ pub unsafe fn select<const W: u32, const CLUSTERED: bool>(params: &Params) {
         // SAFETY: the caller's promise; the length is at most the budget.
         Rule::All(length) => unsafe { output.all(&team, length) },
         // SAFETY: the caller's promise; the team has met.
-        Rule::Best(choice) => unsafe {
+        Rule::Best(free) => unsafe {
             if Scores::are_items(params) {
-                best::<CLUSTERED, AT_A_TIME>(&team, &mut histogram, &output, &choice);
+                best::<CLUSTERED, AT_A_TIME>(&team, &mut histogram, &output, free);
             } else {
-                best::<CLUSTERED, 1>(&team, &mut histogram, &output, &choice);
+                best::<CLUSTERED, 1>(&team, &mut histogram, &output, free);
             }
         },
     }
@@ -63,9 +63,11 @@ unsafe fn best<const CLUSTERED: bool, const N: usize>(
     team: &Team<CLUSTERED>,
     histogram: &mut Histogram<'_, CLUSTERED>,
     output: &Output<'_>,
-    choice: &Choice,
+    free: Free,
 ) {
     let params = output.params;
+    // Known to be 1 where it is, it takes divisions off the way to the first pass.
+    let choice = Choice::new(params, free, if N == AT_A_TIME { 1 } else { params.block });
     let of_map = |map| Scores::new(params, map, choice.map_start, choice.length);
     let (draft, target) = (of_map(params.draft), of_map(params.target));
     let mut chosen = [Chosen::none(draft), Chosen::none(target)];
@@ -74,7 +76,7 @@ unsafe fn best<const CLUSTERED: bool, const N: usize>(
         let (scores, count) = if map == 0 { (draft, choice.draft) } else { (target, choice.target) };
         // SAFETY: the caller's promise; the map is there, as something is wanted of it.
         let best =
-            unsafe { Chosen::best::<CLUSTERED, N>(team, histogram, choice, &chosen[0], scores, count) };
+            unsafe { Chosen::best::<CLUSTERED, N>(team, histogram, &choice, &chosen[0], scores, count) };
         if map == 0 {
             chosen[0] = best;
         } else {
@@ -82,5 +84,5 @@ unsafe fn best<const CLUSTERED: bool, const N: usize>(
         }
     }
     // SAFETY: the caller's promise; a set's units are as many as the budget has room for.
-    unsafe { output.chosen::<CLUSTERED, N>(team, choice, &chosen) };
+    unsafe { output.chosen::<CLUSTERED, N>(team, &choice, &chosen) };
 }

@@ -113,11 +113,11 @@ impl Output<'_> {
                     mask = unsafe { masks::<N>(choice, chosen, base, end) };
                 }
                 if pass == 0 {
-                    count += positions(self.params.block, choice, base, mask);
+                    count += positions(choice, base, mask);
                 } else {
                     // SAFETY: the caller's promise; what is taken before has the places before.
                     unsafe { self.span(choice, base, mask, place) };
-                    place += sum_of_lanes(mask.count_ones()) * self.params.block;
+                    place += sum_of_lanes(mask.count_ones()) * choice.block;
                 }
                 base += SPAN;
             }
@@ -139,7 +139,7 @@ impl Output<'_> {
     /// As [`Output::chosen`]; the places are the calling warp's, of which all lanes take part.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn span(&self, choice: &Choice, base: u32, mask: u32, place: u32) {
-        let block = self.params.block;
+        let block = choice.block;
         let mut place = place;
         let mut sources = vote::ballot(mask != 0);
         while sources != 0 {
@@ -162,11 +162,11 @@ impl Output<'_> {
 
 /// Positions of the units of the calling lane's `mask`, in the span from `base`.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-fn positions(block: u32, choice: &Choice, base: u32, mask: u32) -> u32 {
+fn positions(choice: &Choice, base: u32, mask: u32) -> u32 {
     let last = choice.units - 1 - base;
     let has_last = last / WARP == lane() && mask >> (last % WARP) & 1 != 0;
     // The last unit may be of fewer positions.
-    mask.count_ones() * block - if has_last { choice.units * block - choice.length } else { 0 }
+    mask.count_ones() * choice.block - if has_last { choice.units * choice.block - choice.length } else { 0 }
 }
 
 /// The sum of `count` over the team's warps below the calling one. All threads of the team take part, once in a launch.

@@ -29,7 +29,15 @@ pub(super) enum Rule {
     /// So many positions are all taken.
     All(u32),
     /// Positions are chosen.
-    Best(Choice),
+    Best(Free),
+}
+
+/// A sequence of more positions than the budget.
+#[derive(Clone, Copy)]
+pub(super) struct Free {
+    length: u32,
+    map_start: u32,
+    has_target: bool,
 }
 
 /// Which positions are chosen. Counts are of units.
@@ -39,6 +47,8 @@ pub(super) struct Choice {
     pub(super) length: u32,
     /// First position of the sequence's part of the maps.
     pub(super) map_start: u32,
+    /// Positions of a unit.
+    pub(super) block: u32,
     /// Units in all, at least 2: the last one may be of fewer positions.
     pub(super) units: u32,
     /// The first unit that is not forced as a sink.
@@ -97,7 +107,7 @@ impl Sequence {
         if !params.target.is_null() && !has_target && params.without_target != 0 {
             return Rule::Everything;
         }
-        Rule::Best(Choice::new(params, length, self.map_start.cast_unsigned(), has_target))
+        Rule::Best(Free { length, map_start: self.map_start.cast_unsigned(), has_target })
     }
 
     /// Raises the status word.
@@ -109,10 +119,10 @@ impl Sequence {
 }
 
 impl Choice {
-    /// That of a sequence of more positions than the budget.
+    /// That of a sequence, by units of `block` positions.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    fn new(params: &Params, length: u32, map_start: u32, has_target: bool) -> Self {
-        let block = params.block;
+    pub(super) fn new(params: &Params, free: Free, block: u32) -> Self {
+        let Free { length, map_start, has_target } = free;
         let units = length.div_ceil(block);
         let free_begin = params.sinks.div_ceil(block).min(units);
         let first_recent =
@@ -127,7 +137,7 @@ impl Choice {
             false => (params.quota / block).min(room),
         };
         let target = if has_target { room - draft } else { 0 };
-        Self { length, map_start, units, free_begin, free_end, draft, target }
+        Self { length, map_start, block, units, free_begin, free_end, draft, target }
     }
 
     /// The maps that give some: the draft's is 0, the target's 1.
