@@ -1,6 +1,7 @@
 //! What the tests of several back ends share: random problems, the back ends, and the verdict on what a back end gave.
 
 pub mod cuda_backend;
+pub mod cuda_score;
 pub mod executor_backend;
 pub mod executor_score;
 pub mod executor_select;

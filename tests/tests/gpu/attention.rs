@@ -1,6 +1,6 @@
 //! Attention against the f64 reference.
 
-use std::{ffi::OsString, num::NonZero};
+use std::num::NonZero;
 
 use dustin::attention::{
     arrays::{LogBase, OutputType},
@@ -16,7 +16,7 @@ use dustin_tests::{
 };
 use libtest_mimic::Trial;
 
-use super::{ragged_input, stream};
+use super::{parse_problems, problems, ragged_input, stream};
 
 /// Random problems, unless `DUSTIN_GPU_PROBLEMS` says otherwise: at least 1,000.
 const PROBLEMS: NonZero<usize> = NonZero::new(1080).unwrap();
@@ -29,8 +29,9 @@ pub(super) fn trials() -> Vec<Trial> {
     });
     let random = trial("random_problems_over_all_variants_give_the_reference", random_problems);
     let count = Trial::test("a_run_of_no_random_problems_is_refused", || {
-        let refused = ["0", "-1", "many", ""].iter().all(|text| problems(Some((*text).into())).is_err());
-        let right = refused && problems(Some("7".into())) == Ok(7) && problems(None) == Ok(PROBLEMS.get());
+        let problems = |value: Option<&str>| parse_problems(value.map(Into::into), PROBLEMS);
+        let refused = ["0", "-1", "many", ""].iter().all(|text| problems(Some(text)).is_err());
+        let right = refused && problems(Some("7")) == Ok(7) && problems(None) == Ok(PROBLEMS.get());
         if right { Ok(()) } else { Err("a number of problems was misunderstood".into()) }
     });
     variants.chain([random, count]).collect()
@@ -59,7 +60,7 @@ fn variant_gives_the_reference(
 }
 
 fn random_problems(gpu: &'static Gpu) -> Result<(), String> {
-    let count = problems(std::env::var_os("DUSTIN_GPU_PROBLEMS"))?;
+    let count = problems(PROBLEMS)?;
     let size = Size { batch: 6, kv_heads: 3, length: 800, rows: 8 };
     for_each_variant(
         count,
@@ -75,11 +76,4 @@ fn random_problems(gpu: &'static Gpu) -> Result<(), String> {
     );
     println!("random problems compared with the reference: {count}");
     Ok(())
-}
-
-/// How many random problems the value of `DUSTIN_GPU_PROBLEMS` asks for.
-fn problems(value: Option<OsString>) -> Result<usize, String> {
-    let Some(value) = value else { return Ok(PROBLEMS.get()) };
-    let count = value.to_str().and_then(|text| text.parse::<NonZero<usize>>().ok());
-    count.map(NonZero::get).ok_or_else(|| format!("DUSTIN_GPU_PROBLEMS must be at least 1, but is {value:?}"))
 }

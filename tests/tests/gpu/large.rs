@@ -5,7 +5,7 @@ use dustin::{
         launch::{AttentionBuffers, AttentionPlan},
         reference,
         space::Candidate,
-        synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
+        synthetic::{Contents, Logits, Recipe, SequenceShape},
     },
     cuda::{CudaError, DeviceBuffer, Stream},
     kv::{KvLayout, PagedKv},
@@ -21,10 +21,15 @@ use libtest_mimic::{Completion, Failed, Trial};
 use super::stream;
 
 /// Items of the cache: beyond what 32 bits, signed or not, can count.
-const ITEMS: u64 = (1 << 32) + (1 << 28);
+pub(super) const ITEMS: u64 = (1 << 32) + (1 << 28);
 
 pub(super) fn trials() -> Vec<Trial> {
-    vec![Trial::ignorable_test("offsets_in_a_cache_beyond_2_to_the_32_items_are_right", || {
+    vec![large_trial("offsets_in_a_cache_beyond_2_to_the_32_items_are_right", wide_offsets)]
+}
+
+/// A test with a cache of [`ITEMS`], skipped where the device has no room for it.
+pub(super) fn large_trial(name: &str, test: fn(&Gpu) -> Result<(), String>) -> Trial {
+    Trial::ignorable_test(name, move || {
         let gpu = match Gpu::get() {
             Ok(gpu) => gpu,
             Err(error) => return skip(error),
@@ -33,11 +38,12 @@ pub(super) fn trials() -> Vec<Trial> {
         if (free as u64) < needed {
             return skip(format!("{needed} bytes of device memory are needed, and {free} are free"));
         }
-        wide_offsets(gpu).map(|()| Completion::Completed).map_err(Failed::from)
-    })]
+        test(gpu).map(|()| Completion::Completed).map_err(Failed::from)
+    })
 }
 
-/// Keys and values interleaved in one array whose pages lie far apart: only the pages are written, the rest is NaN.
+/// Keys at the start of each page's share of one array, values in its middle, the pages far apart: only they are written, the
+/// rest is NaN.
 fn wide_offsets(gpu: &Gpu) -> Result<(), String> {
     let stream = stream(gpu)?;
     let shape = |length, rows, set_size| SequenceShape { length, rows, set_size };
@@ -62,7 +68,9 @@ fn wide_offsets(gpu: &Gpu) -> Result<(), String> {
             let page_stride = ITEMS / u64::from(near.problem.kv.pages) / 16 * 16;
             let far = PagedKv { page_stride, ..near.problem.kv };
             memory.fill(&stream, 0xff).map_err(text)?;
-            scatter(&mut memory, &stream, &near, far).map_err(text)?;
+            for (items, at) in [(&near.key, 0), (&near.value, page_stride as usize / 2)] {
+                scatter(&mut memory, &stream, [near.problem.kv, far], items, at).map_err(text)?;
+            }
 
             let asked = Asked::rounded(Candidate { variant, splits: 3 });
             let mut problem = near.problem;
@@ -85,19 +93,15 @@ fn wide_offsets(gpu: &Gpu) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes the pages of a dense cache to their places in the wide one: keys at the start of each page's share, values
-/// in its middle.
-fn scatter(
+/// Writes the pages of the dense cache `items` to their places in a wide one, `at` items behind each page's start.
+pub(super) fn scatter(
     memory: &mut DeviceBuffer<u16>,
     stream: &Stream,
-    near: &AttentionInput,
-    far: PagedKv,
+    [near, far]: [PagedKv; 2],
+    items: &[u16],
+    at: usize,
 ) -> Result<(), CudaError> {
-    let page = near.problem.kv.page_stride as usize;
-    for number in 0..near.problem.kv.pages as usize {
-        let (from, to) = (number * page..(number + 1) * page, number * far.page_stride as usize);
-        memory.upload(stream, to, &near.key[from.clone()])?;
-        memory.upload(stream, to + far.page_stride as usize / 2, &near.value[from])?;
-    }
-    Ok(())
+    let (page, stride) = (near.page_stride as usize, far.page_stride as usize);
+    (0..near.pages as usize)
+        .try_for_each(|number| memory.upload(stream, number * stride + at, &items[number * page..][..page]))
 }

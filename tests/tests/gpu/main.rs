@@ -10,6 +10,7 @@
 //! | `callers` | contexts, streams, memory and threads of the caller |
 //! | `large` | caches beyond 2^31 items |
 //! | `errors` | errors that only a driver with a device can give |
+//! | `score` | score gathering, likewise |
 //! | `sanitize` | one small problem per variant, cheap enough for compute-sanitizer |
 
 mod attention;
@@ -21,8 +22,9 @@ mod graphs;
 mod large;
 mod probe;
 mod sanitize;
+mod score;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, num::NonZero, process::ExitCode};
 
 use dustin::{
     attention::{
@@ -51,8 +53,20 @@ fn main() -> ExitCode {
         large::trials(),
         errors::trials(),
         sanitize::trials(),
+        score::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
+}
+
+/// How many random problems to draw: `usual`, unless `DUSTIN_GPU_PROBLEMS` says otherwise.
+fn problems(usual: NonZero<usize>) -> Result<usize, String> {
+    parse_problems(std::env::var_os("DUSTIN_GPU_PROBLEMS"), usual)
+}
+
+fn parse_problems(value: Option<OsString>, usual: NonZero<usize>) -> Result<usize, String> {
+    let Some(value) = value else { return Ok(usual.get()) };
+    let count = value.to_str().and_then(|text| text.parse::<NonZero<usize>>().ok());
+    count.map(NonZero::get).ok_or_else(|| format!("DUSTIN_GPU_PROBLEMS must be at least 1, but is {value:?}"))
 }
 
 /// A ragged batch for `variant`: an empty sequence, one without rows, sets from nothing to everything, and more query
