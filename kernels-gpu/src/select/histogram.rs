@@ -56,6 +56,8 @@ impl<'a, const CLUSTERED: bool> Histogram<'a, CLUSTERED> {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn count(&self, digit: u32) {
         let counts = Shared::at(if CLUSTERED { self.team.plan.own } else { self.total() });
+        // Additions of the constant 1 are merged where lanes of a warp have the same digit (`ATOMS.POPC.INC`), so that maps
+        // whose scores crowd cost no more than others.
         // SAFETY: the caller's promise; between barriers the counts are accessed by atomics alone.
         unsafe { atomic::shared_add(counts, digit, 1) };
     }
