@@ -11,7 +11,7 @@
 //! | `error` | [`CudaError`] |
 //! | `context`, `stream`, `memory` | contexts, streams and device memory, own or borrowed |
 //! | `module`, `kernel` | compiled variants, one cache per context, and their launch |
-//! | `attention`, `score` | launches of attention and of score gathering |
+//! | `attention`, `score`, `select` | launches of attention, score gathering and selection |
 //! | `workspace` | the memory that launches work in |
 //! | `input` | the arrays of problems in device memory |
 //! | `event`, `graph`, `timing` | events, captured graphs, and timing with both |
@@ -31,6 +31,7 @@ mod memory;
 mod module;
 mod nvml;
 mod score;
+mod select;
 mod stream;
 mod timing;
 mod workspace;
@@ -42,12 +43,16 @@ pub use error::{CudaError, CudaVersion};
 pub use event::Event;
 pub use functions::SYMBOLS;
 pub use graph::Graph;
-pub use input::{DeviceInput, DeviceItems, DeviceOutput, DeviceScoreInput, DeviceSource};
+pub use input::{
+    DeviceInput, DeviceItems, DeviceOutput, DeviceScoreInput, DeviceSelectInput, DeviceSelectOutput,
+    DeviceSource,
+};
 pub use kernel::{Kernel, Resources};
 pub use library::{REQUIRED_DRIVER, available};
 pub use memory::{DeviceBuffer, DeviceItem};
 pub use module::ModuleCache;
 pub use score::ScoreKernel;
+pub use select::SelectKernel;
 pub use stream::Stream;
 pub use timing::{TimingPolicy, time_graph};
 pub use workspace::{Plan, Workspace};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use cudarc::driver::sys;
-use dustin_kernels::registry::{AttentionVariant, Entry, FoldVariant, LogitsVariant};
+use dustin_kernels::registry::{AttentionVariant, Entry, FoldVariant, LogitsVariant, SelectVariant};
 
 use super::{
     context::Context,
@@ -97,6 +97,21 @@ impl ModuleCache {
             threads: 32 * variant.warps,
             blocks: 1,
             shared_bytes: 0,
+        };
+        self.kernel(&entry, variant.ptx.text())
+    }
+
+    /// The kernel of a selection variant, without clusters.
+    ///
+    /// # Errors
+    /// As [`ModuleCache::kernel`].
+    pub fn select(&self, variant: &SelectVariant) -> Result<Kernel, CudaError> {
+        let entry = Entry {
+            name: variant.id,
+            target: variant.target,
+            threads: variant.tile.threads(),
+            blocks: variant.tile.blocks(),
+            shared_bytes: variant.shared_bytes(),
         };
         self.kernel(&entry, variant.ptx.text())
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     attention::launch::AttentionPlan, error::InvalidInput, limits::WORKSPACE_ALIGNMENT,
-    score::launch::ScorePlan,
+    score::launch::ScorePlan, select::launch::SelectPlan,
 };
 
 /// Bytes of the status word, which every workspace begins with.
@@ -38,7 +38,7 @@ macro_rules! plans {
     )*};
 }
 
-plans!(AttentionPlan ScorePlan);
+plans!(AttentionPlan ScorePlan SelectPlan);
 
 /// The workspace of one plan's launches, in memory of its own or of the caller. Launches that share a workspace must
 /// not overlap in time.

@@ -3,7 +3,11 @@
 
 use std::ops::Range;
 
-use dustin_kernels::{registry::SelectVariant, select::params::Params, simt::Global};
+use dustin_kernels::{
+    registry::SelectVariant,
+    select::{params::Params, smem::MAX_BLOCKS},
+    simt::Global,
+};
 
 pub use crate::limits::WORKSPACE_ALIGNMENT;
 use crate::{
@@ -17,7 +21,7 @@ use crate::{
 const OPERATION: &str = "selection launch";
 
 /// The numbers of blocks that may share a sequence.
-pub const CLUSTERS: [u32; 4] = [1, 2, 4, 8];
+pub const CLUSTERS: [u32; 4] = [1, 2, 4, MAX_BLOCKS];
 
 /// A validated launch of one variant for one problem.
 #[derive(Clone, Debug)]
@@ -92,7 +96,7 @@ impl SelectPlan {
         cluster: u32,
     ) -> Result<Self, InvalidInput> {
         problem.validate()?;
-        if !variant.clustered && cluster != 1 {
+        if !variant.tile.clustered && cluster != 1 {
             let required = format!("1, as {} has no clusters", variant.id);
             return Err(InvalidInput::new(OPERATION, "cluster", required, cluster));
         }
@@ -242,7 +246,7 @@ mod tests {
     }
 
     fn variant(clustered: bool) -> &'static SelectVariant {
-        SELECT.iter().find(|variant| variant.clustered == clustered).expect("a variant of each kind")
+        SELECT.iter().find(|variant| variant.tile.clustered == clustered).expect("a variant of each kind")
     }
 
     fn buffers(problem: &SelectProblem) -> SelectBuffers {

@@ -146,7 +146,7 @@ mod tests {
         let (legal, excluded) = candidates(&problem(16, 32_768), &H200).unwrap();
         assert_eq!(legal.len() + excluded.len(), SELECT.len() * CLUSTERS.len());
         assert!(legal.iter().any(|candidate| candidate.cluster == 8));
-        assert!(legal.iter().all(|candidate| candidate.variant.clustered || candidate.cluster == 1));
+        assert!(legal.iter().all(|candidate| candidate.variant.tile.clustered || candidate.cluster == 1));
         assert!(excluded.iter().all(|e| e.reason.contains("has no clusters")), "{excluded:?}");
     }
 
@@ -158,7 +158,7 @@ mod tests {
         };
         let (legal, count) = reasons(A100, "sm_90 does not run on compute capability 8.0");
         assert!(!legal.is_empty() && count > 0);
-        assert!(legal.iter().all(|candidate| !candidate.variant.clustered && candidate.cluster == 1));
+        assert!(legal.iter().all(|candidate| !candidate.variant.tile.clustered && candidate.cluster == 1));
         let (legal, count) =
             reasons(DeviceLimits { threads_per_block: 31, ..H200 }, "threads per block of 31");
         assert!(legal.is_empty() && count > 0);

@@ -1,6 +1,6 @@
 //! The arrays of an attention problem.
 
-use super::NAN_BYTE;
+use super::ALL_ONES;
 use crate::{
     attention::{
         arrays::{AttentionArrays, AttentionStrides, LogBase, OutputType},
@@ -137,10 +137,10 @@ impl DeviceOutput {
     /// What the driver returns.
     pub fn poison(&mut self, stream: &Stream) -> Result<(), CudaError> {
         match &mut self.items {
-            DeviceItems::Rounded(items) => items.fill(stream, NAN_BYTE)?,
-            DeviceItems::F32(items) => items.fill(stream, NAN_BYTE)?,
+            DeviceItems::Rounded(items) => items.fill(stream, ALL_ONES)?,
+            DeviceItems::F32(items) => items.fill(stream, ALL_ONES)?,
         }
-        self.lse.as_mut().map_or(Ok(()), |lse| lse.fill(stream, NAN_BYTE))
+        self.lse.as_mut().map_or(Ok(()), |lse| lse.fill(stream, ALL_ONES))
     }
 }
 

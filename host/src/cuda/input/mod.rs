@@ -2,9 +2,11 @@
 
 mod attention;
 mod score;
+mod select;
 
 pub use attention::{DeviceInput, DeviceItems, DeviceOutput};
 pub use score::{DeviceScoreInput, DeviceSource};
+pub use select::{DeviceSelectInput, DeviceSelectOutput};
 
-/// All bits set are a NaN of every floating-point type.
-const NAN_BYTE: u8 = 0xff;
+/// All bits set are a NaN of every floating-point type, and -1 of every integer.
+const ALL_ONES: u8 = 0xff;

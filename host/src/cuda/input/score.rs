@@ -1,6 +1,6 @@
 //! The arrays of a scoring problem.
 
-use super::NAN_BYTE;
+use super::ALL_ONES;
 use crate::{
     cuda::{error::CudaError, memory::DeviceBuffer, stream::Stream, workspace::Workspace},
     score::{
@@ -93,7 +93,7 @@ impl DeviceScoreInput {
     pub fn map(stream: &Stream, problem: &ScoreProblem) -> Result<DeviceBuffer<f32>, CudaError> {
         problem.validate()?;
         let mut map = DeviceBuffer::allocate(stream.context(), problem.map_capacity as usize)?;
-        map.fill(stream, NAN_BYTE)?;
+        map.fill(stream, ALL_ONES)?;
         Ok(map)
     }
 }
