@@ -9,7 +9,7 @@ use dustin_kernels::{
     registry::{FoldVariant, LogitsVariant},
     score::{
         layout::{MAX_CHUNKS, logits_capacity},
-        params::{self, Fold, FoldParams, Params, Sequences},
+        params::{self, Cache, Fold, FoldParams, Params, Sequences, Slots},
     },
     simt::{Global, WARP},
 };
@@ -235,26 +235,29 @@ impl ScorePlan {
         let nothing = Fold { columns: 0, ..self.left_by(source, buffers) };
         Ok(Params {
             sequences: self.sequences(buffers),
-            source: params::Source {
-                query: Global::at(own.query),
-                query_slot_stride: buffers.strides.query_slot,
-                query_token_stride: buffers.strides.query_token,
-                query_head_stride: buffers.strides.query_head,
-                slots: Global::at(buffers.slots),
-                key: Global::at(own.key),
+            cache: Cache {
                 page_stride: problem.kv.page_stride,
                 token_stride: problem.kv.token_stride,
                 kv_head_stride: problem.kv.kv_head_stride,
                 block_table: Global::at(buffers.block_table),
                 table_stride: buffers.strides.table,
-                groups: Global::at(own.groups),
-                scale_log2: buffers.scale * std::f32::consts::LOG2_E,
                 pages: problem.kv.pages,
                 table_width: problem.table_width,
                 page_shift: problem.kv.page_size.trailing_zeros(),
-                slot_capacity: problem.slots,
-                heads: heads.heads.len() as u32,
+                scale_log2: buffers.scale * std::f32::consts::LOG2_E,
+            },
+            slots: Slots {
+                slots: Global::at(buffers.slots),
+                slot_stride: buffers.strides.query_slot,
+                token_stride: buffers.strides.query_token,
+                head_stride: buffers.strides.query_head,
+                capacity: problem.slots,
                 tokens: problem.tokens,
+            },
+            source: params::Source {
+                query: Global::at(own.query),
+                key: Global::at(own.key),
+                groups: Global::at(own.groups),
                 kv_groups: kv_groups(problem, heads),
                 column_groups: heads.column_groups(problem.group(), problem.tokens),
             },

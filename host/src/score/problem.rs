@@ -96,7 +96,7 @@ impl Source {
         self.heads.chunk_by(move |a, b| a.head / group == b.head / group)
     }
 
-    /// Groups of 8 columns that the `logits` kernel multiplies: each KV head's columns fill groups of their own.
+    /// Groups of 16 columns that the `logits` kernel multiplies: each KV head's columns fill groups of their own.
     #[must_use]
     pub(crate) fn column_groups(&self, group: u32, tokens: u32) -> u32 {
         self.by_kv_head(group).map(|heads| (heads.len() as u32 * tokens).div_ceil(COLUMN_GROUP)).sum()
@@ -197,6 +197,12 @@ impl ScoreProblem {
         if self.slots == 0 || self.slots > i32::MAX as u32 {
             return error("slots", "from 1 to 2^31 - 1", self.slots);
         }
+        // Kernels count a cache's words of 16 bytes in 32 bits.
+        let words = self.kv.extent() / 8;
+        if words >= u64::from(u32::MAX) {
+            let required = "a cache of less than 2^32 words of 8 items";
+            return Err(InvalidInput::new(OPERATION, "kv", required, words));
+        }
         self.kv.require_query_heads(OPERATION, self.query_heads)?;
         self.kv.require_table(OPERATION, self.table_width)?;
         if self.sources.is_empty() {
@@ -279,7 +285,7 @@ mod tests {
         let source = Source { heads: heads.to_vec() };
         assert_eq!(source.column_weights(2, 3), [1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 3.0, 3.0, 3.0]);
         assert_eq!(
-            [(2, 4), (2, 5), (1, 1)].map(|(group, tokens)| source.column_groups(group, tokens)),
+            [(2, 4), (2, 9), (1, 1)].map(|(group, tokens)| source.column_groups(group, tokens)),
             [2, 3, 3]
         );
     }
@@ -348,6 +354,7 @@ mod tests {
         assert_eq!(field(&|p| p.query_heads = 8 * 17), "query_heads / kv_heads");
         assert_eq!(field(&|p| p.table_width = 0), "table_width");
         assert_eq!(field(&|p| p.kv.page_size = 3), "kv.page_size");
+        assert_eq!(field(&|p| (p.kv.pages, p.kv.page_stride) = (1 << 16, 1 << 20)), "kv");
         assert_eq!(field(&|p| p.sources.clear()), "sources");
         assert_eq!(field(&|p| p.sources[0].heads.clear()), "heads · tokens");
         assert_eq!(field(&|p| p.sources[0].heads[1].head = 0), "heads");

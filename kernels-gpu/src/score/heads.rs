@@ -1,8 +1,8 @@
 //! The captured heads of each KV head, and their queries, in shared memory.
 
 use super::{
-    params::Source,
-    smem::{COLUMN_GROUP, Plan},
+    params::{Cache, Slots, Source},
+    smem::COLUMN_GROUP,
 };
 use crate::simt::{
     Shared, WARP,
@@ -12,8 +12,6 @@ use crate::simt::{
 /// The columns that read one KV head.
 #[derive(Clone, Copy)]
 pub(super) struct Group {
-    /// The KV head.
-    pub(super) kv_head: u32,
     /// The first column.
     pub(super) first_column: u32,
     /// How many there are.
@@ -22,31 +20,44 @@ pub(super) struct Group {
     pub(super) first_group: u32,
 }
 
-impl Group {
-    /// Writes all groups to shared memory, one thread each.
+/// A table of groups in shared memory, and the queries beside it.
+#[derive(Clone, Copy)]
+pub(super) struct Heads {
+    /// Offset of the table.
+    pub(super) table: u32,
+    /// Offset of the queries.
+    pub(super) queries: u32,
+    /// Threads in the block.
+    pub(super) threads: u32,
+}
+
+impl Heads {
+    /// Writes the groups of `source`, one thread each.
     ///
     /// # Safety
     /// The source's table is as documented, and nobody reads the groups before the block's next barrier.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn store_all(source: &Source, plan: &Plan, threads: u32) {
+    pub(super) unsafe fn store_groups(self, cache: &Cache, tokens: u32, source: &Source) {
         // SAFETY: the caller's promise.
         let first_head = |group: u32| unsafe { source.groups.load(u64::from(2 * group + 1)) };
         let mut index = thread_index();
         while index < source.kv_groups {
             let mut first_group = 0;
             for before in 0..index {
-                let columns = (first_head(before + 1) - first_head(before)) * source.tokens;
+                let columns = (first_head(before + 1) - first_head(before)) * tokens;
                 first_group += columns.div_ceil(COLUMN_GROUP);
             }
-            // SAFETY: the caller's promise; the plan has a word for each group.
+            // SAFETY: the caller's promise; there are two words for each group.
             unsafe {
                 let kv_head = source.groups.load(u64::from(2 * index));
+                let keys = source.key.item(u64::from(kv_head) * cache.kv_head_stride);
                 let first = first_head(index);
-                let columns = (first_head(index + 1) - first) * source.tokens;
-                let word = [kv_head, first * source.tokens, columns, first_group];
-                Shared::<[u32; 4]>::at(plan.groups).store(index, word);
+                let columns = (first_head(index + 1) - first) * tokens;
+                let table = Shared::<[u32; 4]>::at(self.table);
+                table.store(2 * index, [keys as u32, (keys >> 32) as u32, first * tokens, columns]);
+                table.store(2 * index + 1, [first_group, 0, 0, 0]);
             }
-            index += threads;
+            index += self.threads;
         }
     }
 
@@ -55,70 +66,77 @@ impl Group {
     /// # Safety
     /// The groups are stored and visible, and `index` is one of them.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn load(plan: &Plan, index: u32) -> Self {
+    pub(super) unsafe fn group(self, index: u32) -> Group {
+        let table = Shared::<[u32; 4]>::at(self.table);
         // SAFETY: the caller's promise.
-        let [kv_head, first_column, columns, first_group] =
-            unsafe { Shared::<[u32; 4]>::at(plan.groups).load(index) };
-        Self { kv_head, first_column, columns, first_group }
+        let ([_, _, first_column, columns], [first_group, ..]) =
+            unsafe { (table.load(2 * index), table.load(2 * index + 1)) };
+        Group { first_column, columns, first_group }
     }
 
-    /// Groups of 16 columns.
+    /// The address of the keys of group `index`: of its KV head's part of page 0.
+    ///
+    /// # Safety
+    /// As [`Heads::group`].
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn column_groups(&self) -> u32 {
-        self.columns.div_ceil(COLUMN_GROUP)
-    }
-}
-
-/// The words of column group `group` that the calling lane multiplies with word `word` of its keys: rows `lane / 4` and
-/// that plus 8 of the products, two steps of 16 items.
-///
-/// # Safety
-/// The queries are stored and visible, and group and word are among them.
-#[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) unsafe fn load_queries<const J: usize>(plan: &Plan, group: u32, word: u32) -> [[u32; 4]; 2] {
-    let queries = Shared::<[u32; 4]>::at(plan.queries);
-    let place = (group * J as u32 + word) * 2 * WARP + lane();
-    // SAFETY: the caller's promise.
-    unsafe { [queries.load(place), queries.load(place + WARP)] }
-}
-
-/// Writes the queries of slot `slot` to shared memory. Columns that only fill up a group are zero.
-///
-/// # Safety
-/// The source's arrays are as documented, the groups are stored and visible, and nobody reads the queries before the
-/// block's next barrier.
-#[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) unsafe fn store_queries<const J: usize>(source: &Source, plan: &Plan, slot: u32, threads: u32) {
-    let queries = Shared::<[u32; 4]>::at(plan.queries);
-    for index in 0..source.kv_groups {
+    pub(super) unsafe fn keys(self, index: u32) -> u64 {
         // SAFETY: the caller's promise.
-        let group = unsafe { Group::load(plan, index) };
-        let heads = (group.columns / source.tokens.max(1)).max(1);
-        let first_head = group.first_column / source.tokens.max(1);
-        let items = |column: u32, item: u32| {
-            if column >= group.columns {
-                return [0; 4];
+        let [low, high, ..] = unsafe { Shared::<[u32; 4]>::at(self.table).load(2 * index) };
+        u64::from(low) | u64::from(high) << 32
+    }
+
+    /// The words of column group `group` that the calling lane multiplies with word `word` of its keys: rows `lane / 4` and
+    /// that plus 8 of the products, two steps of 16 items.
+    ///
+    /// # Safety
+    /// The queries are stored and visible, and group and word are among them.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) unsafe fn query<const J: usize>(self, group: u32, word: u32) -> [[u32; 4]; 2] {
+        let queries = Shared::<[u32; 4]>::at(self.queries);
+        let place = (group * J as u32 + word) * 2 * WARP + lane();
+        // SAFETY: the caller's promise.
+        unsafe { [queries.load(place), queries.load(place + WARP)] }
+    }
+
+    /// Writes the queries that slot `slot` holds for `source`. Columns that only fill up a group are zero.
+    ///
+    /// # Safety
+    /// The source's arrays are as documented, the groups are stored and visible, and nobody reads the queries before the
+    /// block's next barrier.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) unsafe fn store_queries<const J: usize>(self, slots: &Slots, source: &Source, slot: u32) {
+        let queries = Shared::<[u32; 4]>::at(self.queries);
+        let tokens = slots.tokens.max(1);
+        for index in 0..source.kv_groups {
+            // SAFETY: the caller's promise.
+            let group = unsafe { self.group(index) };
+            let heads = (group.columns / tokens).max(1);
+            let first_head = group.first_column / tokens;
+            let items = |column: u32, item: u32| {
+                if column >= group.columns {
+                    return [0; 4];
+                }
+                let (token, head) = (column / heads, first_head + column % heads);
+                let row = u64::from(slot) * slots.slot_stride
+                    + u64::from(token) * slots.token_stride
+                    + u64::from(head) * slots.head_stride;
+                // SAFETY: slot, token and head are inside the buffer.
+                unsafe { source.query.words().load((row + u64::from(item)) / 8) }
+            };
+            let mut place = thread_index();
+            while place < group.columns.div_ceil(COLUMN_GROUP) * J as u32 * WARP {
+                let (word, lane) = (place / WARP, place % WARP);
+                let column = word / J as u32 * COLUMN_GROUP + lane / 4;
+                let item = word % J as u32 * 32 + lane % 4 * 8;
+                let (low, high) = (items(column, item), items(column + 8, item));
+                let first = (group.first_group * J as u32 + word) * 2 * WARP + lane;
+                // SAFETY: there are two words for each lane and word of each group.
+                unsafe {
+                    queries.store(first, [low[0], high[0], low[1], high[1]]);
+                    queries.store(first + WARP, [low[2], high[2], low[3], high[3]]);
+                }
+                place += self.threads;
             }
-            let (token, head) = (column / heads, first_head + column % heads);
-            let row = u64::from(slot) * source.query_slot_stride
-                + u64::from(token) * source.query_token_stride
-                + u64::from(head) * source.query_head_stride;
-            // SAFETY: slot, token and head are inside the buffer.
-            unsafe { source.query.words().load((row + u64::from(item)) / 8) }
-        };
-        let mut place = thread_index();
-        while place < group.column_groups() * J as u32 * WARP {
-            let (word, lane) = (place / WARP, place % WARP);
-            let column = word / J as u32 * COLUMN_GROUP + lane / 4;
-            let item = word % J as u32 * 32 + lane % 4 * 8;
-            let (low, high) = (items(column, item), items(column + 8, item));
-            let first = (group.first_group * J as u32 + word) * 2 * WARP + lane;
-            // SAFETY: the plan has two words for each lane and word of each group.
-            unsafe {
-                queries.store(first, [low[0], high[0], low[1], high[1]]);
-                queries.store(first + WARP, [low[2], high[2], low[3], high[3]]);
-            }
-            place += threads;
         }
     }
 }

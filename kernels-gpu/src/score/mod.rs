@@ -25,4 +25,6 @@ pub mod params;
 mod sequence;
 pub mod smem;
 mod sums;
+mod tile;
 pub mod variants;
+mod walk;

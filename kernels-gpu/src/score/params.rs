@@ -16,24 +16,11 @@ pub struct Sequences {
     pub map_capacity: u32,
 }
 
-/// One source's logits: queries of some heads of one layer against that layer's keys.
+/// A layer's paged keys.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Source {
-    /// Captured queries after rotary embedding, `[slots, tokens, heads, head_dim]`, 16-bit items.
-    pub query: Global<u16>,
-    /// Items from one slot to the next; a multiple of 8, as are the other strides of queries and keys.
-    pub query_slot_stride: u64,
-    /// Items from one query token to the next.
-    pub query_token_stride: u64,
-    /// Items from one captured head to the next.
-    pub query_head_stride: u64,
-    /// The slot of each sequence's queries, `[batch]`; a negative slot means that there are none. Null: sequence `b` has
-    /// slot `b`.
-    pub slots: Global<i32>,
-    /// Key cache after rotary embedding, pages of `page_size` tokens, 16-bit items; `head_dim` contiguous.
-    pub key: Global<u16>,
-    /// Items from one page to the next.
+pub struct Cache {
+    /// Items from one page to the next; a multiple of 8, as are the other strides of keys and queries.
     pub page_stride: u64,
     /// Items from one token of a page to the next.
     pub token_stride: u64,
@@ -43,23 +30,46 @@ pub struct Source {
     pub block_table: Global<i32>,
     /// Items from one sequence's table to the next.
     pub table_stride: u64,
-    /// The captured heads by the KV head that they read, `[kv_groups + 1, 2]`: KV head, and first captured head; last an
-    /// entry whose first captured head is `heads`.
-    pub groups: Global<u32>,
-    /// The softmax scale times log2(e).
-    pub scale_log2: f32,
-    /// Pages in the cache.
+    /// Pages in the cache. All of its items, divided by 8, can be counted in 32 bits.
     pub pages: u32,
     /// Pages in one sequence's table.
     pub table_width: u32,
     /// log2 of the page size.
     pub page_shift: u32,
-    /// Slots of captured queries.
-    pub slot_capacity: u32,
-    /// Captured heads.
-    pub heads: u32,
+    /// The softmax scale times log2(e).
+    pub scale_log2: f32,
+}
+
+/// Where captured queries lie: `[slots, tokens, heads, head_dim]`, 16-bit items.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Slots {
+    /// The slot of each sequence's queries, `[batch]`; a negative slot means that there are none. Null: sequence `b` has
+    /// slot `b`.
+    pub slots: Global<i32>,
+    /// Items from one slot to the next.
+    pub slot_stride: u64,
+    /// Items from one query token to the next.
+    pub token_stride: u64,
+    /// Items from one captured head to the next.
+    pub head_stride: u64,
+    /// Slots.
+    pub capacity: u32,
     /// Captured query tokens.
     pub tokens: u32,
+}
+
+/// One source: captured queries of some heads of one layer, and that layer's keys.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// Captured queries after rotary embedding.
+    pub query: Global<u16>,
+    /// Key cache after rotary embedding, pages of `page_size` tokens, 16-bit items; `head_dim` contiguous.
+    pub key: Global<u16>,
+    /// The captured heads by the KV head that they read, `[kv_groups + 1, 2]`: KV head, and first captured head; last an
+    /// entry whose first captured head is the number of heads.
+    pub groups: Global<u32>,
     /// Distinct KV heads that the captured heads read.
     pub kv_groups: u32,
     /// Groups of [`COLUMN_GROUP`](super::smem::COLUMN_GROUP) columns: the sum over the KV heads of their columns divided by
@@ -75,7 +85,7 @@ pub struct Fold {
     pub map: Global<f32>,
     /// Weight of each column, `[columns]`.
     pub weights: Global<f32>,
-    /// The slots of the source, as there.
+    /// The slots of the source's queries, as in [`Slots`].
     pub slots: Global<i32>,
     /// Logits in units of log2, `[positions, column_capacity]` in parts of one sequence each
     /// ([`logits_start`](super::layout::logits_start)), column by column within a part.
@@ -99,6 +109,10 @@ pub struct Fold {
 pub struct Params {
     /// The sequences.
     pub sequences: Sequences,
+    /// The source's paged keys.
+    pub cache: Cache,
+    /// The source's captured queries.
+    pub slots: Slots,
     /// What is scored.
     pub source: Source,
     /// Where its logits and sums go.

@@ -2,7 +2,7 @@
 
 use super::{
     layout,
-    params::{Fold, Sequences, Source},
+    params::{Cache, Fold, Sequences},
 };
 use crate::{
     fault::Fault,
@@ -87,15 +87,30 @@ impl Sequence {
         (column * u64::from(layout::MAX_CHUNKS) + u64::from(chunk)) * 2
     }
 
-    /// Whether the table names a page of the cache for position `token`.
+    /// The positions that the sequence's table has room for, at most its length.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn readable(&self, cache: &Cache) -> u32 {
+        let capacity = u64::from(cache.table_width) << cache.page_shift;
+        u64::from(self.length).min(capacity) as u32
+    }
+
+    /// Reports a length that the table has no room for.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn check_length(&self, cache: &Cache) {
+        if self.length > self.readable(cache) {
+            self.report_once(Fault::Length);
+        }
+    }
+
+    /// The page of position `token`, as the table has it.
     ///
     /// # Safety
     /// The position lies in the sequence's table.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn has_page(&self, source: &Source, token: u32) -> bool {
-        let entry = u64::from(self.index) * source.table_stride + u64::from(token >> source.page_shift);
+    pub(super) unsafe fn page(&self, cache: &Cache, token: u32) -> u32 {
+        let entry = u64::from(self.index) * cache.table_stride + u64::from(token >> cache.page_shift);
         // SAFETY: the caller's promise.
-        unsafe { source.block_table.load(entry) }.cast_unsigned() < source.pages
+        unsafe { cache.block_table.load(entry) }.cast_unsigned()
     }
 
     /// Raises the status word.

@@ -14,7 +14,7 @@ pub struct Plan {
     pub queries: u32,
     /// Running base and sum of two columns for each thread, `[column_groups, threads]` words of 16 bytes.
     pub running: u32,
-    /// What the captured heads of each KV head are, `[kv_groups]` words of 16 bytes.
+    /// What the captured heads of each KV head are, `[kv_groups, 2]` words of 16 bytes.
     pub groups: u32,
     /// Normalisers and weights of the columns of the source before, `[before, 2]` fp32.
     pub norms: u32,
@@ -31,7 +31,7 @@ impl Plan {
         let queries = tile.warps * tile.depth * tile.bytes(head_dim);
         let running = queries + column_groups * COLUMN_GROUP * head_dim * 2;
         let groups = running + column_groups * tile.threads() * 16;
-        let norms = groups + kv_groups * 16;
+        let norms = groups + kv_groups * 32;
         Self { keys: 0, queries, running, groups, norms, bytes: norms + before * 8 }
     }
 }

@@ -1,11 +1,5 @@
 //! The running maximum and sum of exponentials of each column, over a chunk.
 
-use super::{
-    heads::Group,
-    params::Fold,
-    sequence::Sequence,
-    smem::{COLUMN_GROUP, Plan},
-};
 use crate::simt::{
     Shared, math, shuffle,
     thread::{lane, thread_index},
@@ -62,82 +56,71 @@ impl Sum {
     }
 }
 
-/// A thread's sums of the columns `lane / 4` and that plus 8 of each group of 16: in words of shared memory that it alone
-/// accesses, since how many there are is known at run time.
-pub(super) struct Running<'a> {
-    plan: &'a Plan,
-    threads: u32,
+/// A thread's sums of the columns `lane / 4` and that plus 8 of a group of 16.
+#[derive(Clone, Copy)]
+pub(super) struct Pair(pub(super) [Sum; 2]);
+
+impl Pair {
+    /// No logits.
+    pub(super) const NONE: Self = Self([Sum::NONE; 2]);
+
+    /// Adds the logits of `N` tokens: of the first column and, where there are `columns` enough, of the second one.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn add<const N: usize>(&mut self, columns: u32, logits: &[[f32; N]; 2]) {
+        self.0[0].add(&logits[0]);
+        if columns > 8 {
+            self.0[1].add(&logits[1]);
+        }
+    }
+
+    /// The warp's sum of one column, and which: of the four lanes that share their two columns one has the first, one the
+    /// second, and two have none. All 32 lanes take part.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn of_warp(self) -> (Option<u32>, Sum) {
+        let [mut low, mut high] = self.0;
+        for bit in 0..2 {
+            low = low.across(1 << bit);
+            high = high.across(1 << bit);
+        }
+        let half = lane() % 4;
+        ((half < 2).then_some(lane() / 4 + 8 * half), if half == 0 { low } else { high })
+    }
 }
 
-impl<'a> Running<'a> {
+/// A thread's [`Pair`] of each group of columns: in words of shared memory that it alone accesses, since how many there are is
+/// known at run time.
+#[derive(Clone, Copy)]
+pub(super) struct Running {
+    /// Offset of the words.
+    pub(super) offset: u32,
+    /// Threads in the block.
+    pub(super) threads: u32,
+}
+
+impl Running {
+    /// Replaces the sums of column group `group`.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn new(plan: &'a Plan, threads: u32) -> Self {
-        Self { plan, threads }
+    pub(super) fn store(self, group: u32, Pair([low, high]): Pair) {
+        let words = [low.base.to_bits(), low.sum.to_bits(), high.base.to_bits(), high.sum.to_bits()];
+        // SAFETY: there is a word for each thread and group of columns, which its thread alone accesses.
+        unsafe { Shared::<[u32; 4]>::at(self.offset).store(group * self.threads + thread_index(), words) };
     }
 
+    /// The sums of column group `group`.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    fn store(&self, group: u32, sums: [Sum; 2]) {
-        let [a, b] = sums.map(|sum| [sum.base.to_bits(), sum.sum.to_bits()]);
-        // SAFETY: the plan has a word for each thread and group of columns, which its thread alone accesses.
-        unsafe {
-            Shared::<[u32; 4]>::at(self.plan.running)
-                .store(group * self.threads + thread_index(), [a[0], a[1], b[0], b[1]]);
-        }
-    }
-
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    fn load(&self, group: u32) -> [Sum; 2] {
+    pub(super) fn load(self, group: u32) -> Pair {
         // SAFETY: as in `store`.
-        let words =
-            unsafe { Shared::<[u32; 4]>::at(self.plan.running).load(group * self.threads + thread_index()) };
-        let [a, b, c, d] = words.map(f32::from_bits);
-        [Sum { base: a, sum: b }, Sum { base: c, sum: d }]
+        let [a, b, c, d] =
+            unsafe { Shared::<[u32; 4]>::at(self.offset).load(group * self.threads + thread_index()) };
+        let sum = |base, sum| Sum { base: f32::from_bits(base), sum: f32::from_bits(sum) };
+        Pair([sum(a, b), sum(c, d)])
     }
 
-    /// Forgets all logits.
+    /// Forgets all logits of `groups` groups of columns.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn reset(&self, groups: u32) {
+    pub(super) fn reset(self, groups: u32) {
         for group in 0..groups {
-            self.store(group, [Sum::NONE; 2]);
-        }
-    }
-
-    /// Adds the logits of `N` tokens: of the lane's first column of group `group` and, where there are `columns` enough, of
-    /// its second one.
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn add<const N: usize>(&self, group: u32, columns: u32, logits: &[[f32; N]; 2]) {
-        let mut sums = self.load(group);
-        sums[0].add(&logits[0]);
-        if columns > 8 {
-            sums[1].add(&logits[1]);
-        }
-        self.store(group, sums);
-    }
-
-    /// Writes the warp's sums of the columns of `heads` as those of chunk `chunk`.
-    ///
-    /// # Safety
-    /// The workspace has room for the sequence, the columns and the chunk. All 32 lanes take part.
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn write(&self, heads: &Group, sequence: &Sequence, workspace: &Fold, chunk: u32) {
-        for group in 0..heads.column_groups() {
-            let [mut low, mut high] = self.load(heads.first_group + group);
-            for bit in 0..2 {
-                low = low.across(1 << bit);
-                high = high.across(1 << bit);
-            }
-            // Of the four lanes that share their columns, one writes the first and one the second.
-            let half = lane() % 4;
-            let column = group * COLUMN_GROUP + lane() / 4 + 8 * half;
-            if half < 2 && column < heads.columns {
-                let sum = if half == 0 { low } else { high };
-                let place = sequence.sums(workspace, heads.first_column + column, chunk);
-                // SAFETY: the caller's promise.
-                unsafe {
-                    workspace.sums.store(place, sum.base);
-                    workspace.sums.store(place + 1, sum.sum);
-                }
-            }
+            self.store(group, Pair::NONE);
         }
     }
 }

@@ -19,7 +19,7 @@ macro_rules! for_each_logits {
     ($shape:ident $make:ident) => {
         for_each_logits! { @cross $shape $make:
             // head size, warps, token groups in a tile, tiles in a warp's ring
-            (128 4 2 3) (128 8 2 2) (128 8 2 3) (128 4 4 2) (128 4 4 3)
+            (128 4 2 3) (128 8 2 2) (128 8 2 3) (128 4 4 2)
             (64 4 2 4) (64 8 2 3) (64 8 2 4) (64 4 4 2) (64 4 4 3)
         }
     };

@@ -63,7 +63,7 @@ fn workspace_parts_are_aligned_and_follow_the_tokens_held() {
     let plan = plan(&problem());
     let WorkspaceLayout { status, logits, sums } = plan.workspace();
     assert_eq!((status.clone(), plan.workspace().zeroed_bytes()), (0..8, 8));
-    assert_eq!(*logits, 256..256 + (16_000 + 16 * 16) * 12 * 4);
+    assert_eq!(*logits, 256..256 + (16_000 + 32 * 16) * 12 * 4);
     let bytes = 16 * 12 * 256 * 8;
     assert_eq!(*sums, [logits.end..logits.end + bytes, logits.end + bytes..logits.end + 2 * bytes]);
     assert_eq!(plan.workspace_bytes(), sums[1].end);
@@ -99,16 +99,16 @@ fn each_source_folds_the_one_before_and_only_the_first_may_overwrite() {
             let alternate = &plan.workspace().sums[index % 2];
             assert_eq!(fold.sums.address(), buffers.workspace + alternate.start);
         }
-        let source = params[0].source;
-        assert_eq!((source.heads, source.kv_groups, source.column_groups), (4, 2, 3));
-        assert_eq!((source.key.address(), source.page_shift), (SOURCES[0].key, 4));
+        let Params { source, cache, .. } = params[0];
+        assert_eq!((source.kv_groups, source.column_groups), (2, 2));
+        assert_eq!((source.key.address(), cache.page_shift), (SOURCES[0].key, 4));
     }
 }
 
 #[test]
 fn shared_memory_has_room_for_the_source_before() {
     let plan = plan(&problem());
-    let expected = [(2, 3, 0), (1, 1, 12), (1, 1, 3)];
+    let expected = [(2, 2, 0), (1, 1, 12), (1, 1, 3)];
     for (source, (kv_groups, column_groups, before)) in expected.into_iter().enumerate() {
         assert_eq!(plan.shared_bytes(source), variant().shared(kv_groups, column_groups, before).bytes);
     }
@@ -163,7 +163,7 @@ fn bad_addresses_scales_and_strides_are_refused_by_field() {
 
     let crowded = ScoreProblem { slots: 15, ..problem.clone() };
     let own_slots = ScoreBuffers { slots: 0, ..buffers(&problem) };
-    assert!(plan.params(0, &own_slots).unwrap().source.slots.is_null());
+    assert!(plan.params(0, &own_slots).unwrap().slots.slots.is_null());
     let plan = ScorePlan::new(&crowded, variant(), &FOLD[0], 5).unwrap();
     assert_eq!(plan.params(0, &own_slots).unwrap_err().field, "slots");
 }

@@ -155,7 +155,7 @@ fn capacities_that_do_not_hold_the_sequences_are_refused_by_field() {
     assert_eq!(field(&|p| p.kv.pages = 7), "pages in all");
     assert_eq!(field(&|p| p.slots = 1), "sequences with queries");
     assert_eq!(field(&|p| p.batch = 0), "batch");
-    assert_eq!(field(&|p| (p.kv.pages, p.kv.page_stride) = (i32::MAX as u32, 1 << 40)), "memory");
+    assert_eq!(field(&|p| (p.kv.pages, p.kv.page_stride) = (i32::MAX as u32, 1 << 40)), "kv");
     let contents = Contents { logits: Logits::Flat, slots: true, seed: 0 };
     let one = [SequenceShape { length: 1, room: 0, captured: false }];
     let error = ScoreInput::new(&problem, &ScoreStrides::dense(&problem), &one, contents).unwrap_err();
