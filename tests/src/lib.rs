@@ -2,10 +2,12 @@
 
 pub mod cuda_backend;
 pub mod cuda_score;
+pub mod cuda_select;
 pub mod executor_backend;
 pub mod executor_score;
 pub mod executor_select;
 pub mod gpu;
 pub mod property;
 pub mod score;
+pub mod select;
 pub mod verdict;

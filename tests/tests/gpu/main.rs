@@ -10,7 +10,7 @@
 //! | `callers` | contexts, streams, memory and threads of the caller |
 //! | `large` | caches beyond 2^31 items |
 //! | `errors` | errors that only a driver with a device can give |
-//! | `score` | score gathering, likewise |
+//! | `score`, `select` | score gathering and selection, likewise |
 //! | `sanitize` | one small problem per variant, cheap enough for compute-sanitizer |
 
 mod attention;
@@ -23,6 +23,7 @@ mod large;
 mod probe;
 mod sanitize;
 mod score;
+mod select;
 
 use std::{ffi::OsString, num::NonZero, process::ExitCode};
 
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         errors::trials(),
         sanitize::trials(),
         score::trials(),
+        select::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }
