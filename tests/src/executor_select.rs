@@ -1,49 +1,35 @@
 //! Selection on the SIMT executor: the kernel's own source, launched as on the GPU.
 
-use std::fmt;
-
 use dustin::select::{
     compare::{Selected, UNWRITTEN},
-    problem::Fallback,
+    launch::{CLUSTERS, SelectBuffers, SelectPlan},
+    problem::SelectProblem,
+    space::Candidate,
     synthetic::SelectInput,
 };
 use dustin_kernels::{
     executor::{Launch, Memory, Options, Trace, run},
     registry::{SELECT, SelectVariant},
-    select::params::Params,
-    simt::{Global, Word},
+    simt::Word,
 };
 
-/// A variant, launched with some blocks for each sequence.
-#[derive(Clone, Copy, Debug)]
-pub struct SelectLaunch {
-    /// The variant.
-    pub variant: &'static SelectVariant,
-    /// Blocks of a cluster.
-    pub blocks: u32,
-}
-
-impl fmt::Display for SelectLaunch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} with {} blocks for each sequence", self.variant.id, self.blocks)
-    }
-}
-
-/// Every variant with every number of blocks that it may have: powers of two, the fewest first.
+/// Every variant with every cluster that it may have, the smallest first.
 #[must_use]
-pub fn select_launches() -> Vec<SelectLaunch> {
-    let sizes =
-        |variant: &SelectVariant| (0..=variant.tile.max_blocks().ilog2()).map(|exponent| 1 << exponent);
+pub fn select_candidates() -> Vec<Candidate> {
+    let clusters = |variant: &SelectVariant| {
+        let most = variant.tile.max_blocks();
+        CLUSTERS.into_iter().filter(move |&cluster| cluster <= most)
+    };
     SELECT
         .iter()
-        .flat_map(|variant| sizes(variant).map(move |blocks| SelectLaunch { variant, blocks }))
+        .flat_map(|variant| clusters(variant).map(move |cluster| Candidate { variant, cluster }))
         .collect()
 }
 
 /// An input in the executor's memory, ready to be launched.
 pub struct PreparedSelect {
-    params: Params,
-    grid_y: u32,
+    problem: SelectProblem,
+    buffers: SelectBuffers,
     set_items: usize,
     memory: Memory,
 }
@@ -53,53 +39,43 @@ impl PreparedSelect {
     #[must_use]
     pub fn new(input: &SelectInput) -> Self {
         let mut memory = Memory::new();
-        let problem = &input.problem;
-        let set_items = input.strides.set_extent(problem) as usize;
-        let params = Params {
+        let problem = input.problem;
+        let set_items = input.strides.set_extent(&problem) as usize;
+        let buffers = SelectBuffers {
             draft: of_items(&mut memory, input.draft.as_deref()),
             target: of_items(&mut memory, input.target.as_deref()),
-            map_starts: of_items(&mut memory, Some(&input.map_starts)),
-            lengths: of_items(&mut memory, Some(&input.lengths)),
+            map_starts: memory.input(&input.map_starts),
+            lengths: memory.input(&input.lengths),
             target_slots: of_items(&mut memory, input.target_slots.as_deref()),
             block_table: of_items(&mut memory, input.block_table.as_deref()),
-            table_stride: input.strides.table,
-            set: Global::at(memory.output(set_items, UNWRITTEN)),
-            physical: Global::at(problem.table.map_or(0, |_| memory.output(set_items, UNWRITTEN))),
-            set_stride: input.strides.set,
-            set_sizes: Global::at(memory.output(problem.batch as usize, UNWRITTEN)),
-            status: Global::at(memory.scratch(&[0_u64])),
-            map_capacity: problem.map_capacity,
-            budget: problem.budget,
-            quota: problem.quota,
-            sinks: problem.sinks,
-            recent: problem.recent,
-            block: problem.block,
-            pooling: problem.pooling,
-            everything: problem.everything,
-            without_target: u32::from(problem.without_target == Fallback::Everything),
-            pages: problem.table.map_or(0, |table| table.pages),
-            table_width: problem.table.map_or(0, |table| table.table_width),
-            page_shift: problem.table.map_or(0, |table| table.page_size.ilog2()),
+            set: memory.output(set_items, UNWRITTEN),
+            physical: problem.table.map_or(0, |_| memory.output(set_items, UNWRITTEN)),
+            set_sizes: memory.output(problem.batch as usize, UNWRITTEN),
+            workspace: memory.scratch(&[0_u64]),
+            workspace_bytes: size_of::<u64>() as u64,
+            strides: input.strides,
         };
-        Self { params, grid_y: problem.batch, set_items, memory }
+        Self { problem, buffers, set_items, memory }
     }
 
     /// Launches the kernel.
     ///
     /// # Errors
-    /// What the executor found.
-    pub fn launch(&mut self, launch: SelectLaunch, options: &Options) -> Result<Trace, String> {
-        let SelectLaunch { variant, blocks } = launch;
+    /// The launch is not possible, or what the executor found.
+    pub fn launch(&mut self, candidate: Candidate, options: &Options) -> Result<Trace, String> {
+        let plan = SelectPlan::new(&self.problem, candidate.variant, candidate.cluster)
+            .map_err(|error| error.to_string())?;
+        let params = plan.params(&self.buffers).map_err(|error| error.to_string())?;
         let launch = Launch {
-            name: variant.id,
-            grid: [blocks, self.grid_y, 1],
-            cluster: blocks,
-            threads: variant.tile.threads(),
-            shared_bytes: variant.shared_bytes(),
+            name: plan.variant().id,
+            grid: plan.grid(),
+            cluster: plan.cluster(),
+            threads: plan.threads(),
+            shared_bytes: plan.shared_bytes(),
         };
-        let (params, body) = (self.params, variant.body);
+        let body = plan.variant().body;
         run(&launch, &mut self.memory, options, || {
-            // SAFETY: the executor's memory holds every array that the parameters name; it checks each access.
+            // SAFETY: the executor's memory holds every array that the plan names; it checks each access.
             unsafe { body(&params) }
         })
         .map_err(|report| report.to_string())
@@ -108,17 +84,17 @@ impl PreparedSelect {
     /// What the launches so far have written.
     #[must_use]
     pub fn selected(&self) -> Selected {
-        let items = |array: Global<i32>, count| self.memory.read(array.address(), count);
+        let items = |array: u64, count| self.memory.read(array, count);
         Selected {
-            set: items(self.params.set, self.set_items),
-            physical: (!self.params.physical.is_null()).then(|| items(self.params.physical, self.set_items)),
-            set_sizes: items(self.params.set_sizes, self.grid_y as usize),
-            status: self.memory.read(self.params.status.address(), 1)[0],
+            set: items(self.buffers.set, self.set_items),
+            physical: (self.buffers.physical != 0).then(|| items(self.buffers.physical, self.set_items)),
+            set_sizes: items(self.buffers.set_sizes, self.problem.batch as usize),
+            status: self.memory.read(self.buffers.workspace, 1)[0],
         }
     }
 }
 
 /// The array of `items` in `memory`; null without.
-fn of_items<T: Word>(memory: &mut Memory, items: Option<&[T]>) -> Global<T> {
-    items.map_or(Global::NULL, |items| Global::at(memory.input(items)))
+fn of_items<T: Word>(memory: &mut Memory, items: Option<&[T]>) -> u64 {
+    items.map_or(0, |items| memory.input(items))
 }

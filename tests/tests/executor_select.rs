@@ -4,29 +4,30 @@ use dustin::select::{
     compare::compare,
     problem::{Maps, SelectProblem},
     reference,
+    space::Candidate,
     synthetic::{Contents, Plant, Recipe, Scores, SelectInput, SequenceShape},
 };
 use dustin_kernels::executor::Options;
-use dustin_tests::executor_select::{PreparedSelect, SelectLaunch, select_launches};
+use dustin_tests::executor_select::{PreparedSelect, select_candidates};
 use rayon::prelude::*;
 
-/// Random inputs for each launch.
+/// Random inputs for each candidate.
 const INPUTS: usize = 24;
 
 /// The most positions of a sequence: all warps of a block of few have some, but only some warps of many.
 const LENGTH: u32 = 512;
 
-fn gives_the_reference(launch: SelectLaunch, input: &SelectInput) {
+fn gives_the_reference(candidate: Candidate, input: &SelectInput) {
     let verdict = || {
         let reference =
             reference::select(&input.problem, &input.arrays()).map_err(|error| error.to_string())?;
         let mut prepared = PreparedSelect::new(input);
-        prepared.launch(launch, &Options::default())?;
+        prepared.launch(candidate, &Options::default())?;
         compare(&input.problem, &input.strides, &reference, &prepared.selected())
             .map_err(|error| error.to_string())
     };
     let verdict: Result<(), String> = verdict();
-    verdict.unwrap_or_else(|error| panic!("{launch}: {error}\n{:#?}", input.problem));
+    verdict.unwrap_or_else(|error| panic!("{candidate}: {error}\n{:#?}", input.problem));
 }
 
 /// A batch of sequences that all have both maps, in gaps of poison.
@@ -51,12 +52,12 @@ fn rules() -> SelectProblem {
 /// `SelectInput::random` draws adversarial maps, every rule and, in one of four, a planted fault.
 #[test]
 fn every_variant_with_every_cluster_gives_the_reference_on_random_inputs() {
-    let launches = select_launches();
-    let count = launches.len() * INPUTS;
+    let candidates = select_candidates();
+    let count = candidates.len() * INPUTS;
     assert!(count >= 300);
     (0..count).into_par_iter().for_each(|index| {
         let input = SelectInput::random(index as u64, LENGTH).expect("a valid recipe");
-        gives_the_reference(launches[index % launches.len()], &input);
+        gives_the_reference(candidates[index % candidates.len()], &input);
     });
 }
 
@@ -70,13 +71,13 @@ fn every_kind_of_map_gives_the_reference_by_tokens_by_blocks_and_pooled() {
         SelectProblem { block: 4, ..rules() },
         SelectProblem { block: 3, pooling: 5, quota: 18, ..rules() },
     ];
-    let launches = select_launches();
+    let candidates = select_candidates();
     let count = Scores::ALL.len() * forms.len();
     (0..count).into_par_iter().for_each(|index| {
         let kind = |ahead: usize| Scores::ALL[(index + ahead) % Scores::ALL.len()];
         let form = forms[index / Scores::ALL.len()];
         let input = input(form, &[301, 0, 1, 47, 48, 49, 130], kind(0), kind(index / 5));
-        gives_the_reference(launches[index % launches.len()], &input);
+        gives_the_reference(candidates[index % candidates.len()], &input);
     });
 }
 
@@ -84,19 +85,20 @@ fn every_kind_of_map_gives_the_reference_by_tokens_by_blocks_and_pooled() {
 /// units' numbers.
 #[test]
 fn long_sequences_give_the_reference() {
-    let widest =
-        select_launches().into_iter().filter(|launch| launch.blocks == launch.variant.tile.max_blocks());
+    let widest = select_candidates()
+        .into_iter()
+        .filter(|candidate| candidate.cluster == candidate.variant.tile.max_blocks());
     let kinds = [Scores::Softmax, Scores::Equal, Scores::Crowded];
-    let cases: Vec<_> = widest.flat_map(|launch| kinds.map(|kind| (launch, kind))).collect();
-    cases.par_iter().for_each(|&(launch, kind)| {
+    let cases: Vec<_> = widest.flat_map(|candidate| kinds.map(|kind| (candidate, kind))).collect();
+    cases.par_iter().for_each(|&(candidate, kind)| {
         let units = 1024 * 8 + 1500;
-        gives_the_reference(launch, &input(rules(), &[units], Scores::TwoValues, kind));
+        gives_the_reference(candidate, &input(rules(), &[units], Scores::TwoValues, kind));
     });
 }
 
 #[test]
 fn every_planted_fault_is_reported_and_gives_the_defined_result() {
-    let launches = select_launches();
+    let candidates = select_candidates();
     let cases: Vec<_> =
         Plant::ALL.into_iter().flat_map(|plant| [0, 2].map(|sequence| (plant, sequence))).collect();
     cases.par_iter().enumerate().for_each(|(index, &(plant, sequence))| {
@@ -105,7 +107,7 @@ fn every_planted_fault_is_reported_and_gives_the_defined_result() {
         let reference = reference::select(&input.problem, &input.arrays()).expect("a valid problem");
         assert_ne!(reference.status, 0, "{plant:?}");
         for step in 0..3 {
-            gives_the_reference(launches[(5 * index + 3 * step) % launches.len()], &input);
+            gives_the_reference(candidates[(5 * index + 3 * step) % candidates.len()], &input);
         }
     });
 }

@@ -6,10 +6,11 @@ use dustin::select::{
     compare::compare,
     problem::{Maps, SelectProblem},
     reference,
+    space::Candidate,
     synthetic::{Contents, Recipe, Scores, SelectInput, SequenceShape},
 };
 use dustin_kernels::executor::{Options, Site, SyncKind};
-use dustin_tests::executor_select::{PreparedSelect, SelectLaunch, select_launches};
+use dustin_tests::executor_select::{PreparedSelect, select_candidates};
 use rayon::prelude::*;
 
 /// A sequence whose ties take a selection through all digits of both maps, and one that is taken whole.
@@ -31,27 +32,27 @@ fn input() -> SelectInput {
 }
 
 /// Whether the executor reports each synchronisation site that the launch meets when that site alone is dropped.
-fn verdicts(launch: SelectLaunch) -> Vec<(Site, bool)> {
+fn verdicts(candidate: Candidate) -> Vec<(Site, bool)> {
     let input = input();
     let mut whole = PreparedSelect::new(&input);
     let trace =
-        whole.launch(launch, &Options::default()).expect("nothing to report while nothing is dropped");
+        whole.launch(candidate, &Options::default()).expect("nothing to report while nothing is dropped");
     let reference = reference::select(&input.problem, &input.arrays()).expect("a valid input");
     compare(&input.problem, &input.strides, &reference, &whole.selected())
-        .unwrap_or_else(|error| panic!("{launch}: {error}"));
+        .unwrap_or_else(|error| panic!("{candidate}: {error}"));
     let reported = |site| {
         let options = Options { dropped: Some(site), max_findings: 1, ..Options::default() };
-        PreparedSelect::new(&input).launch(launch, &options).is_err()
+        PreparedSelect::new(&input).launch(candidate, &options).is_err()
     };
     trace.syncs.into_iter().map(|(site, _)| (site, reported(site))).collect()
 }
 
 #[test]
 fn every_synchronisation_that_is_missing_is_reported_in_every_launch() {
-    let verdicts: Vec<_> = select_launches()
+    let verdicts: Vec<_> = select_candidates()
         .par_iter()
-        .flat_map_iter(|&launch| {
-            verdicts(launch).into_iter().map(move |(site, reported)| (site, launch, reported))
+        .flat_map_iter(|&candidate| {
+            verdicts(candidate).into_iter().map(move |(site, reported)| (site, candidate, reported))
         })
         .collect();
     let sites: BTreeSet<Site> = verdicts.iter().map(|&(site, ..)| site).collect();
@@ -60,7 +61,7 @@ fn every_synchronisation_that_is_missing_is_reported_in_every_launch() {
     let survivors: Vec<_> = verdicts
         .iter()
         .filter(|&&(.., reported)| !reported)
-        .map(|(site, launch, _)| format!("{site}, {launch}"))
+        .map(|(site, candidate, _)| format!("{site}, {candidate}"))
         .collect();
     assert!(survivors.is_empty(), "dropped without a report: {survivors:#?}");
 }
