@@ -36,7 +36,7 @@ fn trials() -> Vec<Trial> {
     };
     let faked = vec![
         lacking("cuGetErrorName"),
-        lacking("cuLaunchKernel"),
+        lacking("cuLaunchKernelEx"),
         lacking("cuDriverGetVersion"),
         (
             "a_driver_too_old_for_the_ptx_is_refused_with_both_versions".into(),

@@ -147,7 +147,7 @@ mod tests {
     fn an_illegal_address_means_that_the_context_is_lost() {
         let error = CudaError::from_code("cuStreamSynchronize", 700, "CUDA_ERROR_ILLEGAL_ADDRESS".into());
         assert!(matches!(error, CudaError::DeviceLost { code: 700, .. }), "{error}");
-        let error = CudaError::from_code("cuLaunchKernel", 1, "CUDA_ERROR_INVALID_VALUE".into());
+        let error = CudaError::from_code("cuLaunchKernelEx", 1, "CUDA_ERROR_INVALID_VALUE".into());
         assert!(matches!(error, CudaError::Driver { code: 1, .. }), "{error}");
     }
 }
