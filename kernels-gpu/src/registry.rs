@@ -255,7 +255,7 @@ pub fn entries() -> Vec<Entry> {
         name: variant.id,
         target: variant.target,
         threads: variant.tile.threads(),
-        blocks: variant.tile.blocks(),
+        blocks: variant.tile.blocks(variant.head_dim),
         shared_bytes: variant.shared(4, 4, 0).bytes,
     });
     let fold = FOLD.iter().map(|variant| Entry {

@@ -80,7 +80,7 @@ impl ModuleCache {
             name: variant.id,
             target: variant.target,
             threads: variant.tile.threads(),
-            blocks: variant.tile.blocks(),
+            blocks: variant.tile.blocks(variant.head_dim),
             shared_bytes: 0,
         };
         self.kernel(&entry, variant.ptx.text())

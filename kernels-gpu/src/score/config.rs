@@ -20,10 +20,14 @@ impl Tile {
         32 * self.warps
     }
 
-    /// Blocks that a multiprocessor is to have registers for: those of 16 warps, or of 12 where tiles are large.
+    /// Blocks that a multiprocessor is to have registers for: those of 16 warps, or of fewer where tiles are large.
     #[must_use]
-    pub const fn blocks(self) -> u32 {
-        let warps = if self.groups == 4 && self.warps < 8 { 12 } else { 16 };
+    pub const fn blocks(self, head_dim: u32) -> u32 {
+        let warps = match (self.groups, head_dim) {
+            (4, 128) => 8,
+            (4, _) => 12,
+            _ => 16,
+        };
         warps / self.warps
     }
 

@@ -11,7 +11,7 @@ use crate::simt::{
     thread::{block_x, grid_x, lane, warp},
 };
 
-/// Tokens that a lane folds at a time, so that as many loads are in flight.
+/// Tokens, or columns of one token, that a lane loads at a time, so that as many loads are in flight.
 const AT_A_TIME: usize = 8;
 
 /// What is needed to fold a sequence's logits: for each column the logarithm of its normaliser and its weight, two fp32
@@ -66,6 +66,12 @@ impl Folding {
         Self { norms, columns, accumulate: left.accumulate != 0 }
     }
 
+    /// For a sequence without queries, whose part of the map is zero.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn of_nothing(left: &Fold) -> Self {
+        Self { norms: Shared::at(0), columns: 0, accumulate: left.accumulate != 0 }
+    }
+
     /// Folds the positions `begin .. end` with the calling warp's lanes.
     ///
     /// # Safety
@@ -103,6 +109,50 @@ impl Folding {
                 }
             }
             base += WARP * AT_A_TIME as u32;
+        }
+    }
+
+    /// Folds the `tokens` positions from `position` on, as far as they lie before `end`, with one lane each: the same sums as
+    /// [`Folding::chunk`] gives.
+    ///
+    /// # Safety
+    /// As [`Folding::chunk`]. At most 32 tokens.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) unsafe fn tile(&self, left: &Fold, sequence: &Sequence, position: u32, end: u32, tokens: u32) {
+        if self.columns == 0 && self.accumulate {
+            return;
+        }
+        // Lanes without a token of their own do as others do, so that the warp stays together, and write nothing.
+        let token = (position + lane() % tokens).min(end - 1);
+        let mut sum = 0.0;
+        let mut first = 0;
+        while first < self.columns {
+            let mut logits = [f32::NEG_INFINITY; AT_A_TIME];
+            for i in 0..AT_A_TIME {
+                let column = first + i as u32;
+                if column < self.columns {
+                    // SAFETY: the position is one of the sequence's.
+                    logits[i] = unsafe { left.logits.load(sequence.logits(left, column) + u64::from(token)) };
+                }
+            }
+            for i in 0..AT_A_TIME {
+                let column = first + i as u32;
+                if column < self.columns {
+                    // SAFETY: the column is one of those prepared.
+                    let (norm, weight) =
+                        unsafe { (self.norms.load(2 * column), self.norms.load(2 * column + 1)) };
+                    sum = math::fma(weight, math::exp2(logits[i] - norm), sum);
+                }
+            }
+            first += AT_A_TIME as u32;
+        }
+        if lane() < tokens && position + lane() < end {
+            let place = u64::from(sequence.map_start) + u64::from(token);
+            // SAFETY: the sequence's part of the map has room for its length; no other lane has the position.
+            unsafe {
+                let before = if self.accumulate { left.map.load(place) } else { 0.0 };
+                left.map.store(place, before + sum);
+            }
         }
     }
 

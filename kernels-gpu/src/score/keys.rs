@@ -8,9 +8,7 @@ use super::{heads::Heads, params::Cache, sequence::Sequence, walk::Walk};
 use crate::{
     fault::Fault,
     simt::{
-        Global, Shared, WARP,
-        cp_async::{self, CachePolicy},
-        shuffle,
+        CachePolicy, Global, Shared, WARP, cp_async, shuffle,
         thread::{lane, warp},
         vote,
     },

@@ -14,7 +14,7 @@ use super::{
     walk::{Chunks, Walk},
 };
 use crate::simt::{
-    Element, barrier, cp_async,
+    CachePolicy, Element, barrier, cp_async,
     thread::{self, block_x, grid_x, lane, warp},
 };
 
@@ -53,14 +53,14 @@ pub unsafe fn logits<
         tokens: layout::chunk_tokens(sequence.length),
         stride: grid_x() * W as u32,
     };
+    let Some(slot) = slot else {
+        // SAFETY: the caller's promise; each chunk is one warp's.
+        unsafe { fold_nothing(before, &sequence, chunks) };
+        return;
+    };
     // SAFETY: the caller's promise; the barrier comes before every use.
     unsafe { heads.store_groups(cache, slots.tokens, source) };
     barrier::block_sync();
-    let Some(slot) = slot else {
-        // SAFETY: the caller's promise; each chunk is one warp's.
-        unsafe { fold_alone(before, &sequence, &plan, chunks, W as u32) };
-        return;
-    };
 
     // The first keys are on their way before the queries are asked for.
     let ring = Ring::<H, J, U> { offset: plan.keys };
@@ -82,15 +82,14 @@ pub unsafe fn logits<
     let mut chunk = chunks.first;
     let mut slot = 0;
     while let Some((begin, end)) = chunks.range(chunk) {
-        if before.columns > 0 {
-            // SAFETY: the normalisers are visible since the barrier; each chunk is one warp's.
-            unsafe { folding.chunk(before, &sequence, begin, end) };
-            // The lanes that read a place of the workspace are not those that write it below.
-            barrier::warp_sync();
-        }
         running.reset(source.column_groups);
         let mut position = begin;
         while position < end {
+            if before.columns > 0 {
+                // SAFETY: the normalisers are visible since the barrier; each chunk is one warp's. The lanes that read a place
+                // of the workspace are not those that write it, behind the warp's next barrier.
+                unsafe { folding.tile(before, &sequence, position, end, Ring::<H, J, U>::TOKENS) };
+            }
             for index in 0..source.kv_groups {
                 // The tile's keys are in, and every lane is done with those of the last one.
                 cp_async::wait_pending(U as u32 - 2);
@@ -120,8 +119,6 @@ pub unsafe fn logits<
         }
         chunk += chunks.stride;
     }
-    // Nothing is in flight when the warp ends: the last groups are empty.
-    cp_async::wait::<0>();
 }
 
 /// Writes a tile's logits of the 16 columns of `group` from `first` on. Behind the sequence's end, up to the end of the tile,
@@ -138,6 +135,8 @@ unsafe fn store<const H: usize, const N: usize>(
     position: u32,
     logits: &[[f32; N]; 2],
 ) {
+    // The fold reads them once all keys have passed through the cache.
+    let policy = CachePolicy::evict_last();
     for row in 0..2 {
         let column = first + lane() / 4 + 8 * row as u32;
         if column < group.columns {
@@ -146,7 +145,7 @@ unsafe fn store<const H: usize, const N: usize>(
             for h in 0..H {
                 let pair = [logits[row][2 * h], logits[row][2 * h + 1]];
                 // SAFETY: the caller's promise; these two are the lane's.
-                unsafe { own.logits.store_pair(place + 8 * h as u64, pair) };
+                unsafe { own.logits.store_pair(place + 8 * h as u64, pair, policy) };
             }
         }
     }
@@ -174,21 +173,19 @@ unsafe fn write_sums(own: &Fold, sequence: &Sequence, group: &Group, running: Ru
     }
 }
 
-/// Folds the chunks of the source before, where there is nothing to score.
+/// Folds the chunks of the source before for a sequence without queries: all sources have the same slots.
 ///
 /// # Safety
 /// As [`logits`]; no other warp has these chunks.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-unsafe fn fold_alone(before: &Fold, sequence: &Sequence, plan: &Plan, chunks: Chunks, warps: u32) {
+unsafe fn fold_nothing(before: &Fold, sequence: &Sequence, chunks: Chunks) {
     if before.columns == 0 {
         return;
     }
-    // SAFETY: the caller's promise.
-    let folding = unsafe { Folding::prepare(before, sequence, plan.norms, warps) };
-    barrier::block_sync();
+    let folding = Folding::of_nothing(before);
     let mut chunk = chunks.first;
     while let Some((begin, end)) = chunks.range(chunk) {
-        // SAFETY: the caller's promise; the normalisers are visible since the barrier.
+        // SAFETY: the caller's promise; no normalisers are read.
         unsafe { folding.chunk(before, sequence, begin, end) };
         chunk += chunks.stride;
     }

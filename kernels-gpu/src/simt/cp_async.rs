@@ -6,6 +6,8 @@
 #[cfg(not(target_arch = "nvptx64"))]
 use crate::executor::ops;
 
+use super::CachePolicy;
+
 /// Starts the copy of 16 bytes to the shared address `to` from the global address `from`;
 /// zeros are written instead, and nothing is read, unless `valid`.
 ///
@@ -29,33 +31,6 @@ pub unsafe fn copy_16(to: u32, from: u64, valid: bool) {
     ops::copy_async_16(to, from, valid);
 }
 
-/// What the L2 cache is asked to do with the lines of a copy.
-#[derive(Clone, Copy)]
-pub struct CachePolicy(#[cfg(target_arch = "nvptx64")] u64);
-
-impl CachePolicy {
-    /// Lines that are read once: they go first when the cache needs room.
-    ///
-    /// # PTX
-    /// `createpolicy.fractional.L2::evict_first.b64 policy, 1.0`.
-    #[inline(always)]
-    #[must_use]
-    pub fn evict_first() -> Self {
-        #[cfg(target_arch = "nvptx64")]
-        {
-            let policy: u64;
-            // SAFETY: registers only.
-            unsafe {
-                core::arch::asm!("createpolicy.fractional.L2::evict_first.b64 {p}, 1.0;", p = out(reg64) policy,
-                    options(pure, nomem, nostack));
-            }
-            Self(policy)
-        }
-        #[cfg(not(target_arch = "nvptx64"))]
-        Self()
-    }
-}
-
 /// [`copy_16`] with a hint to the L2 cache.
 ///
 /// # PTX
@@ -71,11 +46,11 @@ pub unsafe fn copy_16_hinted(to: u32, from: u64, valid: bool, policy: CachePolic
     unsafe {
         core::arch::asm!("cp.async.cg.shared.global.L2::cache_hint [{to}], [{from}], 16, {bytes}, {policy};",
             to = in(reg32) to, from = in(reg64) from, bytes = in(reg32) if valid { 16u32 } else { 0 },
-            policy = in(reg64) policy.0, options(nostack));
+            policy = in(reg64) policy.bits(), options(nostack));
     }
     #[cfg(not(target_arch = "nvptx64"))]
     {
-        let CachePolicy() = policy;
+        let _ = policy;
         ops::copy_async_16(to, from, valid);
     }
 }

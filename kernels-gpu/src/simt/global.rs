@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 
-use super::Word;
+use super::{CachePolicy, Word};
 
 /// The address of an array of `T` in global memory. Holding one promises nothing; using one is `unsafe`.
 #[repr(transparent)]
@@ -61,22 +61,24 @@ impl Global<u16> {
 }
 
 impl Global<f32> {
-    /// Stores items `index` and `index + 1`. PTX `st.global.v2.b32`.
+    /// Stores items `index` and `index + 1`, with a hint to the L2 cache. PTX `st.global.L2::cache_hint.v2.b32`.
     ///
     /// # Safety
     /// As [`Global::store`], for both; the first is aligned to 8 bytes.
     #[inline(always)]
     #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
-    pub unsafe fn store_pair(self, index: u64, [low, high]: [f32; 2]) {
+    pub unsafe fn store_pair(self, index: u64, [low, high]: [f32; 2], policy: CachePolicy) {
         #[cfg(target_arch = "nvptx64")]
         // SAFETY: the caller's promise.
         unsafe {
-            core::arch::asm!("st.global.v2.b32 [{a}], {{ {x}, {y} }};", a = in(reg64) self.item(index),
-                x = in(reg32) low, y = in(reg32) high, options(nostack));
+            core::arch::asm!("st.global.L2::cache_hint.v2.b32 [{a}], {{ {x}, {y} }}, {policy};",
+                a = in(reg64) self.item(index), x = in(reg32) low, y = in(reg32) high,
+                policy = in(reg64) policy.bits(), options(nostack));
         }
         #[cfg(not(target_arch = "nvptx64"))]
         // SAFETY: the caller's promise.
         unsafe {
+            let _ = policy;
             let pair = u64::from(low.to_bits()) | u64::from(high.to_bits()) << 32;
             u64::store_global(self.item(index), pair);
         }

@@ -14,6 +14,7 @@
 pub mod atomic;
 pub mod barrier;
 pub mod bulk;
+pub mod cache;
 pub mod cluster;
 pub mod cp_async;
 pub mod element;
@@ -29,6 +30,7 @@ pub mod thread;
 pub mod vote;
 pub mod word;
 
+pub use cache::CachePolicy;
 pub use cluster::Remote;
 pub use element::{Bf16, Element, F16};
 pub use global::Global;
