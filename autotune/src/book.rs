@@ -162,8 +162,11 @@ fn tell_differences(path: &Path, old: &Profile, now: &Provenance, console: Conso
 mod tests {
     use std::thread;
 
-    use dustin::profile::{Choice, Key, Launch, Policy};
-    use dustin_autotune::workload::named;
+    use dustin::{
+        profile::{Choice, Key, Launch, Policy},
+        select::problem::SelectProblem,
+    };
+    use dustin_autotune::workload::{Problem, named};
 
     use super::*;
 
@@ -180,9 +183,9 @@ mod tests {
     }
 
     fn entry(batch: u32) -> Entry {
-        let problem = named("cpu-0.5b").unwrap().problem;
-        let key = Key { batch, ..Key::of(&problem, &DeviceId::cpu("any"), Policy::default()) };
-        let launch = Launch { splits: Some(1), threads: Some(1) };
+        let Problem::Select(problem) = named("cpu-select").unwrap().problem else { panic!("of selection") };
+        let key = Key::of(&SelectProblem { batch, ..problem }, &DeviceId::cpu("any"), Policy::default());
+        let launch = Launch { threads: Some(1), ..Launch::default() };
         Entry::manual(key, Choice { variant: "any".into(), revision: 1, ptx_digest: None, launch })
     }
 

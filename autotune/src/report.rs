@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::{
     device::Device,
     search::{Ending, Estimate, Outcome, Status},
-    task::{Point, Task},
+    task::Task,
 };
 
 /// The result of one search.
@@ -101,7 +101,7 @@ pub(crate) fn roofline(task: &Task, us: f64, device: &dyn Device) -> Option<f64>
 pub(crate) fn entry(task: &Task, outcome: &Outcome, device: &dyn Device) -> Option<Entry> {
     let Outcome { chosen, time, default_time, tied, statuses, .. } = outcome;
     let timed = |index: usize, time: &Estimate| {
-        let Point { variant, launch, .. } = task.points[index].clone();
+        let Choice { variant, launch, .. } = task.points[index].choice.clone();
         Timed { variant, launch, median_us: rounded(time.median) }
     };
     let tied = tied.iter().filter(|&index| index != chosen).filter_map(|&index| match &statuses[index] {
@@ -117,10 +117,7 @@ pub(crate) fn entry(task: &Task, outcome: &Outcome, device: &dyn Device) -> Opti
         default: timed(task.default, default_time.as_ref()?),
         tied: tied.collect(),
     };
-    let Point { variant, launch, .. } = task.points[*chosen].clone();
-    let known = device.catalogue().variant(&task.key, &variant)?;
-    let (revision, ptx_digest) = (known.revision, known.ptx_digest.map(Into::into));
-    Some(Entry::measured(task.key.clone(), Choice { variant, revision, ptx_digest, launch }, measurement))
+    Some(Entry::measured(task.key.clone(), task.points[*chosen].choice.clone(), measurement))
 }
 
 /// Three decimals: nanoseconds, which is finer than any clock in use.

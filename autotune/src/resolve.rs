@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use dustin::{Dtype, kv::KvLayout};
-use dustin_autotune::workload::{self, Shape, Workload};
+use dustin_autotune::workload::{self, AttentionShape, CacheShape, Workload};
 
 use crate::{
     args::{DeviceArgs, DeviceKind, DtypeArg, LayoutArg, ShapeArgs, TuneArgs, VerifyArgs, WorkloadArgs},
@@ -115,13 +115,11 @@ fn workloads(args: &WorkloadArgs) -> Result<Option<Vec<Workload>>, Usage> {
     Ok(Some(found))
 }
 
-fn shape(model: &'static str, args: &ShapeArgs) -> Shape {
-    Shape {
+fn shape(model: &'static str, args: &ShapeArgs) -> AttentionShape {
+    let cache = CacheShape {
         model,
         batch: args.batch,
         context: args.context,
-        rows: args.gamma + 1,
-        k: args.budget_k,
         page_size: args.page_size,
         layout: match args.layout {
             LayoutArg::Nhd => KvLayout::Nhd,
@@ -132,8 +130,8 @@ fn shape(model: &'static str, args: &ShapeArgs) -> Shape {
             DtypeArg::F16 => Dtype::F16,
         },
         tp: args.tp,
-        lse: args.lse,
-    }
+    };
+    AttentionShape { cache, rows: args.gamma + 1, k: args.budget_k, lse: args.lse }
 }
 
 #[cfg(test)]

@@ -2,21 +2,26 @@
 //!
 //! | bench | what it does |
 //! |---|---|
-//! | `attention` | criterion's statistics, reports and comparison with the last run |
-//! | `attention_table` | one line per workload, within a minute: time, bandwidth, ratio to the floor |
+//! | `kernels` | criterion's statistics, reports and comparison with the last run |
+//! | `table` | one line per workload: time, bandwidth, ratio to the floor and to the best peer |
 //!
-//! On a GPU times are the device's own, between events around replays of a graph; inputs take turns so that no launch
-//! finds its tokens in the L2 cache. Without a GPU the CPU back end runs smaller workloads, unless
+//! On a GPU times are the device's own, between events around replays of a graph; inputs of attention and of scoring take
+//! turns so that no launch finds its tokens in the L2 cache, while selection finds its maps there. Without a GPU the CPU back end runs smaller workloads, unless
 //! `DUSTIN_REQUIRE_GPU` is set: then a missing GPU is an error. A benchmark that could not run makes the exit code 1.
 
+pub mod baseline;
 pub mod cpu;
 pub mod gpu;
+mod small;
 
 use std::ffi::OsString;
 
 use anyhow::bail;
 use dustin::cuda::{self, CudaError};
-use dustin_autotune::workload::{self, Impossible, Shape, Workload};
+use dustin_autotune::workload::{self, Impossible, Workload};
+
+/// Seed of all inputs.
+const SEED: u64 = 1;
 
 /// The device that there is.
 #[derive(Debug)]
@@ -104,16 +109,6 @@ fn may_do_without(reason: &CudaError, required: Option<OsString>) -> anyhow::Res
     }
 }
 
-/// One sequence of `workload`, no longer than twice its set: small enough for the reference.
-///
-/// # Errors
-/// None, unless the workload is impossible.
-fn small(workload: &Workload) -> Result<Workload, Impossible> {
-    let Shape { context, k, .. } = workload.shape;
-    let shape = Shape { batch: 1, context: context.min(2 * k), ..workload.shape };
-    Workload::new(workload.name.clone(), shape)
-}
-
 /// The value below which the share `quantile` of `samples` lies; 0 for no samples.
 #[must_use]
 pub fn quantile(samples: &[f64], quantile: f64) -> f64 {
@@ -126,16 +121,6 @@ pub fn quantile(samples: &[f64], quantile: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_default_workload_has_a_small_one_to_be_checked_on() {
-        for workload in [true, false].into_iter().flat_map(|gpu| workload::defaults(gpu).unwrap()) {
-            let small = small(&workload).unwrap();
-            assert_eq!(small.problem.batch, 1);
-            assert!(small.shape.context <= 4096, "{small:?}");
-            assert_eq!(small.problem.set_capacity, workload.problem.set_capacity);
-        }
-    }
 
     #[test]
     fn a_gpu_that_is_required_is_not_replaced_by_the_cpu() {

@@ -202,24 +202,31 @@ fn measure(bench: &mut dyn Bench) -> Result<Estimate, Failure> {
 #[cfg(test)]
 mod tests {
     use dustin::{
+        attention::problem::AttentionProblem,
         cuda::CudaError,
         profile::{Choice, DeviceId, Key, Launch, Policy},
     };
-    use dustin_autotune::workload::named;
+    use dustin_autotune::workload::{Problem, named};
 
     use super::*;
 
     fn entries() -> Vec<Entry> {
-        let key = Key::of(&named("w1").unwrap().problem, &DeviceId::gpu("any", 9, 0), Policy::default());
+        let Problem::Attention(problem) = named("w1").unwrap().problem else { panic!("of attention") };
+        let key = |batch| {
+            let problem = AttentionProblem { batch, total_rows: 5 * batch, ..problem };
+            Key::of(&problem, &DeviceId::gpu("any", 9, 0), Policy::default())
+        };
         let choice =
             Choice { variant: "any".into(), revision: 1, ptx_digest: None, launch: Launch::default() };
-        [1, 2, 4].map(|batch| Entry::manual(Key { batch, ..key.clone() }, choice.clone())).into()
+        [1, 2, 4].map(|batch| Entry::manual(key(batch), choice.clone())).into()
     }
 
     /// Verifies three entries, the second with `error`.
     fn verify(error: CudaError) -> (Vec<Verdict>, Option<anyhow::Error>) {
-        let (lines, lost) = lines(&entries(), &Stop::default(), |entry| match entry.key.batch {
-            2 => Err(anyhow::Error::new(error.clone()).context("w1 needs 2 KV caches")),
+        let entries = entries();
+        let second = entries[1].key.clone();
+        let (lines, lost) = lines(&entries, &Stop::default(), |entry| match &entry.key {
+            key if *key == second => Err(anyhow::Error::new(error.clone()).context("w1 needs 2 KV caches")),
             _ => Ok(Line::new(entry, Verdict::Holds, None, String::new())),
         });
         (lines.iter().map(|line| line.verdict).collect(), lost)

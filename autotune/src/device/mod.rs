@@ -11,17 +11,20 @@ use std::time::Duration;
 use anyhow::Context as _;
 use dustin::{
     InvalidInput,
-    attention::problem::AttentionProblem,
     cuda::CudaError,
-    profile::{Catalogue, DeviceId, Policy, Provenance},
+    profile::{Catalogue, DeviceId, Kernel, Policy, Provenance},
 };
+use dustin_autotune::workload::Problem;
 
 use crate::{
     console::Console,
     resolve::DeviceChoice,
     search::{Bench, SearchError, Settings},
-    task::{Excluded, Point, Task},
+    task::{Excluded, Offer, Task},
 };
+
+/// The points of a tuning space, and those left out with their reasons.
+pub(crate) type Offers = (Vec<Offer>, Vec<Excluded>);
 
 /// A device and what the command has to know of it.
 pub(crate) trait Device {
@@ -31,8 +34,8 @@ pub(crate) trait Device {
     /// Its variants, as profiles name them.
     fn catalogue(&self) -> &dyn Catalogue;
 
-    /// What times are taken for.
-    fn policy(&self) -> Policy;
+    /// What times of `kernel` are taken for.
+    fn policy(&self, kernel: Kernel) -> Policy;
 
     /// What a profile says of it, as of now; hashes and date are the caller's.
     fn provenance(&self) -> Provenance;
@@ -47,7 +50,7 @@ pub(crate) trait Device {
     ///
     /// # Errors
     /// The problem is invalid.
-    fn points(&self, problem: &AttentionProblem) -> Result<(Vec<Point>, Vec<Excluded>), InvalidInput>;
+    fn points(&self, problem: &Problem) -> Result<Offers, InvalidInput>;
 
     /// About how long a search of `task` takes.
     fn estimate(&self, task: &Task) -> Duration;

@@ -197,7 +197,9 @@ fn an_entry_too_large_for_the_memory_is_unchecked_and_the_others_are_verified() 
     tune_two(folder.path());
     let mut profile = profile::read(&path).unwrap().profile;
     let profile::Entry { key, choice, .. } = profile.entries.remove(0);
-    let huge = profile::Key { batch: 4096, length_class: 1 << 20, ..key };
+    let profile::KernelKey::SparseAttention(mut huge) = key.kernel else { panic!("{key:?}") };
+    (huge.batch, huge.length_class) = (4096, 1 << 20);
+    let huge = profile::Key { kernel: profile::KernelKey::SparseAttention(huge), ..key };
     profile.entries.insert(0, profile::Entry::manual(huge, choice));
     profile::write(&path, &profile).unwrap();
     let verified = run(folder.path(), &["verify", "tiny.toml", "--device=cpu", "--tolerance=2000", "--json"]);

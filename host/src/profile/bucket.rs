@@ -6,12 +6,19 @@
 //! | field | upper ends |
 //! |---|---|
 //! | batch | 2ⁿ and 3·2ⁿ: 1, 2, 3, 4, 6, 8, 12, 16, 24, 32 …, and 65,535, the largest batch |
-//! | set capacity | the same, from 64 on |
-//! | rows | 1 to 8 each, then multiples of 8: query columns decide the tile |
-//! | length class | powers of two |
+//! | set capacity, budget | the same, from 64 on |
+//! | sources | the same, up to 1,024 |
+//! | rows, captured heads, captured tokens | 1 to 8 each, then multiples of 8: query columns decide the tile |
+//! | length class, mean length, block | powers of two |
 
 /// The most sequences in a batch: what a grid can be.
 const MAX_BATCH: u32 = 65_535;
+
+/// The most sources that are told apart: more than any model has layers.
+const MAX_SOURCES: u32 = 1024;
+
+/// The most positions of a map.
+const MAX_MAP: u64 = i32::MAX as u64;
 
 /// The bucket of a batch capacity.
 #[must_use]
@@ -35,6 +42,24 @@ pub fn set_capacity(capacity: u32) -> u32 {
 #[must_use]
 pub fn length_class(tokens: u64) -> u32 {
     u32::try_from(tokens.max(1)).ok().and_then(u32::checked_next_power_of_two).unwrap_or(u32::MAX)
+}
+
+/// The bucket of a number of sources.
+#[must_use]
+pub fn sources(sources: u32) -> u32 {
+    half_octave(sources).min(MAX_SOURCES)
+}
+
+/// The bucket of the mean length of `batch` sequences whose map is full: no more than the largest map has room for.
+#[must_use]
+pub fn mean_length(batch: u32, length: u32) -> u32 {
+    length_class(u64::from(length).min(MAX_MAP.div_ceil(batch.max(1).into())))
+}
+
+/// Positions of a map that holds `batch` sequences of the mean length, or as many as a map may have.
+#[must_use]
+pub fn map_capacity(batch: u32, mean_length: u32) -> u32 {
+    (u64::from(batch) * u64::from(mean_length)).min(MAX_MAP) as u32
 }
 
 /// The least of 2ⁿ and 3·2ⁿ that is not below `value`.

@@ -2,16 +2,19 @@
 
 use std::borrow::Cow;
 
+use sha2::{Digest as _, Sha256};
+
 use super::{
-    key::{IndexSet, Key, KvDtype, KvScale, Mask},
+    error::Problem,
+    key::Key,
     schema::{Choice, Launch},
-    validate,
 };
 use crate::InvalidInput;
 
 /// The variants of one build on one device, as far as a profile has to know them. The kernel is the key's.
 pub trait Catalogue {
-    /// The variant of this stable id for the key's kernel on the key's kind of device.
+    /// The variant of this stable id for the key's kernel on the key's kind of device. It may be one that is launched
+    /// behind another.
     fn variant(&self, key: &Key, id: &str) -> Option<Known<'_>>;
 
     /// Whether the variant, launched so, serves every problem of the key's bucket.
@@ -22,6 +25,27 @@ pub trait Catalogue {
 
     /// The choice of a build without a profile; nothing if no variant serves the key.
     fn default(&self, key: &Key) -> Option<Choice>;
+
+    /// The choice of the variant `id`, launched so, bound to this build. That it serves the key is for
+    /// [`check`](Self::check) to say.
+    ///
+    /// # Errors
+    /// [`Problem::UnknownVariant`] for the first variant named that does not exist here.
+    fn bind(&self, key: &Key, id: &str, launch: &Launch) -> Result<Choice, Problem> {
+        let known =
+            |id: &str| self.variant(key, id).ok_or_else(|| Problem::UnknownVariant { variant: id.into() });
+        let first = known(id)?;
+        let (revision, ptx_digest) = match &launch.fold {
+            None => (first.revision, first.ptx_digest.map(Cow::into_owned)),
+            Some(fold) => {
+                let second = known(fold)?;
+                let digests = first.ptx_digest.zip(second.ptx_digest);
+                let digest = digests.map(|(first, second)| of_both(&first, &second));
+                (first.revision.saturating_add(second.revision), digest)
+            }
+        };
+        Ok(Choice { variant: id.into(), revision, ptx_digest, launch: launch.clone() })
+    }
 }
 
 /// What a choice is bound to.
@@ -47,25 +71,37 @@ impl<T: Catalogue + ?Sized> Catalogue for &T {
     }
 }
 
-/// Refuses, on behalf of `operation`, what a key can say and no back end can do yet.
+/// The digest of a choice of two variants.
+fn of_both(first: &str, second: &str) -> String {
+    let digest = Sha256::digest(format!("{first}\n{second}\n"));
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Checks on behalf of `operation` that launch parameters are given where a variant has them, and absent where not.
 ///
 /// # Errors
-/// The first field at fault.
-pub(super) fn contract(operation: &'static str, key: &Key) -> Result<(), InvalidInput> {
-    let error =
-        |field, required: &str, actual: String| Err(InvalidInput::new(operation, field, required, actual));
-    validate::key(key)?;
-    if key.kv_dtype != KvDtype::from(key.dtype) {
-        return error("key.kv_dtype", "that of the queries", format!("{:?}", key.kv_dtype));
-    }
-    if key.kv_scale != KvScale::None {
-        return error("key.kv_scale", "None", format!("{:?}", key.kv_scale));
-    }
-    if key.mask != Mask::Causal {
-        return error("key.mask", "Causal", format!("{:?}", key.mask));
-    }
-    if key.index_set != IndexSet::PerSequence {
-        return error("key.index_set", "PerSequence", format!("{:?}", key.index_set));
+/// The first one that is missing or has no meaning.
+pub(super) fn require_parameters(
+    operation: &'static str,
+    launch: &Launch,
+    has: &[&'static str],
+) -> Result<(), InvalidInput> {
+    let Launch { fold, splits, cluster, threads } = launch;
+    for (field, given) in [
+        ("launch.fold", fold.clone()),
+        ("launch.splits", splits.map(|value| value.to_string())),
+        ("launch.cluster", cluster.map(|value| value.to_string())),
+        ("launch.threads", threads.map(|value| value.to_string())),
+    ] {
+        match given {
+            None if has.contains(&field) => {
+                return Err(InvalidInput::new(operation, field, "given", "absent"));
+            }
+            Some(value) if !has.contains(&field) => {
+                return Err(InvalidInput::new(operation, field, "absent", value));
+            }
+            _ => {}
+        }
     }
     Ok(())
 }

@@ -9,7 +9,7 @@
 //! 3. [`Key::of`] names the bucket of a problem, and [`Tuned::find`] gives the choice for it with its [`Source`]:
 //!    exact, near, another GPU of the same compute capability, or the built-in default.
 //!
-//! Each file holds one idea: `key` what a choice is tuned for, [`bucket`] the ranges that share a choice, [`distance`]
+//! Each file holds one idea: `key` what a choice is tuned for, kernel by kernel, [`bucket`] the ranges that share a choice, [`distance`]
 //! how far buckets are apart, `schema` the contents of the file, `certificate` what tells measured entries from
 //! edited ones, `provenance` what has changed since, `catalogue` the variants that exist (`gpu` and `cpu`: those of a device),
 //! `validate` what must hold of an entry, `lookup` the order of fallbacks, `text` the TOML, `store` the file.
@@ -35,8 +35,8 @@ pub use cpu::CpuCatalogue;
 pub use error::{Problem, ProfileError, Warning};
 pub use gpu::GpuCatalogue;
 pub use key::{
-    CacheState, ComputeCapability, DeviceId, IndexSet, Kernel, Key, KvDtype, KvScale, LaunchMode, Mask,
-    Policy,
+    AttentionKey, CacheState, ComputeCapability, DeviceId, IndexSet, Kernel, KernelKey, Key, KvDtype,
+    KvScale, LaunchMode, Mask, Policy, ScoreKey, SelectKey,
 };
 pub use lookup::{Found, Source, Tuned};
 pub use schema::{

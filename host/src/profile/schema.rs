@@ -1,4 +1,4 @@
-//! The file's contents, version 1. Field order here is the order in the file.
+//! The file's contents, version 2. Field order here is the order in the file.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,8 +7,9 @@ use super::{
     key::{DeviceId, Key},
 };
 
-/// The version of the schema that this module reads and writes.
-pub const SCHEMA_VERSION: u32 = 1;
+/// The version of the schema that this module writes. It reads version 1 too, which knew attention alone: what it says,
+/// version 2 says in the same words.
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The persisted result of tuning one device.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,6 +128,9 @@ impl Entry {
 }
 
 /// A variant, bound to what was measured, and its launch parameters.
+///
+/// Where the launch names a second variant, the revision is the sum of both, which rises with either, and the digest is
+/// that of both digests, each in a line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
@@ -142,12 +146,18 @@ pub struct Choice {
 }
 
 /// What is decided at the launch and not compiled in. A parameter that the variant does not have is absent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Launch {
+    /// The stable id of the variant that is launched behind the choice's own: the fold of scoring.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<String>,
     /// Splits that each sequence's tokens are divided into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub splits: Option<u32>,
+    /// Blocks that share a sequence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<u32>,
     /// Threads of the CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<u32>,

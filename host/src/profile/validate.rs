@@ -1,7 +1,6 @@
 //! What must hold of an entry or a selection that parsed.
 
 use super::{
-    bucket,
     catalogue::Catalogue,
     error::Problem,
     key::Key,
@@ -17,7 +16,7 @@ const LONGEST_US: f64 = 1e9;
 /// # Errors
 /// The first thing that stands against it.
 pub(super) fn entry(entry: &Entry, catalogue: &impl Catalogue) -> Result<(), Problem> {
-    key(&entry.key).map_err(Problem::Illegal)?;
+    entry.key.validate().map_err(Problem::Illegal)?;
     if let Some(found) = &entry.measurement {
         measurement(found).map_err(Problem::Illegal)?;
     }
@@ -26,57 +25,23 @@ pub(super) fn entry(entry: &Entry, catalogue: &impl Catalogue) -> Result<(), Pro
 
 fn choice(key: &Key, choice: &Choice, catalogue: &impl Catalogue) -> Result<(), Problem> {
     let variant = &choice.variant;
-    let known = catalogue
-        .variant(key, variant)
-        .ok_or_else(|| Problem::UnknownVariant { variant: variant.clone() })?;
-    if known.revision != choice.revision {
+    let Choice { revision, ptx_digest, .. } = catalogue.bind(key, variant, &choice.launch)?;
+    if revision != choice.revision {
         return Err(Problem::Revision {
             variant: variant.clone(),
-            required: known.revision,
+            required: revision,
             actual: choice.revision,
         });
     }
-    if known.ptx_digest.as_deref() != choice.ptx_digest.as_deref() {
-        let word = |digest: Option<&str>| digest.unwrap_or("absent").to_owned();
+    if ptx_digest != choice.ptx_digest {
+        let word = |digest: &Option<String>| digest.as_deref().unwrap_or("absent").to_owned();
         return Err(Problem::Digest {
             variant: variant.clone(),
-            required: word(known.ptx_digest.as_deref()),
-            actual: word(choice.ptx_digest.as_deref()),
+            required: word(&ptx_digest),
+            actual: word(&choice.ptx_digest),
         });
     }
     catalogue.check(key, variant, &choice.launch).map_err(Problem::Illegal)
-}
-
-/// A key must be one that a valid problem can have: any other would never be asked for.
-///
-/// # Errors
-/// The first field that no valid problem has.
-pub(super) fn key(key: &Key) -> Result<(), InvalidInput> {
-    let error =
-        |field, required: String, actual: u32| Err(InvalidInput::new("tuning key", field, required, actual));
-    if key.kv_heads == 0 || key.kv_heads > 65_535 {
-        return error("key.kv_heads", "from 1 to 65535".into(), key.kv_heads);
-    }
-    if key.head_dim == 0 || key.head_dim > 1024 {
-        return error("key.head_dim", "from 1 to 1024".into(), key.head_dim);
-    }
-    if key.query_heads == 0 || !key.query_heads.is_multiple_of(key.kv_heads) || key.group() > 16 {
-        let required = format!("1 to 16 times the {} KV heads", key.kv_heads);
-        return error("key.query_heads", required, key.query_heads);
-    }
-    if !key.page_size.is_power_of_two() || key.page_size > 256 {
-        return error("key.page_size", "a power of two from 1 to 256".into(), key.page_size);
-    }
-    let buckets = [
-        ("key.batch", key.batch, bucket::batch(key.batch)),
-        ("key.rows", key.rows, bucket::rows(key.rows)),
-        ("key.set_capacity", key.set_capacity, bucket::set_capacity(key.set_capacity)),
-        ("key.length_class", key.length_class, bucket::length_class(key.length_class.into())),
-    ];
-    match buckets.into_iter().find(|(_, actual, end)| actual != end) {
-        Some((field, actual, end)) => error(field, format!("a bucket's upper end, such as {end}"), actual),
-        None => Ok(()),
-    }
 }
 
 fn measurement(found: &Measurement) -> Result<(), InvalidInput> {

@@ -39,6 +39,21 @@ impl Source {
         layers.iter().map(|heads| Self { heads: heads.iter().map(captured).collect() }).collect()
     }
 
+    /// `heads` query heads that read `kv_heads_read` of `kv_heads` KV heads, each shared by `group` query heads: spread
+    /// evenly over the KV heads, for benchmarks and tuning. There are as many heads if they fit the groups.
+    #[must_use]
+    pub fn spread_heads(heads: u32, kv_heads_read: u32, kv_heads: u32, group: u32) -> Vec<u32> {
+        let read = u64::from(kv_heads_read.max(1));
+        let of_kv_head = |index: u32| {
+            let kv_head = u64::from(index) * u64::from(kv_heads) / read;
+            let first = (kv_head * u64::from(group)) as u32;
+            // Where the heads do not divide, the first KV heads have one more.
+            let own = heads / read as u32 + u32::from(u64::from(index) < u64::from(heads) % read);
+            (0..own.min(group)).map(move |head| first.saturating_add(head))
+        };
+        (0..kv_heads_read).flat_map(of_kv_head).collect()
+    }
+
     /// What of `sources`, whose heads are those of the whole model `geometry`, falls to rank `tp_rank` of `tp_size`
     /// tensor-parallel ones: its heads by their local numbers, with the weights that they have in the whole. Layers
     /// without a head of the rank are left out.
@@ -270,6 +285,19 @@ mod tests {
         assert_eq!(sources.len(), 2);
         assert!(weights(&sources).all(|weight| weight == 1.0 / 20.0));
         assert_eq!(sources[1].heads.iter().map(|captured| captured.head).collect::<Vec<_>>(), [0, 2, 3]);
+    }
+
+    #[test]
+    fn spread_heads_read_as_many_kv_heads_as_asked() {
+        assert_eq!(Source::spread_heads(4, 4, 8, 8), [0, 16, 32, 48]);
+        assert_eq!(Source::spread_heads(4, 1, 8, 8), [0, 1, 2, 3]);
+        assert_eq!(Source::spread_heads(5, 2, 3, 7), [0, 1, 2, 7, 8]);
+        for heads in 3..=21 {
+            let captured = Source::spread_heads(heads, 3, 5, 7);
+            assert!(captured.is_sorted_by(|a, b| a < b) && captured.iter().all(|&head| head < 35));
+            let source = &Source::mean(&[&captured], 1)[0];
+            assert_eq!((captured.len(), source.groups(7).len()), (heads as usize, 4));
+        }
     }
 
     #[test]

@@ -11,6 +11,10 @@ fn cpu_key() -> Key {
     Key::of(&problem(), &DeviceId::cpu("a CPU"), Policy { launch: LaunchMode::Eager, l2: CacheState::Cold })
 }
 
+fn cpu_key_with(change: impl FnOnce(&mut AttentionKey)) -> Key {
+    Key { kernel: key_with(change).kernel, ..cpu_key() }
+}
+
 fn default() -> Choice {
     CATALOGUE.default(&cpu_key()).unwrap()
 }
@@ -18,7 +22,7 @@ fn default() -> Choice {
 #[test]
 fn the_default_is_that_of_the_tuning_space() {
     let candidate = cpu::default_candidate(&problem(), CATALOGUE.limits).unwrap();
-    assert_eq!(default().cpu_candidate(), Some(candidate));
+    assert_eq!(default().cpu_attention(), Some(candidate));
 }
 
 #[test]
@@ -26,13 +30,14 @@ fn every_candidate_of_the_tuning_space_can_be_stored_and_found() {
     let (legal, _) = cpu::candidates(&problem(), CATALOGUE.limits).unwrap();
     assert!(!legal.is_empty());
     for candidate in legal {
+        let choice = CATALOGUE.bind(&cpu_key(), candidate.variant.id, &candidate.into()).unwrap();
         let mut profile = Profile::new(provenance());
-        profile.put(Entry::measured(cpu_key(), Choice::cpu(candidate), measurement()));
+        profile.put(Entry::measured(cpu_key(), choice, measurement()));
         let read = parse_text(&render(&profile).unwrap()).unwrap();
         let tuned = Tuned::new(read.profile.entries, CATALOGUE);
         assert!(tuned.warnings().is_empty(), "{:?}", tuned.warnings());
         let found = tuned.find(&cpu_key()).unwrap();
-        assert_eq!((found.source, found.choice.cpu_candidate()), (Source::Exact, Some(candidate)));
+        assert_eq!((found.source, found.choice.cpu_attention()), (Source::Exact, Some(candidate)));
     }
 }
 
@@ -48,8 +53,8 @@ fn a_choice_that_the_cpu_cannot_run_is_a_miss_with_its_field() {
     assert_eq!(field(cpu_key(), |c| c.launch.threads = None), "launch.threads");
     assert_eq!(field(cpu_key(), |c| c.launch.splits = Some(u32::MAX)), "splits");
     assert_eq!(field(cpu_key(), |c| c.launch.splits = None), "launch.splits");
-    assert_eq!(field(Key { head_dim: 96, ..cpu_key() }, |_| ()), "kv.head_dim");
-    assert_eq!(field(Key { mask: Mask::Tree, ..cpu_key() }, |_| ()), "key.mask");
+    assert_eq!(field(cpu_key_with(|key| key.head_dim = 96), |_| ()), "kv.head_dim");
+    assert_eq!(field(cpu_key_with(|key| key.mask = Mask::Tree), |_| ()), "key.mask");
 }
 
 #[test]

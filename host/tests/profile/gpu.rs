@@ -17,6 +17,10 @@ const CATALOGUE: GpuCatalogue = GpuCatalogue {
     },
 };
 
+fn choice_of(candidate: space::Candidate) -> Choice {
+    CATALOGUE.bind(&key(), candidate.variant.id, &candidate.into()).unwrap()
+}
+
 fn default() -> Choice {
     CATALOGUE.default(&key()).unwrap()
 }
@@ -24,19 +28,19 @@ fn default() -> Choice {
 #[test]
 fn the_default_is_that_of_the_tuning_space() {
     let candidate = space::default_candidate(&problem(), &CATALOGUE.limits).unwrap();
-    assert_eq!(default(), Choice::gpu(candidate));
-    assert_eq!(default().gpu_candidate(), Some(candidate));
+    assert_eq!(default(), choice_of(candidate));
+    assert_eq!(default().gpu_attention(), Some(candidate));
 }
 
 #[test]
 fn every_candidate_of_the_tuning_space_can_be_stored_and_found() {
     let (legal, _) = space::candidates(&problem(), &CATALOGUE.limits).unwrap();
     for candidate in legal {
-        let entry = Entry::measured(key(), Choice::gpu(candidate), measurement());
+        let entry = Entry::measured(key(), choice_of(candidate), measurement());
         let tuned = Tuned::new([entry], CATALOGUE);
         assert!(tuned.warnings().is_empty(), "{:?}", tuned.warnings());
         let found = tuned.find(&key()).unwrap();
-        assert_eq!((found.source, found.choice.gpu_candidate()), (Source::Exact, Some(candidate)));
+        assert_eq!((found.source, found.choice.gpu_attention()), (Source::Exact, Some(candidate)));
     }
 }
 
@@ -51,12 +55,12 @@ fn a_choice_that_the_gpu_cannot_run_is_a_miss_with_its_field() {
     assert_eq!(field(key(), |c| c.launch.splits = Some(1_000_000)), "splits");
     assert_eq!(field(key(), |c| c.launch.splits = None), "launch.splits");
     assert_eq!(field(key(), |c| c.launch.threads = Some(2)), "launch.threads");
-    assert_eq!(field(Key { head_dim: 64, ..key() }, |_| ()), "variant.head_dim");
-    assert_eq!(field(Key { head_dim: 96, ..key() }, |_| ()), "kv.head_dim");
-    assert_eq!(field(Key { mask: Mask::Tree, ..key() }, |_| ()), "key.mask");
-    assert_eq!(field(Key { index_set: IndexSet::PerLayer, ..key() }, |_| ()), "key.index_set");
-    assert_eq!(field(Key { kv_dtype: KvDtype::Fp8E4m3, ..key() }, |_| ()), "key.kv_dtype");
-    assert_eq!(field(Key { kv_scale: KvScale::PerTensor, ..key() }, |_| ()), "key.kv_scale");
+    assert_eq!(field(key_with(|key| key.head_dim = 64), |_| ()), "variant.head_dim");
+    assert_eq!(field(key_with(|key| key.head_dim = 96), |_| ()), "kv.head_dim");
+    assert_eq!(field(key_with(|key| key.mask = Mask::Tree), |_| ()), "key.mask");
+    assert_eq!(field(key_with(|key| key.index_set = IndexSet::PerLayer), |_| ()), "key.index_set");
+    assert_eq!(field(key_with(|key| key.kv_dtype = KvDtype::Fp8E4m3), |_| ()), "key.kv_dtype");
+    assert_eq!(field(key_with(|key| key.kv_scale = KvScale::PerTensor), |_| ()), "key.kv_scale");
 }
 
 #[test]
@@ -66,7 +70,7 @@ fn a_variant_that_needs_too_much_shared_memory_is_not_borrowed_from_a_larger_gpu
         .filter(|variant| variant.dtype == problem().dtype && variant.head_dim == 128)
         .max_by_key(|variant| variant.shared_bytes())
         .unwrap();
-    let choice = Choice::gpu(space::Candidate { variant: largest, splits: 1 });
+    let choice = choice_of(space::Candidate { variant: largest, splits: 1 });
     let small = DeviceLimits { shared_bytes_per_block: largest.shared_bytes() - 1, ..CATALOGUE.limits };
     let tuned = Tuned::new([Entry::manual(key(), choice)], GpuCatalogue { limits: small });
     let sentence = tuned.warnings()[0].to_string();
@@ -87,14 +91,17 @@ fn keys_of_any_size_are_answered_without_a_panic() {
     let tuned = Tuned::new([Entry::measured(key(), default(), measurement())], CATALOGUE);
     for value in [0, 1, 3, 65_536, u32::MAX] {
         for key in [
-            Key { batch: value, ..key() },
-            Key { rows: value, ..key() },
-            Key { set_capacity: value, ..key() },
-            Key { length_class: value, ..key() },
-            Key { page_size: value, ..key() },
-            Key { query_heads: value, kv_heads: value, ..key() },
-            Key { kv_heads: value, ..key() },
-            Key { head_dim: value, kv_heads: value, page_size: value, query_heads: value, ..key() },
+            key_with(|key| key.batch = value),
+            key_with(|key| key.rows = value),
+            key_with(|key| key.set_capacity = value),
+            key_with(|key| key.length_class = value),
+            key_with(|key| key.page_size = value),
+            key_with(|key| (key.query_heads, key.kv_heads) = (value, value)),
+            key_with(|key| key.kv_heads = value),
+            key_with(|key| {
+                (key.head_dim, key.kv_heads) = (value, value);
+                (key.page_size, key.query_heads) = (value, value);
+            }),
         ] {
             let _ = tuned.find(&key);
         }

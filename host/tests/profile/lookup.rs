@@ -3,7 +3,7 @@ use dustin::profile::*;
 use crate::support::*;
 
 fn at(batch: u32) -> Key {
-    Key { batch, ..key() }
+    key_with(|key| key.batch = batch)
 }
 
 fn on(name: &str, major: u32) -> DeviceId {
@@ -45,8 +45,8 @@ fn of_two_entries_equally_near_the_lower_key_is_taken() {
 
 #[test]
 fn a_near_entry_that_cannot_serve_the_bucket_is_passed_over_with_its_reason() {
-    let tuned = Tuned::new([entry(Key { rows: 8, ..key() }, "narrow", 1)], Toy);
-    let found = tuned.find(&Key { rows: 16, ..key() }).unwrap();
+    let tuned = Tuned::new([entry(key_with(|key| key.rows = 8), "narrow", 1)], Toy);
+    let found = tuned.find(&key_with(|key| key.rows = 16)).unwrap();
     assert_eq!(found.source, Source::Default);
     assert!(
         matches!(&misses(&found)[..], [Problem::NoEntry, Problem::Illegal(error)] if error.field == "rows")
@@ -96,7 +96,7 @@ fn without_a_profile_the_default_serves_and_says_why() {
 #[test]
 fn a_bucket_that_no_variant_serves_is_an_error_and_no_wrong_kernel() {
     let tuned = Tuned::new([entry(key(), "wide", 2)], Toy);
-    let fp8 = Key { kv_dtype: KvDtype::Fp8E4m3, ..key() };
+    let fp8 = key_with(|key| key.kv_dtype = KvDtype::Fp8E4m3);
     let error = tuned.find(&fp8).unwrap_err();
     assert_eq!(error.field, "problem");
     assert!(error.actual.contains("Fp8E4m3"), "{error}");

@@ -6,6 +6,7 @@ mod keys;
 mod lookup;
 mod manual;
 mod properties;
+mod scoring;
 mod selection;
 mod store;
 mod support;

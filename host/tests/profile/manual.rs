@@ -66,10 +66,10 @@ fn a_certificate_of_another_entry_does_not_pass() {
 #[test]
 fn an_entry_that_a_person_adds_needs_no_measurement() {
     let mut profile = profile();
-    profile.put(Entry::manual(Key { batch: 4, ..key() }, choice("wide", 6)));
+    profile.put(Entry::manual(key_with(|key| key.batch = 4), choice("wide", 6)));
     let (warnings, tuned) = use_text(&render(&profile).unwrap());
     assert_eq!(warnings.len(), 1);
-    let found = tuned.find(&Key { batch: 4, ..key() }).unwrap();
+    let found = tuned.find(&key_with(|key| key.batch = 4)).unwrap();
     assert_eq!((found.source, found.choice.launch.splits), (Source::Exact, Some(6)));
 }
 
@@ -106,6 +106,9 @@ fn an_illegal_edit_is_a_miss_that_says_what_to_do() {
             "must read like \"9.0\"",
         ),
         ("lse = false\n", "", "missing field `lse`"),
+        ("lse = false", "lse = false\nlsd = true", "unknown field `lsd`"),
+        ("kernel = \"sparse_attention\"", "kernel = \"dense\"", "unknown variant `dense`"),
+        ("kernel = \"sparse_attention\"", "kernel = \"srh_score\"", "unknown field `rows`"),
     ] {
         let text = sample_text();
         assert!(text.contains(from), "{from}");

@@ -1,7 +1,19 @@
-use dustin::{Dtype, kv::KvLayout, profile::*};
+use dustin::{Dtype, cpu::CpuLimits, kv::KvLayout, limits::DeviceLimits, profile::*, select::problem::Maps};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::support::*;
+
+const GPU: GpuCatalogue = GpuCatalogue {
+    limits: DeviceLimits {
+        major: 9,
+        minor: 0,
+        sm_count: 132,
+        shared_bytes_per_block: 232_448,
+        threads_per_block: 1024,
+    },
+};
+
+const CPU: CpuCatalogue = CpuCatalogue { limits: CpuLimits { threads: 6 } };
 
 fn device() -> impl Strategy<Value = DeviceId> {
     let capability = option::of((0..20u32, 0..10u32));
@@ -12,8 +24,9 @@ fn device() -> impl Strategy<Value = DeviceId> {
 }
 
 fn launch() -> impl Strategy<Value = Launch> {
-    (option::of(any::<u32>()), option::of(any::<u32>()))
-        .prop_map(|(splits, threads)| Launch { splits, threads })
+    let number = || option::of(any::<u32>());
+    (option::of(".{0,20}"), number(), number(), number())
+        .prop_map(|(fold, splits, cluster, threads)| Launch { fold, splits, cluster, threads })
 }
 
 fn time() -> impl Strategy<Value = f64> {
@@ -29,9 +42,24 @@ fn timed() -> impl Strategy<Value = Timed> {
 }
 
 fn any_key() -> impl Strategy<Value = Key> {
-    let words = (
+    let policy = (
         select(vec![LaunchMode::Graph, LaunchMode::Eager]),
         select(vec![CacheState::Cold, CacheState::Warm]),
+    );
+    let kernel = prop_oneof![
+        attention_key().prop_map(KernelKey::SparseAttention),
+        score_key().prop_map(KernelKey::SrhScore),
+        select_key().prop_map(KernelKey::Selection),
+    ];
+    (device(), policy, kernel).prop_map(|(device, (launch, l2), kernel)| Key {
+        device,
+        policy: Policy { launch, l2 },
+        kernel,
+    })
+}
+
+fn attention_key() -> impl Strategy<Value = AttentionKey> {
+    let words = (
         select(vec![Dtype::Bf16, Dtype::F16]),
         select(vec![KvDtype::Bf16, KvDtype::F16, KvDtype::Fp8E4m3]),
         select(vec![KvScale::None, KvScale::PerTensor, KvScale::PerHead]),
@@ -40,13 +68,10 @@ fn any_key() -> impl Strategy<Value = Key> {
         select(vec![Mask::Causal, Mask::Tree]),
         any::<bool>(),
     );
-    (device(), words, any::<[u32; 8]>()).prop_map(|(device, words, numbers)| {
-        let (launch, l2, dtype, kv_dtype, kv_scale, layout, index_set, mask, lse) = words;
+    (words, any::<[u32; 8]>()).prop_map(|(words, numbers)| {
+        let (dtype, kv_dtype, kv_scale, layout, index_set, mask, lse) = words;
         let [head_dim, query_heads, kv_heads, page_size, batch, rows, set_capacity, length_class] = numbers;
-        Key {
-            device,
-            kernel: Kernel::SparseAttention,
-            policy: Policy { launch, l2 },
+        AttentionKey {
             dtype,
             kv_dtype,
             kv_scale,
@@ -63,6 +88,38 @@ fn any_key() -> impl Strategy<Value = Key> {
             mask,
             lse,
         }
+    })
+}
+
+fn score_key() -> impl Strategy<Value = ScoreKey> {
+    (attention_key(), any::<[u32; 5]>(), any::<bool>()).prop_map(|(key, numbers, accumulate)| {
+        let [mean_length, sources, heads, kv_heads_read, tokens] = numbers;
+        ScoreKey {
+            dtype: key.dtype,
+            kv_dtype: key.kv_dtype,
+            kv_scale: key.kv_scale,
+            head_dim: key.head_dim,
+            query_heads: key.query_heads,
+            kv_heads: key.kv_heads,
+            layout: key.layout,
+            page_size: key.page_size,
+            batch: key.batch,
+            length_class: key.length_class,
+            mean_length,
+            sources,
+            heads,
+            kv_heads_read,
+            tokens,
+            accumulate,
+        }
+    })
+}
+
+fn select_key() -> impl Strategy<Value = SelectKey> {
+    let maps = select(vec![Maps::Target, Maps::Draft, Maps::Both]);
+    (maps, any::<[u32; 4]>(), any::<[bool; 3]>()).prop_map(|(maps, numbers, flags)| {
+        let ([batch, mean_length, budget, block], [quota, pooling, physical]) = (numbers, flags);
+        SelectKey { batch, mean_length, budget, maps, quota, block, pooling, physical }
     })
 }
 
@@ -133,7 +190,7 @@ proptest! {
         }
         if let Ok(read) = parse_text(&String::from_utf8_lossy(&bytes)) {
             let tuned = Tuned::new(read.profile.entries, Toy);
-            for key in [key(), Key { batch: 1, ..key() }, Key { rows: 8, ..key() }] {
+            for key in [key(), key_with(|key| key.batch = 1), key_with(|key| key.rows = 8)] {
                 let found = tuned.find(&key).unwrap();
                 prop_assert!(Toy.check(&key, &found.choice.variant, &found.choice.launch).is_ok());
                 let untouched = profile().entries.iter().any(|entry| Some(entry) == found.entry);
@@ -161,16 +218,34 @@ proptest! {
 
     #[test]
     fn any_two_keys_have_a_distance_or_none_and_it_is_finite(a in any_key(), b in any_key()) {
-        let same_kind = Key {
+        prop_assert!(distance::between(&a, &b).is_none_or(|d| d.is_finite() && d >= 0.0));
+        prop_assert_eq!(distance::between(&a, &a), Some(0.0));
+    }
+
+    #[test]
+    fn keys_of_any_size_are_answered_without_a_panic(key in any_key()) {
+        let _ = GPU.default(&key);
+        let _ = CPU.default(&key);
+        for (id, fold) in [("attention_cpu_t16_q1", None), ("score_cpu_t16_q1", None), ("x", Some("y".into()))] {
+            let launch = Launch { fold, splits: Some(1), cluster: Some(1), threads: Some(1) };
+            prop_assert!(GPU.check(&key, id, &launch).is_err());
+            prop_assert!(CPU.check(&key, id, &launch).is_err());
+        }
+    }
+
+    #[test]
+    fn keys_near_each_other_have_a_distance(a in attention_key(), b in attention_key()) {
+        let same_kind = AttentionKey {
             batch: b.batch,
             rows: b.rows,
             set_capacity: b.set_capacity,
             page_size: b.page_size,
             length_class: b.length_class,
             lse: b.lse,
-            ..a.clone()
+            ..a
         };
-        prop_assert!(distance::between(&a, &same_kind).is_some_and(|d| d.is_finite() && d >= 0.0));
-        prop_assert!(distance::between(&a, &b).is_none_or(f64::is_finite));
+        let key = |attention| Key { kernel: KernelKey::SparseAttention(attention), ..key() };
+        let distance = distance::between(&key(a), &key(same_kind));
+        prop_assert!(distance.is_some_and(|d| d.is_finite() && d >= 0.0));
     }
 }

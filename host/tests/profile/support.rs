@@ -25,7 +25,10 @@ impl Catalogue for Toy {
         let refuse = |field, required: &str, actual: String| {
             Err(InvalidInput { operation: "toy", field, required: required.into(), actual })
         };
-        if id == "narrow" && key.rows > 8 {
+        if let KernelKey::SparseAttention(key) = &key.kernel
+            && id == "narrow"
+            && key.rows > 8
+        {
             return refuse("rows", "at most 8", key.rows.to_string());
         }
         match launch.splits {
@@ -35,7 +38,8 @@ impl Catalogue for Toy {
     }
 
     fn default(&self, key: &Key) -> Option<Choice> {
-        (key.kv_dtype != KvDtype::Fp8E4m3).then(|| choice("plain", 1))
+        let fp8 = matches!(&key.kernel, KernelKey::SparseAttention(key) if key.kv_dtype == KvDtype::Fp8E4m3);
+        (!fp8).then(|| choice("plain", 1))
     }
 }
 
@@ -61,12 +65,19 @@ pub(crate) fn key() -> Key {
     Key::of(&problem(), &h200(), Policy::default())
 }
 
+/// The key with a field of attention's changed.
+pub(crate) fn key_with(change: impl FnOnce(&mut AttentionKey)) -> Key {
+    let mut attention = AttentionKey::from(&problem());
+    change(&mut attention);
+    Key { kernel: KernelKey::SparseAttention(attention), ..key() }
+}
+
 pub(crate) fn choice(variant: &str, splits: u32) -> Choice {
     Choice {
         variant: variant.into(),
         revision: 3,
         ptx_digest: Some(DIGEST.into()),
-        launch: Launch { splits: Some(splits), threads: None },
+        launch: Launch { splits: Some(splits), ..Launch::default() },
     }
 }
 
@@ -79,12 +90,12 @@ pub(crate) fn measurement() -> Measurement {
         roofline_fraction: Some(0.24),
         default: Timed {
             variant: "plain".into(),
-            launch: Launch { splits: Some(1), threads: None },
+            launch: Launch { splits: Some(1), ..Launch::default() },
             median_us: 44.0,
         },
         tied: vec![Timed {
             variant: "narrow".into(),
-            launch: Launch { splits: Some(2), threads: None },
+            launch: Launch { splits: Some(2), ..Launch::default() },
             median_us: 31.4,
         }],
     }
@@ -116,7 +127,7 @@ pub(crate) fn provenance() -> Provenance {
 pub(crate) fn profile() -> Profile {
     let mut profile = Profile::new(provenance());
     profile.put(entry(key(), "wide", 2));
-    profile.put(entry(Key { batch: 1, ..key() }, "narrow", 8));
+    profile.put(entry(key_with(|key| key.batch = 1), "narrow", 8));
     profile
 }
 
@@ -142,4 +153,9 @@ pub(crate) fn refused_field(key: Key, choice: Choice, catalogue: impl Catalogue)
         [Warning { problem: Problem::Illegal(error), .. }] => error.field,
         other => panic!("{other:?}"),
     }
+}
+
+/// The field for which an entry of `key` is refused, whatever its choice.
+pub(crate) fn refused_by(key: Key, catalogue: impl Catalogue) -> &'static str {
+    refused_field(key, choice("wide", 2), catalogue)
 }

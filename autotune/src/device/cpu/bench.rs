@@ -2,97 +2,65 @@
 
 use std::time::Instant;
 
-use anyhow::Context as _;
-use dustin::{
-    InvalidInput,
-    attention::{
-        arrays::{AttentionArrays, LogBase},
-        problem::AttentionProblem,
-        synthetic::NAN,
-    },
-    cpu::{CpuBackend, CpuCandidate, LseMut, OutputMut, VARIANTS},
-};
+use dustin::{InvalidInput, cpu::CpuBackend};
 
-use crate::{
-    device::judge::Case,
-    search::{Bench, Failure},
-    task::{Point, Task},
-};
+use crate::search::{Bench, Failure};
 
-/// One problem on the CPU.
-pub(super) struct CpuBench {
-    backend: CpuBackend,
-    candidates: Vec<CpuCandidate>,
-    awkward: Side,
-    timed: Side,
-}
+/// An input of one kernel, and what candidates write.
+pub(super) trait Side {
+    /// A point of the kernel's space.
+    type Candidate;
 
-/// A case and what candidates write.
-struct Side {
-    case: Case,
-    output: Vec<u16>,
-    lse: Vec<f32>,
-}
-
-impl Side {
-    fn new(case: Case) -> Self {
-        let output = vec![NAN; case.input.output_items()];
-        let lse = vec![f32::NAN; if case.input.problem.lse { case.input.lse_items() } else { 0 }];
-        Self { case, output, lse }
-    }
+    /// Fills what candidates write, so that what is not written shows.
+    fn poison(&mut self);
 
     /// Runs a candidate over the input; gives the status word.
-    fn run(&mut self, backend: &mut CpuBackend, candidate: &CpuCandidate) -> Result<u64, InvalidInput> {
-        let problem: &AttentionProblem = &self.case.input.problem;
-        let arrays: AttentionArrays<'_> = self.case.input.arrays();
-        let lse = problem.lse.then_some(LseMut { items: &mut self.lse, base: LogBase::E });
-        backend.attention(problem, candidate, &arrays, OutputMut::Rounded(&mut self.output), lse)
-    }
+    ///
+    /// # Errors
+    /// The candidate cannot run it.
+    fn run(&mut self, backend: &mut CpuBackend, candidate: &Self::Candidate) -> Result<u64, InvalidInput>;
 
-    fn check(&mut self, backend: &mut CpuBackend, candidate: &CpuCandidate) -> Result<(), Failure> {
-        self.output.fill(NAN);
-        self.lse.fill(f32::NAN);
-        let status = self.run(backend, candidate).map_err(|error| Failure::Candidate(error.to_string()))?;
-        if status != 0 {
-            return Err(Failure::Candidate(format!("it reports status {status:#x} on valid input")));
-        }
-        let lse = self.case.input.problem.lse.then_some(self.lse.as_slice());
-        self.case.judge(&self.output, lse).map_err(Failure::Candidate)
-    }
+    /// Judges what the last run wrote.
+    ///
+    /// # Errors
+    /// What differs.
+    fn judge(&self) -> Result<(), String>;
 }
 
-impl CpuBench {
-    pub(super) fn new(backend: CpuBackend, task: &Task, seed: u64) -> anyhow::Result<Self> {
-        let candidate = |point: &Point| {
-            let variant = VARIANTS.iter().find(|known| known.id == point.variant)?;
-            Some(CpuCandidate { variant, threads: point.launch.threads?, splits: point.launch.splits? })
-        };
-        let candidate = |point: &Point| {
-            candidate(point).with_context(|| format!("{point} is no point of the CPU's space"))
-        };
-        let candidates = task.points.iter().map(candidate).collect::<anyhow::Result<Vec<CpuCandidate>>>()?;
-        let awkward = Side::new(Case::awkward(&task.key, seed)?);
-        let timed = Side::new(Case::timed(&task.problem, task.context, seed)?);
-        Ok(Self { backend, candidates, awkward, timed })
-    }
+/// One problem on the CPU.
+pub(super) struct CpuBench<S: Side> {
+    pub(super) backend: CpuBackend,
+    pub(super) candidates: Vec<S::Candidate>,
+    pub(super) awkward: S,
+    pub(super) timed: S,
 }
 
-impl Bench for CpuBench {
+impl<S: Side> Bench for CpuBench<S> {
     fn check(&mut self, candidate: usize) -> Result<(), Failure> {
         let Self { backend, candidates, awkward, timed } = self;
-        awkward.check(backend, &candidates[candidate])?;
-        timed.check(backend, &candidates[candidate])
+        for side in [awkward, timed] {
+            side.poison();
+            let status = side.run(backend, &candidates[candidate]).map_err(failure)?;
+            if status != 0 {
+                return Err(Failure::Candidate(format!("it reports status {status:#x} on valid input")));
+            }
+            side.judge().map_err(Failure::Candidate)?;
+        }
+        Ok(())
     }
 
     fn time(&mut self, candidate: usize, repetitions: u32) -> Result<Vec<f64>, Failure> {
         let Self { backend, candidates, timed, .. } = self;
-        let candidate = &candidates[candidate];
         let mut run = || {
             let start = Instant::now();
-            timed.run(backend, candidate).map_err(|error| Failure::Candidate(error.to_string()))?;
+            timed.run(backend, &candidates[candidate]).map_err(failure)?;
             Ok(start.elapsed().as_secs_f64() * 1e6)
         };
         run()?;
         (0..repetitions).map(|_| run()).collect()
     }
+}
+
+fn failure(error: InvalidInput) -> Failure {
+    Failure::Candidate(error.to_string())
 }

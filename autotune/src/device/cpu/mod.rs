@@ -1,23 +1,35 @@
 //! The CPU backend on the machine at hand.
 
+mod attention;
 mod bench;
 mod machine;
+mod score;
+mod select;
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use dustin::{
     InvalidInput,
-    attention::problem::AttentionProblem,
-    cpu::{self, CpuBackend, CpuCandidate, VARIANTS},
-    profile::{CacheState, Catalogue, Choice, CpuCatalogue, DeviceId, LaunchMode, Policy, Provenance},
+    cpu::{self, CpuBackend},
+    profile::{
+        CacheState, Catalogue, Choice, CpuCatalogue, DeviceId, Kernel, LaunchMode, Policy, Provenance,
+    },
 };
+use dustin_autotune::workload::Problem;
 
-use self::machine::Machine;
-use super::{Device, provenance};
+use self::{
+    bench::{CpuBench, Side},
+    machine::Machine,
+};
+use super::{
+    Device, Offers,
+    judge::{AttentionCase, ScoreCase, SelectCase},
+    memory, provenance,
+};
 use crate::{
-    search::{Bench, Resources, Settings},
-    task::{Excluded, Point, Task},
+    search::{Bench, Settings},
+    task::{Excluded, Task},
 };
 
 /// The CPU.
@@ -54,13 +66,16 @@ impl Device for Cpu {
         &self.catalogue
     }
 
-    fn policy(&self) -> Policy {
+    fn policy(&self, _: Kernel) -> Policy {
         Policy { launch: LaunchMode::Eager, l2: CacheState::Warm }
     }
 
     fn provenance(&self) -> Provenance {
-        let variants: Vec<String> =
-            VARIANTS.iter().map(|variant| format!("{} r{}", variant.id, variant.revision)).collect();
+        let attention = cpu::VARIANTS.iter().map(|variant| (variant.id, variant.revision));
+        let score = cpu::score::VARIANTS.iter().map(|variant| (variant.id, variant.revision));
+        let select = cpu::select::VARIANTS.iter().map(|variant| (variant.id, variant.revision));
+        let variants = attention.chain(score).chain(select);
+        let variants: Vec<String> = variants.map(|(id, revision)| format!("{id} r{revision}")).collect();
         let splits = cpu::SPLITS.iter().map(|splits| format!("{splits} splits"));
         Provenance {
             device: self.id.clone(),
@@ -97,35 +112,65 @@ impl Device for Cpu {
         }
     }
 
-    fn points(&self, problem: &AttentionProblem) -> Result<(Vec<Point>, Vec<Excluded>), InvalidInput> {
-        let (legal, excluded) = cpu::candidates(problem, self.catalogue.limits)?;
-        let point = |candidate: CpuCandidate| {
-            let threads = u64::from(candidate.threads);
-            // A tile of keys and one of values, in fp32, for each thread.
-            let tile = u64::from(candidate.variant.tokens) * u64::from(problem.kv.head_dim) * 8;
-            let resources =
-                Resources { workspace: u64::from(candidate.splits), shared: threads * tile, threads };
-            let Choice { variant, launch, .. } = Choice::cpu(candidate);
-            Point { variant, launch, resources }
-        };
-        let excluded = excluded
-            .into_iter()
-            .map(|exclusion| Excluded { point: exclusion.candidate.to_string(), reason: exclusion.reason });
-        Ok((legal.into_iter().map(point).collect(), excluded.collect()))
+    fn points(&self, problem: &Problem) -> Result<Offers, InvalidInput> {
+        let limits = self.catalogue.limits;
+        match problem {
+            Problem::Attention(problem) => attention::points(problem, limits),
+            Problem::Score(problem) => score::points(problem, limits),
+            Problem::Select(problem) => select::points(problem, limits),
+        }
     }
 
     fn estimate(&self, task: &Task) -> Duration {
-        // Two products for each query column and token, at some 10⁹ multiplications a second and thread; about nine
-        // runs a candidate, checks and warm-ups included, and as much again for making inputs and the finals.
-        let problem = &task.problem;
-        let columns = f64::from(problem.total_rows) * f64::from(problem.query_heads);
-        let tokens = f64::from(problem.set_capacity + problem.rows);
-        let run =
-            2.0 * columns * tokens * f64::from(problem.kv.head_dim) / 1e9 / f64::from(self.machine.threads);
-        Duration::from_secs_f64(0.5 + (run * 9.0 + 1e-3) * (task.points.len() + 300) as f64)
+        // About nine runs a candidate, checks and warm-ups included, and as much again for making inputs and the finals.
+        let threads = self.machine.threads;
+        let run = match &task.problem {
+            Problem::Attention(problem) => attention::run_time(problem, threads),
+            Problem::Score(problem) => score::run_time(problem, threads),
+            Problem::Select(problem) => select::run_time(problem, threads),
+        };
+        let runs = run.as_secs_f64() * 9.0 + 1e-3;
+        Duration::from_secs_f64(0.5 + runs * (task.points.len() + 300) as f64)
     }
 
     fn bench<'a>(&'a self, task: &'a Task, seed: u64) -> anyhow::Result<Box<dyn Bench + 'a>> {
-        Ok(Box::new(bench::CpuBench::new(backend(self.machine.threads)?, task, seed)?))
+        memory::require(&task.problem)?;
+        let context = task.context;
+        match &task.problem {
+            Problem::Attention(problem) => {
+                let timed = AttentionCase::timed(problem, context, seed)?;
+                let cases = (AttentionCase::awkward(&problem.into(), seed)?, timed);
+                self.prepared::<attention::AttentionSide, _>(task, cases, Choice::cpu_attention)
+            }
+            Problem::Score(problem) => {
+                let timed = ScoreCase::timed(problem, context, seed)?;
+                let cases = (ScoreCase::awkward(&problem.into(), seed)?, timed);
+                self.prepared::<score::ScoreSide, _>(task, cases, Choice::cpu_score)
+            }
+            Problem::Select(problem) => {
+                let timed = SelectCase::timed(problem, context, seed)?;
+                let cases = (SelectCase::awkward(&problem.into(), seed)?, timed);
+                self.prepared::<select::SelectSide, _>(task, cases, Choice::cpu_selection)
+            }
+        }
     }
+}
+
+impl Cpu {
+    /// The bench of two cases, awkward and timed, for the task's points as `candidate` reads them.
+    fn prepared<'a, S: Side + From<C> + 'a, C>(
+        &self,
+        task: &Task,
+        (awkward, timed): (C, C),
+        candidate: fn(&Choice) -> Option<S::Candidate>,
+    ) -> anyhow::Result<Box<dyn Bench + 'a>> {
+        let candidates = task.candidates_as(candidate)?;
+        let backend = backend(self.machine.threads)?;
+        Ok(Box::new(CpuBench::<S> { backend, candidates, awkward: awkward.into(), timed: timed.into() }))
+    }
+}
+
+/// A point that is left out.
+fn excluded(candidate: impl ToString, reason: String) -> Excluded {
+    Excluded { point: candidate.to_string(), reason }
 }

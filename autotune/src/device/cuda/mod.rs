@@ -1,26 +1,28 @@
 //! A GPU behind the CUDA driver.
 
+mod attention;
 mod bench;
+mod score;
+mod select;
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use dustin::{
     InvalidInput,
-    attention::{
-        launch::AttentionPlan,
-        problem::AttentionProblem,
-        space::{self, SPLITS},
-    },
     cuda::{Context, DeviceInfo, ModuleCache, Stream},
-    profile::{CacheState, Catalogue, Choice, DeviceId, GpuCatalogue, LaunchMode, Policy, Provenance},
+    profile::{
+        CacheState, Catalogue, Choice, DeviceId, GpuCatalogue, Kernel, LaunchMode, Policy, Provenance,
+    },
 };
-use dustin_kernels::registry::{ATTENTION, source_hash};
+use dustin_autotune::workload::Problem;
+use dustin_kernels::registry::{ATTENTION, FOLD, LOGITS, SELECT, source_hash};
 
-use super::{Device, provenance};
+use self::bench::{CudaBench, Side};
+use super::{Device, Offers, memory, provenance};
 use crate::{
-    search::{Bench, Resources, Settings},
-    task::{Excluded, Point, Task},
+    search::{Bench, Settings},
+    task::{Excluded, Task},
 };
 
 /// One GPU, and what has been compiled for it.
@@ -60,16 +62,27 @@ impl Device for Cuda {
         &self.catalogue
     }
 
-    fn policy(&self) -> Policy {
-        Policy { launch: LaunchMode::Graph, l2: CacheState::Cold }
+    fn policy(&self, kernel: Kernel) -> Policy {
+        let l2 = match kernel {
+            Kernel::SparseAttention | Kernel::SrhScore => CacheState::Cold,
+            // The maps were written just before.
+            Kernel::Selection => CacheState::Warm,
+        };
+        Policy { launch: LaunchMode::Graph, l2 }
     }
 
     fn provenance(&self) -> Provenance {
         let info = self.info();
         // Beyond 32 bits of KiB or MiB there is no device.
         let units = |bytes: u64, unit: u64| u32::try_from(bytes / unit).ok();
-        let variants = ATTENTION.iter().map(|variant| format!("{} r{}", variant.id, variant.revision));
-        let splits = SPLITS.iter().map(|splits| format!("{splits} splits"));
+        let attention = ATTENTION.iter().map(|variant| (variant.id, variant.revision));
+        let logits = LOGITS.iter().map(|variant| (variant.id, variant.revision));
+        let folds = FOLD.iter().map(|variant| (variant.id, variant.revision));
+        let select = SELECT.iter().map(|variant| (variant.id, variant.revision));
+        let variants = attention.chain(logits).chain(folds).chain(select);
+        let variants = variants.map(|(id, revision)| format!("{id} r{revision}"));
+        let splits = dustin::attention::space::SPLITS.iter().chain(&dustin::score::space::SPLITS);
+        let splits = splits.map(|splits| format!("{splits} splits"));
         Provenance {
             device: self.id.clone(),
             sm_count: Some(info.sm_count),
@@ -105,35 +118,56 @@ impl Device for Cuda {
         }
     }
 
-    fn points(&self, problem: &AttentionProblem) -> Result<(Vec<Point>, Vec<Excluded>), InvalidInput> {
-        let (legal, excluded) = space::candidates(problem, &self.catalogue.limits)?;
-        let points: Result<Vec<Point>, InvalidInput> = legal
-            .into_iter()
-            .map(|candidate| {
-                let plan = AttentionPlan::new(problem, candidate.variant, candidate.splits)?;
-                let resources = Resources {
-                    workspace: plan.workspace_bytes(),
-                    shared: plan.shared_bytes().into(),
-                    threads: plan.threads().into(),
-                };
-                let Choice { variant, launch, .. } = Choice::gpu(candidate);
-                Ok(Point { variant, launch, resources })
-            })
-            .collect();
-        let excluded = excluded
-            .into_iter()
-            .map(|exclusion| Excluded { point: exclusion.candidate.to_string(), reason: exclusion.reason });
-        Ok((points?, excluded.collect()))
+    fn points(&self, problem: &Problem) -> Result<Offers, InvalidInput> {
+        let limits = &self.catalogue.limits;
+        match problem {
+            Problem::Attention(problem) => attention::points(problem, limits),
+            Problem::Score(problem) => score::points(problem, limits),
+            Problem::Select(problem) => select::points(problem, limits),
+        }
     }
 
     fn estimate(&self, task: &Task) -> Duration {
         // Compiling, checking and screening take some 15 ms a candidate; inputs are made at about 1 GB/s.
         let candidates = 0.015 * task.points.len() as f64;
-        let inputs = 4e-9 * task.problem.kv.extent() as f64;
+        let inputs = 1e-9 * memory::bytes(&task.problem) as f64;
         Duration::from_secs_f64(1.0 + candidates + inputs)
     }
 
     fn bench<'a>(&'a self, task: &'a Task, seed: u64) -> anyhow::Result<Box<dyn Bench + 'a>> {
-        Ok(Box::new(bench::CudaBench::new(self, task, seed)?))
+        memory::require(&task.problem)?;
+        match &task.problem {
+            Problem::Attention(problem) => {
+                let sides = attention::AttentionSide::both(self, task, problem, seed)?;
+                self.prepared(task.candidates_as(Choice::gpu_attention)?, sides, task, seed)
+            }
+            Problem::Score(problem) => {
+                let sides = score::ScoreSide::both(self, task, problem, seed)?;
+                self.prepared(task.candidates_as(Choice::gpu_score)?, sides, task, seed)
+            }
+            Problem::Select(problem) => {
+                let sides = select::SelectSide::both(&self.stream, task, problem, seed)?;
+                self.prepared(task.candidates_as(Choice::gpu_selection)?, sides, task, seed)
+            }
+        }
     }
+}
+
+impl Cuda {
+    /// The bench of two sides, awkward and timed.
+    fn prepared<'a, S: Side + Sync + 'a>(
+        &'a self,
+        candidates: Vec<S::Candidate>,
+        (awkward, timed): (S, S),
+        task: &Task,
+        seed: u64,
+    ) -> anyhow::Result<Box<dyn Bench + 'a>> {
+        let bench = CudaBench::new((&self.modules, &self.stream), candidates, awkward, timed, seed);
+        Ok(Box::new(bench.with_context(|| format!("{} needs a workspace", task.name))?))
+    }
+}
+
+/// A point that is left out.
+fn excluded(candidate: impl ToString, reason: String) -> Excluded {
+    Excluded { point: candidate.to_string(), reason }
 }

@@ -5,12 +5,14 @@
 
 mod fault;
 mod recipe;
+mod rotation;
 
 use rand::{RngExt, seq::SliceRandom};
 
 pub use self::{
     fault::Plant,
     recipe::{Recipe, SequenceShape, Size},
+    rotation::turns,
 };
 pub use crate::synthetic::{Logits, NAN};
 use crate::{

@@ -1,5 +1,4 @@
-//! What a candidate's results are judged by: the f64 reference, on a small awkward problem and on samples of the
-//! timed one.
+//! Cases of sparse attention.
 
 use std::thread;
 
@@ -12,29 +11,25 @@ use dustin::{
         reference::{self, Reference},
         synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
     },
-    profile::Key,
+    profile::AttentionKey,
 };
 
-use super::memory;
-
-/// The most sequences of a timed problem that the reference computes: f64 is slow, and a variant treats all sequences
-/// alike.
-const SAMPLES: usize = 4;
+use super::samples;
 
 /// An input and what it must give. The caches may be dropped once a device has its copy: judging needs the shapes.
-pub(crate) struct Case {
+pub(crate) struct AttentionCase {
     /// The input.
     pub(crate) input: AttentionInput,
     reference: Reference,
 }
 
-impl Case {
+impl AttentionCase {
     /// A ragged batch for the types and layout of `key`: an empty sequence, one without rows, sets of nothing, of one
     /// token and of everything, gaps in every stride, and NaN in all that must not be read.
     ///
     /// # Errors
     /// The key is of no valid problem.
-    pub(crate) fn awkward(key: &Key, seed: u64) -> Result<Self, InvalidInput> {
+    pub(crate) fn awkward(key: &AttentionKey, seed: u64) -> Result<Self, InvalidInput> {
         let shape = |length, rows, set_size| SequenceShape { length, rows, set_size };
         let recipe = Recipe {
             dtype: key.dtype,
@@ -65,9 +60,8 @@ impl Case {
     /// The timed problem: every sequence has `context` tokens and a full set.
     ///
     /// # Errors
-    /// The problem is invalid, or larger than this machine's memory.
-    pub(crate) fn timed(problem: &AttentionProblem, context: u32, seed: u64) -> anyhow::Result<Self> {
-        memory::require(problem)?;
+    /// The problem is invalid.
+    pub(crate) fn timed(problem: &AttentionProblem, context: u32, seed: u64) -> Result<Self, InvalidInput> {
         let input = AttentionInput::uniform(problem, context, seed)?;
         let reference = sampled(&input)?;
         Ok(Self { input, reference })
@@ -97,10 +91,7 @@ impl Case {
 
 /// The reference of some of the sequences of `input`, spread over the batch; the rows of the others are not owned.
 fn sampled(input: &AttentionInput) -> Result<Reference, InvalidInput> {
-    let batch = input.problem.batch as usize;
-    let count = batch.min(SAMPLES);
-    let samples: Vec<usize> =
-        (0..count).map(|sample| if count == 1 { 0 } else { sample * (batch - 1) / (count - 1) }).collect();
+    let samples = samples(input.problem.batch);
     let parts: Vec<Result<Reference, InvalidInput>> = thread::scope(|scope| {
         let handles: Vec<_> =
             samples.iter().map(|&sequence| scope.spawn(move || of_sequence(input, sequence))).collect();
@@ -148,20 +139,21 @@ fn of_sequence(input: &AttentionInput, sequence: usize) -> Result<Reference, Inv
 
 #[cfg(test)]
 mod tests {
-    use dustin::{
-        element::encode,
-        profile::{DeviceId, Policy},
-    };
-    use dustin_autotune::workload::{Shape, Workload, named};
+    use dustin::element::encode;
+    use dustin_autotune::workload::{Problem, Shape, Workload, named};
 
-    use super::*;
+    use super::{super::SAMPLES, *};
 
-    fn small() -> Workload {
-        let shape = named("cpu-0.5b").unwrap().shape;
-        Workload::new("small".into(), Shape { batch: 7, context: 300, k: 64, ..shape }).unwrap()
+    fn small() -> AttentionProblem {
+        let Shape::Attention(mut shape) = named("cpu-0.5b").unwrap().shape else { panic!("of attention") };
+        (shape.cache.batch, shape.cache.context, shape.k) = (7, 300, 64);
+        match Workload::new("small".into(), shape).unwrap().problem {
+            Problem::Attention(problem) => problem,
+            other => panic!("{other:?}"),
+        }
     }
 
-    fn rounded(case: &Case) -> Vec<u16> {
+    fn rounded(case: &AttentionCase) -> Vec<u16> {
         let mut output = vec![dustin::attention::synthetic::NAN; case.input.output_items()];
         let (heads, dim) = (case.input.problem.query_heads as usize, case.input.problem.kv.head_dim as usize);
         for (index, &value) in case.reference.output.iter().enumerate() {
@@ -175,7 +167,7 @@ mod tests {
 
     #[test]
     fn sampled_sequences_have_the_reference_of_the_whole_batch() {
-        let case = Case::timed(&small().problem, 300, 5).unwrap();
+        let case = AttentionCase::timed(&small(), 300, 5).unwrap();
         let whole = reference::attention(&case.input.problem, &case.input.arrays()).unwrap();
         let owned = case.reference.owned.iter().filter(|&&owned| owned).count();
         assert_eq!(owned, SAMPLES * 5);
@@ -188,9 +180,7 @@ mod tests {
 
     #[test]
     fn an_output_that_was_not_written_is_refused() {
-        let workload = small();
-        let key = Key::of(&workload.problem, &DeviceId::cpu("any"), Policy::default());
-        let case = Case::awkward(&key, 5).unwrap();
+        let case = AttentionCase::awkward(&AttentionKey::from(&small()), 5).unwrap();
         let mut output = rounded(&case);
         assert_eq!(case.judge(&output, None), Ok(()));
         output[0] = dustin::attention::synthetic::NAN;

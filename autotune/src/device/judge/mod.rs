@@ -1,0 +1,19 @@
+//! What a candidate's results are judged by: the reference, on a small awkward problem and on the timed one, of which it
+//! computes samples where all of it would take too long.
+
+mod attention;
+mod score;
+mod select;
+
+pub(crate) use self::{attention::AttentionCase, score::ScoreCase, select::SelectCase};
+
+/// The most sequences of a timed problem that an f64 reference computes: it is slow, and a variant treats all sequences
+/// alike.
+const SAMPLES: usize = 4;
+
+/// The sequences that are computed, spread over the batch.
+fn samples(batch: u32) -> Vec<usize> {
+    let batch = batch as usize;
+    let count = batch.min(SAMPLES);
+    (0..count).map(|sample| if count == 1 { 0 } else { sample * (batch - 1) / (count - 1) }).collect()
+}

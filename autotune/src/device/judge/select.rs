@@ -1,0 +1,111 @@
+//! Cases of selection.
+
+use dustin::{
+    InvalidInput,
+    profile::SelectKey,
+    select::{
+        compare::{Selected, compare},
+        problem::SelectProblem,
+        reference::{self, Reference},
+        synthetic::{Contents, Recipe, Scores, SelectInput, SequenceShape},
+    },
+};
+
+/// An input and the sets that it must give, bit for bit.
+pub(crate) struct SelectCase {
+    /// The input.
+    pub(crate) input: SelectInput,
+    reference: Reference,
+}
+
+impl SelectCase {
+    /// A ragged batch for the rules of `key`: lengths around the budget, maps full of ties and of NaN, sinks and recent
+    /// positions, a sequence without a target map, gaps in the maps and in every stride.
+    ///
+    /// # Errors
+    /// The key is of no valid problem.
+    pub(crate) fn awkward(key: &SelectKey, seed: u64) -> Result<Self, InvalidInput> {
+        let stands = key.problem();
+        // A block of sinks, and as many recent positions as surely touch two blocks or fill the rest of the budget.
+        let (block, blocks) = (stands.block, stands.budget / stands.block);
+        let sinks = if blocks > 2 { 1 } else { 0 };
+        let recent = if blocks > 4 { block + 1 } else { 0 };
+        let rules = SelectProblem { sinks, recent, everything: 1, ..stands };
+        let budget = rules.budget;
+        let lengths = [0, 1, budget - 1, budget, budget + 1, 3 * budget + 7, 5 * budget / 2];
+        let shape = |(index, &length)| SequenceShape { length, has_target: index != 5 };
+        let recipe = Recipe {
+            rules,
+            sequences: lengths.iter().enumerate().map(shape).collect(),
+            page_size: rules.table.map(|table| table.page_size),
+            narrow_table: false,
+            spare: 2,
+            contents: Contents {
+                draft: Scores::TwoValues,
+                target: Scores::Nans,
+                target_slots: true,
+                gap: 3,
+                seed,
+            },
+        };
+        Self::of(recipe.input()?)
+    }
+
+    /// The timed problem: every sequence has `context` tokens.
+    ///
+    /// # Errors
+    /// The problem is invalid.
+    pub(crate) fn timed(problem: &SelectProblem, context: u32, seed: u64) -> Result<Self, InvalidInput> {
+        Self::of(SelectInput::uniform(problem, context, seed)?)
+    }
+
+    fn of(input: SelectInput) -> Result<Self, InvalidInput> {
+        let reference = reference::select(&input.problem, &input.arrays())?;
+        Ok(Self { input, reference })
+    }
+
+    /// Judges sets that were written into unwritten arrays.
+    ///
+    /// # Errors
+    /// What differs.
+    pub(crate) fn judge(&self, selected: &Selected) -> Result<(), String> {
+        compare(&self.input.problem, &self.input.strides, &self.reference, selected)
+            .map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dustin::{cpu::CpuBackend, profile::SelectKey, select::arrays::SelectOutput};
+    use dustin_autotune::workload::{Problem, named};
+
+    use super::*;
+
+    #[test]
+    fn the_awkward_batch_is_valid_for_every_rule_and_a_set_that_was_not_written_is_refused() {
+        let Problem::Select(problem) = named("cpu-select").unwrap().problem else { panic!("of selection") };
+        let key = SelectKey::from(&problem);
+        for key in [
+            key,
+            SelectKey { block: 16, pooling: true, physical: true, ..key },
+            SelectKey { budget: 64, block: 64, ..key },
+            SelectKey { quota: false, ..key },
+        ] {
+            let case = SelectCase::awkward(&key, 5).unwrap();
+            let SelectInput { problem, strides, .. } = &case.input;
+            let mut selected = Selected::unwritten(problem, strides);
+            assert!(case.judge(&selected).is_err());
+            let mut backend = CpuBackend::new(1).unwrap();
+            let candidate = dustin::cpu::select::default_candidate(problem, backend.limits()).unwrap();
+            let output = SelectOutput {
+                set: &mut selected.set,
+                physical: selected.physical.as_deref_mut(),
+                set_sizes: &mut selected.set_sizes,
+            };
+            selected.status = backend.select(problem, &candidate, &case.input.arrays(), output).unwrap();
+            assert_eq!(case.judge(&selected), Ok(()));
+            selected.set[0] = 7;
+            assert!(case.judge(&selected).is_err());
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A task: one bucket of the tuning key on one device, the problem that stands for it, and the points to try.
+
+mod name;
+mod representative;
+
+use std::fmt;
+
+use anyhow::Context as _;
+use dustin::profile::{Choice, KernelKey, Key, Launch};
+use dustin_autotune::workload::{Problem, Workload};
+
+pub(crate) use self::name::{name, spell};
+use self::representative::representative;
+use crate::{
+    device::Device,
+    search::{Candidate, Field, Resources},
+};
+
+/// A point of the tuning space as a device offers it.
+#[derive(Clone, Debug)]
+pub(crate) struct Offer {
+    /// Stable id of the variant.
+    pub(crate) variant: &'static str,
+    /// What is decided at the launch.
+    pub(crate) launch: Launch,
+    /// What it occupies.
+    pub(crate) resources: Resources,
+}
+
+/// A point that a profile accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Point {
+    /// Variant and launch parameters, as this build has them.
+    pub(crate) choice: Choice,
+    /// What it occupies.
+    pub(crate) resources: Resources,
+}
+
+/// A point that cannot serve, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Excluded {
+    /// Variant and launch parameters.
+    pub(crate) point: String,
+    /// What stands against it.
+    pub(crate) reason: String,
+}
+
+/// What is tuned at a time.
+#[derive(Debug)]
+pub(crate) struct Task {
+    /// Name in tables.
+    pub(crate) name: String,
+    /// The bucket.
+    pub(crate) key: Key,
+    /// The problem that stands for the bucket.
+    pub(crate) problem: Problem,
+    /// Confirmed tokens of each of its sequences.
+    pub(crate) context: u32,
+    /// What may run.
+    pub(crate) points: Vec<Point>,
+    /// The point that runs where nothing was tuned.
+    pub(crate) default: usize,
+    /// What may not run.
+    pub(crate) excluded: Vec<Excluded>,
+    candidates: Vec<Candidate>,
+}
+
+impl Task {
+    /// The whole space of the bucket that `workload` falls into.
+    ///
+    /// # Errors
+    /// No variant of the device serves the bucket.
+    pub(crate) fn new(workload: &Workload, device: &dyn Device) -> anyhow::Result<Self> {
+        let kernel = KernelKey::from(&workload.problem);
+        let policy = device.policy(kernel.kernel());
+        let key = Key::of(kernel, device.id(), policy);
+        let (problem, context) = representative(&key);
+        let of = || format!("workload {}", workload.name);
+        let catalogue = device.catalogue();
+        let (found, mut excluded) = device.points(&problem).with_context(of)?;
+        let mut points = Vec::with_capacity(found.len());
+        for Offer { variant, launch, resources } in found {
+            // A choice that no profile accepts would be lost on the next reading.
+            let checked = catalogue.check(&key, variant, &launch).map_err(|error| error.to_string());
+            let bound = checked
+                .and_then(|()| catalogue.bind(&key, variant, &launch).map_err(|problem| problem.to_string()));
+            match bound {
+                Ok(choice) => points.push(Point { choice, resources }),
+                Err(reason) => excluded.push(Excluded { point: spell(variant, &launch), reason }),
+            }
+        }
+        let default = catalogue.default(&key).with_context(|| {
+            format!("{}: no variant of this build serves {key}; choose another shape or --device", of())
+        })?;
+        let default = points.iter().position(|point| point.choice == default).unwrap_or_else(|| {
+            points.push(Point { choice: default, resources: Resources::default() });
+            points.len() - 1
+        });
+        Ok(Self::of_points(workload.name.clone(), key, (problem, context), points, default, excluded))
+    }
+
+    /// A task of one point: the choice of a profile's entry.
+    pub(crate) fn of_choice(key: &Key, choice: &Choice) -> Self {
+        let point = Point { choice: choice.clone(), resources: Resources::default() };
+        Self::of_points(name(key), key.clone(), representative(key), vec![point], 0, Vec::new())
+    }
+
+    fn of_points(
+        name: String,
+        key: Key,
+        (problem, context): (Problem, u32),
+        points: Vec<Point>,
+        default: usize,
+        excluded: Vec<Excluded>,
+    ) -> Self {
+        let candidate = |point: &Point| Candidate { id: point.to_string(), resources: point.resources };
+        let candidates = points.iter().map(candidate).collect();
+        Self { name, key, problem, context, points, default, excluded, candidates }
+    }
+
+    /// The points as `candidate` reads them from their choices.
+    ///
+    /// # Errors
+    /// A point that is none of the device's space.
+    pub(crate) fn candidates_as<C>(&self, candidate: fn(&Choice) -> Option<C>) -> anyhow::Result<Vec<C>> {
+        let read = |point: &Point| {
+            candidate(&point.choice)
+                .with_context(|| format!("{point} is no point of the space of this device"))
+        };
+        self.points.iter().map(read).collect()
+    }
+
+    /// The points, as the search sees them.
+    pub(crate) fn field(&self) -> Field<'_> {
+        Field { candidates: &self.candidates, default: self.default }
+    }
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&spell(&self.choice.variant, &self.choice.launch))
+    }
+}

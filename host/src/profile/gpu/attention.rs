@@ -1,0 +1,68 @@
+//! Choices of sparse attention on a GPU.
+
+use dustin_kernels::registry::AttentionVariant;
+
+use super::{
+    cannot_launch,
+    listed::{self, Variant},
+    unknown,
+};
+use crate::{
+    InvalidInput,
+    attention::{
+        launch::AttentionPlan,
+        space::{self, Candidate},
+    },
+    limits::DeviceLimits,
+    profile::{
+        catalogue::require_parameters,
+        key::AttentionKey,
+        schema::{Choice, Launch},
+    },
+};
+
+const OPERATION: &str = "sparse attention on a GPU";
+
+impl From<Candidate> for Launch {
+    fn from(candidate: Candidate) -> Self {
+        Self { splits: Some(candidate.splits), ..Self::default() }
+    }
+}
+
+impl Choice {
+    /// The candidate of attention's tuning space on a GPU that this choice names; nothing if it names none. That it may
+    /// be launched is for [`Tuned`](crate::profile::Tuned) to say.
+    #[must_use]
+    pub fn gpu_attention(&self) -> Option<Candidate> {
+        Some(Candidate { variant: variant(&self.variant)?, splits: self.launch.splits? })
+    }
+}
+
+pub(super) fn check(
+    key: &AttentionKey,
+    id: &str,
+    launch: &Launch,
+    limits: &DeviceLimits,
+) -> Result<(), InvalidInput> {
+    key.require_supported(OPERATION)?;
+    let variant = variant(id).ok_or_else(|| unknown(OPERATION, id))?;
+    require_parameters(OPERATION, launch, &["launch.splits"])?;
+    let candidate = Candidate { variant, splits: launch.splits.unwrap_or_default() };
+    let problem = key.problem();
+    AttentionPlan::new(&problem, variant, candidate.splits)?;
+    let reason = space::exclusion(&problem, limits, candidate);
+    reason.map_or(Ok(()), |reason| Err(cannot_launch(OPERATION, id, &reason)))
+}
+
+pub(super) fn default(key: &AttentionKey, limits: &DeviceLimits) -> Option<(&'static str, Launch)> {
+    key.require_supported(OPERATION).ok()?;
+    let candidate = space::default_candidate(&key.problem(), limits).ok()?;
+    Some((candidate.variant.id, candidate.into()))
+}
+
+fn variant(id: &str) -> Option<&'static AttentionVariant> {
+    match listed::find(id)?.variant {
+        Variant::Attention(variant) => Some(variant),
+        _ => None,
+    }
+}
