@@ -328,6 +328,44 @@ fn what_lies_between_arrival_and_wait_is_not_ordered() {
     );
 }
 
+/// A word of each thread, which a thread of the other block's other warp reads; one warp releases for its block.
+fn released_by_one_warp(meets: bool, releases: bool) -> Result<Trace, Report> {
+    // SAFETY: one word of shared memory for each thread.
+    launch_clusters([1, 2, 64], &mut Memory::new(), Options::default(), || unsafe {
+        let words = Shared::<u32>::at(0);
+        cluster::sync();
+        words.store(thread::thread_index(), 1);
+        if meets {
+            barrier::block_sync();
+        }
+        cluster::arrive_releasing(releases && thread::warp() == 0);
+        cluster::wait();
+        let _ = words.of_block(1 - cluster::rank()).load(63 - thread::thread_index());
+        cluster::sync();
+    })
+}
+
+#[test]
+fn a_relaxed_arrival_orders_what_another_thread_of_the_block_releases_and_nothing_else() {
+    clean(released_by_one_warp(true, true));
+    for (meets, releases) in [(true, false), (false, true), (false, false)] {
+        let report = released_by_one_warp(meets, releases).expect_err("nothing is released");
+        assert!(report.findings.iter().any(|finding| is_race(&finding.fault)), "{report}");
+    }
+}
+
+#[test]
+fn lanes_that_arrive_in_different_ways_are_reported() {
+    let arrive = |lanes: u32| {
+        run_cluster(2, move || {
+            cluster::arrive_releasing(thread::lane() < lanes);
+            cluster::wait();
+        })
+    };
+    clean(arrive(32));
+    found(arrive(7), |fault| matches!(fault, Fault::Divergent { .. }));
+}
+
 #[test]
 fn order_that_a_block_gathers_between_arrival_and_wait_is_kept() {
     // SAFETY: two words of shared memory.

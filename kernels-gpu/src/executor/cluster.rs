@@ -12,6 +12,15 @@ use super::{
 };
 use crate::simt::WARP;
 
+/// How a thread arrives at a cluster's barrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// It releases what it knows and did.
+    Release,
+    /// It releases nothing.
+    Relaxed,
+}
+
 /// The cluster that runs.
 #[derive(Debug)]
 pub(super) struct Cluster {
@@ -80,23 +89,31 @@ impl Cluster {
 
 impl Machine {
     /// A warp arrives at the cluster's barrier, waits there, or both.
-    pub(super) fn cluster_barrier(&mut self, lanes: Range<usize>, arrives: bool, waits: bool, site: SiteId) {
-        if arrives {
-            lanes.clone().for_each(|thread| self.cluster_arrive(thread, site));
+    pub(super) fn cluster_barrier(
+        &mut self,
+        lanes: Range<usize>,
+        arrival: Option<Arrival>,
+        waits: bool,
+        site: SiteId,
+    ) {
+        if let Some(arrival) = arrival {
+            lanes.clone().for_each(|thread| self.cluster_arrive(thread, arrival, site));
         }
         if waits {
             lanes.for_each(|thread| self.cluster_wait(thread, site));
         }
     }
 
-    fn cluster_arrive(&mut self, thread: usize, site: SiteId) {
+    fn cluster_arrive(&mut self, thread: usize, arrival: Arrival, site: SiteId) {
         let barrier = &mut self.cluster.barrier;
         if self.threads[thread].arrived.is_some() {
             self.misuse(thread, "arrives again without having waited", site);
             return;
         }
         self.threads[thread].arrived = Some(barrier.phase);
-        barrier.gathering.release(thread, &mut self.clocks[thread]);
+        if arrival == Arrival::Release {
+            barrier.gathering.release(thread, &mut self.clocks[thread]);
+        }
         barrier.arrived += 1;
         if barrier.arrived == self.threads.len() {
             let mut gathered = barrier.gathering.complete();

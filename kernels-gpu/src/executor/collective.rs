@@ -2,6 +2,7 @@
 
 use super::{
     clock::{self, Readers},
+    cluster::Arrival,
     history::Visit,
     machine::Machine,
     mma::{self, MmaItem},
@@ -30,7 +31,7 @@ pub(super) enum Operation {
     /// `vote.sync.ballot`.
     Ballot { predicate: bool },
     /// `barrier.cluster.arrive`, `barrier.cluster.wait`, or both.
-    ClusterBarrier { arrives: bool, waits: bool },
+    ClusterBarrier { arrival: Option<Arrival>, waits: bool },
     /// `ldmatrix`, of 2 or 4 matrices.
     LdMatrix { row: u32, matrices: usize, transposed: bool },
     /// `mma`, m16n8k16.
@@ -57,6 +58,10 @@ impl Operation {
                 Self::LdMatrix { matrices: others, transposed: other, .. },
             ) => matrices == others && transposed == other,
             (Self::Mma { item, .. }, Self::Mma { item: other, .. }) => item == other,
+            (
+                Self::ClusterBarrier { arrival, waits },
+                Self::ClusterBarrier { arrival: other, waits: others },
+            ) => arrival == other && waits == others,
             _ => std::mem::discriminant(&self) == std::mem::discriminant(&other),
         }
     }
@@ -106,8 +111,8 @@ impl Machine {
         }
         let warp = &mut self.barriers.warps[warp];
         (warp.ready, warp.posted) = (u32::MAX, 0);
-        if let Operation::ClusterBarrier { arrives, waits } = operation {
-            self.cluster_barrier(first..first + LANES, arrives, waits, site);
+        if let Operation::ClusterBarrier { arrival, waits } = operation {
+            self.cluster_barrier(first..first + LANES, arrival, waits, site);
         }
     }
 

@@ -6,6 +6,7 @@ use std::panic::Location;
 
 pub(crate) use super::mma::MmaItem;
 use super::{
+    cluster::Arrival,
     collective::Operation,
     lane,
     machine::{self, Machine},
@@ -146,23 +147,28 @@ pub(crate) fn cluster_size() -> u32 {
 
 #[track_caller]
 pub(crate) fn cluster_arrive() {
-    cluster_barrier(SyncKind::ClusterArrive, true, false);
+    cluster_barrier(SyncKind::ClusterArrive, Some(Arrival::Release), false);
+}
+
+#[track_caller]
+pub(crate) fn cluster_arrive_relaxed() {
+    cluster_barrier(SyncKind::ClusterArriveRelaxed, Some(Arrival::Relaxed), false);
 }
 
 #[track_caller]
 pub(crate) fn cluster_wait() {
-    cluster_barrier(SyncKind::ClusterWait, false, true);
+    cluster_barrier(SyncKind::ClusterWait, None, true);
 }
 
 #[track_caller]
 pub(crate) fn cluster_sync() {
-    cluster_barrier(SyncKind::ClusterBarrier, true, true);
+    cluster_barrier(SyncKind::ClusterBarrier, Some(Arrival::Release), true);
 }
 
 #[track_caller]
-fn cluster_barrier(kind: SyncKind, arrives: bool, waits: bool) {
+fn cluster_barrier(kind: SyncKind, arrival: Option<Arrival>, waits: bool) {
     synchronise(kind, |machine, site| {
-        machine.post(Operation::ClusterBarrier { arrives, waits }, site);
+        machine.post(Operation::ClusterBarrier { arrival, waits }, site);
         Then::Wait
     });
 }

@@ -51,6 +51,10 @@ pub(super) struct Gathered {
 impl Gathered {
     /// A thread acquires what has been released.
     pub(super) fn acquire(&mut self, clock: &mut Clock) {
+        if self.known.threads.is_empty() {
+            // Relaxed arrivals alone have released nothing.
+            return;
+        }
         if let Some([before, after]) = &self.joined
             && Rc::ptr_eq(before, &clock.known)
         {

@@ -13,6 +13,8 @@ pub enum SyncKind {
     WarpBarrier,
     /// `barrier.cluster.arrive.release`: releases to the threads of the cluster.
     ClusterArrive,
+    /// `barrier.cluster.arrive.relaxed`: counts the thread as arrived.
+    ClusterArriveRelaxed,
     /// `barrier.cluster.wait.acquire`: acquires what the threads of the cluster have released.
     ClusterWait,
     /// Both: orders the threads of the cluster.
@@ -40,6 +42,7 @@ impl SyncKind {
             Self::NamedBarrier => "named barrier",
             Self::WarpBarrier => "warp barrier",
             Self::ClusterArrive => "arrival at the cluster's barrier",
+            Self::ClusterArriveRelaxed => "relaxed arrival at the cluster's barrier",
             Self::ClusterWait => "wait at the cluster's barrier",
             Self::ClusterBarrier => "cluster barrier",
             Self::MbarrierArrive => "arrival at an mbarrier",

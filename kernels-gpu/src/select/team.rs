@@ -31,10 +31,27 @@ impl<const CLUSTERED: bool> Team<CLUSTERED> {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
     pub(super) fn sync(&self) {
+        self.arrive();
+        self.wait();
+    }
+
+    /// The first half of [`Team::sync`]: waits for the block alone.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+    pub(super) fn arrive(&self) {
+        barrier::block_sync_aligned();
         if CLUSTERED {
-            cluster::sync();
-        } else {
-            barrier::block_sync_aligned();
+            // A release costs each thread a fence of the whole GPU: one warp releases what the block has handed it.
+            cluster::arrive_releasing(warp() == 0);
+        }
+    }
+
+    /// The second half of [`Team::sync`]: waits for the other blocks.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+    pub(super) fn wait(&self) {
+        if CLUSTERED {
+            cluster::wait();
         }
     }
 
