@@ -3,7 +3,7 @@
 use super::team::Team;
 use crate::simt::{
     Shared, atomic, barrier, shuffle,
-    thread::{lane, thread_index, warp},
+    thread::{self, lane, thread_index, warp},
 };
 
 /// The most bits of a digit.
@@ -68,7 +68,7 @@ impl<'a, const CLUSTERED: bool> Histogram<'a, CLUSTERED> {
         barrier::block_sync_aligned();
         let own = Shared::<u32>::at(self.team.plan.own);
         let total = Shared::<u32>::at(self.total());
-        let mut bin = thread_index();
+        let mut bin = thread::opaque(thread_index());
         while bin < BINS {
             // SAFETY: the barrier orders the counts before; each bin is one thread's until the next barrier.
             let count = unsafe { own.load(bin) };
@@ -99,12 +99,14 @@ impl<'a, const CLUSTERED: bool> Histogram<'a, CLUSTERED> {
         let total = Shared::<u64>::at(self.total());
         self.turn ^= 1;
 
-        // Threads take the bins from the top, an even number each.
+        // Threads take the bins from the top, an even number each. Which ones is computed anew in each pass (the thread being
+        // taken as unknown): registers for it are what a pass over the scores lacks.
+        let thread = thread::opaque(thread_index());
         let bins = BINS / self.team.block_threads();
         let mut counts = [0; 8];
         let mut sum = 0;
         for i in 0..bins / 2 {
-            let pair = (BINS - bins * (thread_index() + 1)) / 2 + i;
+            let pair = (BINS - bins * (thread + 1)) / 2 + i;
             // SAFETY: the barrier orders the additions before; each bin is one thread's until the next barrier.
             let both = unsafe { total.load(pair) };
             // SAFETY: as the load.
@@ -131,7 +133,7 @@ impl<'a, const CLUSTERED: bool> Histogram<'a, CLUSTERED> {
         for i in 0..bins {
             let down = (bins - 1 - i) as usize;
             if above < wanted && wanted <= above + counts[down] {
-                let digit = BINS - 1 - bins * thread_index() - i;
+                let digit = BINS - 1 - bins * thread - i;
                 // SAFETY: the plan has the word; one thread finds the unit, and others read behind the barrier.
                 unsafe { found.store(0, [digit, wanted - above, counts[down], 0]) };
             }

@@ -2,6 +2,7 @@
 
 use super::{
     histogram::Histogram,
+    kept::{self, FEW, MANY},
     output::Output,
     params::{EVERYTHING, Params},
     radix::Chosen,
@@ -9,6 +10,7 @@ use super::{
     sequence::{Choice, Free, Rule, Sequence},
     team::Team,
 };
+use crate::simt::WARP;
 
 /// Selects the verification set of one sequence: a block of `W` warps, or a cluster of them where `CLUSTERED`.
 ///
@@ -22,10 +24,11 @@ pub unsafe fn select<const W: u32, const CLUSTERED: bool>(params: &Params) {
     // SAFETY: the caller's promise. These loads return while the histograms are zeroed and the team meets.
     let sequence = unsafe { Sequence::of_block(params) };
     let mut histogram = Histogram::new(&team);
-    team.sync();
-
+    team.arrive();
     let output = Output { params, sequence: &sequence };
-    match sequence.rule(params) {
+    let rule = sequence.rule(params);
+    team.wait();
+    match rule {
         Rule::Nothing(fault) => {
             if team.thread() == 0 {
                 if let Some(fault) = fault {
@@ -46,15 +49,42 @@ pub unsafe fn select<const W: u32, const CLUSTERED: bool>(params: &Params) {
         // SAFETY: the caller's promise; the team has met.
         Rule::Best(free) => unsafe {
             if Scores::are_items(params) {
-                best::<CLUSTERED, AT_A_TIME>(&team, &mut histogram, &output, free);
+                best_items(&team, &mut histogram, &output, free);
             } else {
-                best::<CLUSTERED, 1>(&team, &mut histogram, &output, free);
+                best::<CLUSTERED, 1>(&team, &mut histogram, &output, Choice::new(params, free, params.block));
             }
         },
     }
 }
 
-/// Selects the best units of each map, and writes the set.
+/// Selects the best units of each map, where their scores are items, and writes the set.
+///
+/// # Safety
+/// As [`best`].
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+unsafe fn best_items<const CLUSTERED: bool>(
+    team: &Team<CLUSTERED>,
+    histogram: &mut Histogram<'_, CLUSTERED>,
+    output: &Output<'_>,
+    free: Free,
+) {
+    // A unit being known to be one position takes divisions off the way to the first pass.
+    // The length being taken as unknown, nothing of it is computed for all paths ahead of where they part.
+    let choice = Choice::new(output.params, free.opaque(), 1);
+    let each = team.warp_units(choice.units) / WARP;
+    // SAFETY: the caller's promise; a lane has room for what it keeps.
+    unsafe {
+        if each <= FEW as u32 {
+            kept::best::<CLUSTERED, FEW>(team, histogram, output, &choice);
+        } else if each <= MANY as u32 {
+            kept::best::<CLUSTERED, MANY>(team, histogram, output, &choice);
+        } else {
+            best::<CLUSTERED, AT_A_TIME>(team, histogram, output, choice);
+        }
+    }
+}
+
+/// Selects the best units of each map, reading scores as often as it needs them, and writes the set.
 ///
 /// # Safety
 /// As [`select`]; the team has met behind [`Histogram::new`]. `N` is as [`Scores::load`] says.
@@ -63,11 +93,9 @@ unsafe fn best<const CLUSTERED: bool, const N: usize>(
     team: &Team<CLUSTERED>,
     histogram: &mut Histogram<'_, CLUSTERED>,
     output: &Output<'_>,
-    free: Free,
+    choice: Choice,
 ) {
     let params = output.params;
-    // Known to be 1 where it is, it takes divisions off the way to the first pass.
-    let choice = Choice::new(params, free, if N == AT_A_TIME { 1 } else { params.block });
     let of_map = |map| Scores::new(params, map, choice.map_start, choice.length);
     let (draft, target) = (of_map(params.draft), of_map(params.target));
     let mut chosen = [Chosen::none(draft), Chosen::none(target)];

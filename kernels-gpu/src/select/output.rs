@@ -133,6 +133,39 @@ impl Output<'_> {
         }
     }
 
+    /// Writes the positions that are taken: `first` and every 32nd behind, `K` in all, a bit of `taken` each.
+    ///
+    /// # Safety
+    /// As [`Output::chosen`]; each warp's positions lie behind those of the warps below.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) unsafe fn kept<const CLUSTERED: bool, const K: usize>(
+        &self,
+        team: &Team<CLUSTERED>,
+        first: u32,
+        taken: u32,
+    ) {
+        let count = sum_of_lanes(taken.count_ones());
+        // SAFETY: the caller's promise.
+        let mut place = unsafe { sum_of_warps_below(team, count) };
+        if team.warp() + 1 == team.all_warps() && lane() == 0 {
+            // SAFETY: the caller's promise; one warp is the last.
+            unsafe { self.size((place + count).cast_signed()) };
+        }
+        if count == 0 {
+            return;
+        }
+        for i in 0..thread::opaque(K as u32) {
+            let is_taken = taken >> i & 1 != 0;
+            let mask = vote::ballot(is_taken);
+            if is_taken {
+                let below = (mask & ((1 << lane()) - 1)).count_ones();
+                // SAFETY: the caller's promise; what is taken before has the places before.
+                unsafe { self.position(place + below, first + WARP * i) };
+            }
+            place += mask.count_ones();
+        }
+    }
+
     /// Writes the positions of a span's units, those of [`masks`], from place `place` of the set.
     ///
     /// # Safety

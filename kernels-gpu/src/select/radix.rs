@@ -87,32 +87,37 @@ impl Chosen {
 }
 
 /// What is known of the last unit's rank: its highest bits.
-struct Prefix {
+pub(super) struct Prefix {
     /// Those bits, in their places, above zeros.
     bits: u64,
     /// Ones in the places of those bits.
     known: u64,
     /// How many bits are not known.
-    open: u32,
+    pub(super) open: u32,
 }
 
 /// Some bits of the half of a rank that lies in its low or high word.
-struct Digit {
-    high: bool,
-    shift: u32,
-    mask: u32,
+pub(super) struct Digit {
+    pub(super) high: bool,
+    pub(super) shift: u32,
+    pub(super) mask: u32,
 }
 
 impl Digit {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     fn of(&self, rank: u64) -> u32 {
-        let half = if self.high { (rank >> 32) as u32 } else { rank as u32 };
+        self.of_half(if self.high { (rank >> 32) as u32 } else { rank as u32 })
+    }
+
+    /// The digit of the rank whose high or low word, whichever it lies in, is `half`.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn of_half(&self, half: u32) -> u32 {
         half >> self.shift & self.mask
     }
 }
 
 impl Prefix {
-    const EMPTY: Self = Self { bits: 0, known: 0, open: 64 };
+    pub(super) const EMPTY: Self = Self { bits: 0, known: 0, open: 64 };
 
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     fn begins(&self, rank: u64) -> bool {
@@ -121,7 +126,7 @@ impl Prefix {
 
     /// The highest bits that are not known: of the key, then, where keys are equal, of the unit.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    fn next_digit(&self) -> Digit {
+    pub(super) fn next_digit(&self) -> Digit {
         let high = self.open > 32;
         let open = if high { self.open - 32 } else { self.open };
         let shift = open.saturating_sub(DIGIT);
@@ -130,7 +135,7 @@ impl Prefix {
 
     /// Adds the value of the next digit. Bits in which the units of the sequence, so many, do not differ need none.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    fn append(&mut self, digit: &Digit, value: u32, units: u32) {
+    pub(super) fn append(&mut self, digit: &Digit, value: u32, units: u32) {
         let shift = if digit.high { digit.shift + 32 } else { digit.shift };
         self.bits |= u64::from(value) << shift;
         self.open = shift;

@@ -2,7 +2,7 @@
 
 /// A number of 32 bits that orders scores: greater for a greater number, equal for -0 and +0, 0 for NaN alone.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-fn key(score: f32) -> u32 {
+pub(super) fn key(score: f32) -> u32 {
     if score.is_nan() {
         return 0;
     }

@@ -39,18 +39,30 @@ impl Scores {
     /// [`AT_A_TIME`] if [scores are items](Self::are_items), else 1.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn load<const N: usize>(&self, first: u32) -> [f32; N] {
+        if N == AT_A_TIME {
+            // SAFETY: the caller's promise.
+            return unsafe { self.items(first) };
+        }
+        let mut scores = [0.0; N];
+        for i in 0..N {
+            // SAFETY: the caller's promise.
+            scores[i] = unsafe { self.sum(first + WARP * i as u32) };
+        }
+        scores
+    }
+
+    /// [`Scores::load`] of any number of units, where [scores are items](Self::are_items).
+    ///
+    /// # Safety
+    /// The map has an item for each position of the sequence, and nobody writes them during the launch.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) unsafe fn items<const N: usize>(&self, first: u32) -> [f32; N] {
         let mut scores = [0.0; N];
         for i in 0..N {
             let unit = first + WARP * i as u32;
             // SAFETY: the caller's promise. In place of a unit that is not there the last one is read, so that no branch
             // parts the loads.
-            scores[i] = unsafe {
-                if N == AT_A_TIME {
-                    self.map.load(u64::from(unit.min(self.length - 1)))
-                } else {
-                    self.sum(unit)
-                }
-            };
+            scores[i] = unsafe { self.map.load(u64::from(unit.min(self.length - 1))) };
         }
         scores
     }

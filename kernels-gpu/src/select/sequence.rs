@@ -5,7 +5,10 @@ use core::ops::Range;
 use super::params::Params;
 use crate::{
     fault::Fault,
-    simt::{Global, atomic, thread::block_y},
+    simt::{
+        Global, atomic,
+        thread::{self, block_y},
+    },
 };
 
 /// The team's sequence.
@@ -115,6 +118,14 @@ impl Sequence {
     pub(super) fn report(&self, fault: Fault) {
         // SAFETY: the status word is one item, and kernels access it by atomics alone.
         unsafe { atomic::global_max(self.status, 0, fault.word(self.index)) };
+    }
+}
+
+impl Free {
+    /// The same, which the compiler must take as unknown; see [`thread::opaque`].
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn opaque(self) -> Self {
+        Self { length: thread::opaque(self.length), ..self }
     }
 }
 

@@ -79,12 +79,18 @@ impl<const CLUSTERED: bool> Team<CLUSTERED> {
         32 * self.warps
     }
 
+    /// How many of `units` units a warp has, a multiple of 32; the last ones may have fewer.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn warp_units(&self, units: u32) -> u32 {
+        // Exact for the cluster sizes that there are, and enough for others: a shift in place of a division.
+        let all_warps = self.all_warps();
+        ((units + all_warps - 1) >> all_warps.ilog2()).next_multiple_of(32)
+    }
+
     /// The units, of `units`, that are the calling warp's: first and end.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn share(&self, units: u32) -> [u32; 2] {
-        // Exact for the cluster sizes that there are, and enough for others: a shift in place of a division.
-        let all_warps = self.all_warps();
-        let share = ((units + all_warps - 1) >> all_warps.ilog2()).next_multiple_of(32);
+        let share = self.warp_units(units);
         // Warps are few: what they are multiplied by exceeds the units by less than 32 each.
         let begin = (self.warp() * share).min(units);
         [begin, (begin + share).min(units)]
