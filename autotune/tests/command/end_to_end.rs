@@ -121,6 +121,40 @@ fn a_tuned_profile_is_written_shown_verified_and_added_to() {
 }
 
 #[test]
+fn every_kernel_is_planned_tuned_shown_and_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let workloads = ["--workload=cpu-score-7b", "--workload=cpu-score-draft", "--workload=cpu-select"];
+    let with = |command: &[&'static str]| [command, &workloads, &["--device=cpu", "-o=tiny.toml"]].concat();
+    let plan = json(&run(folder.path(), &with(&["plan", "--json"])));
+    let buckets: Vec<&str> =
+        plan["tasks"].as_array().unwrap().iter().map(|task| task["bucket"].as_str().unwrap()).collect();
+    assert!(buckets[1].starts_with("SrhScore") && buckets[1].contains("Eager Warm"), "{buckets:?}");
+    assert!(buckets[2].starts_with("Selection") && buckets[2].contains("Both maps"), "{buckets:?}");
+
+    let tuned = run(folder.path(), &with(&["tune", "--json"]));
+    assert_eq!(tuned.code, Some(0), "{tuned:?}");
+    let report = json(&tuned);
+    for row in report["results"].as_array().unwrap() {
+        assert_eq!((row["rejected"].as_array().unwrap().len(), &row["untried"]), (0, &0.into()), "{row}");
+        assert!(row["gigabytes_per_second"].as_f64().unwrap() > 0.0, "{row}");
+    }
+    let profile = profile::read(&folder.path().join("tiny.toml")).unwrap().profile;
+    let kernels: Vec<profile::Kernel> =
+        profile.entries.iter().map(|entry| entry.key.kernel.kernel()).collect();
+    let (score, selection) = (profile::Kernel::SrhScore, profile::Kernel::Selection);
+    assert_eq!(kernels, [score, score, selection]);
+    assert!(profile.entries.iter().all(|entry| !entry.is_manual()));
+
+    let shown = run(folder.path(), &["show", "tiny.toml"]);
+    for word in ["3 layers of 4 heads on 2 KV heads", "select batch 4 x 16384, k 512, both, quota"] {
+        assert!(shown.stdout.contains(word), "{word}: {shown:?}");
+    }
+    let verified = run(folder.path(), &["verify", "tiny.toml", "--device=cpu", "--tolerance=2000"]);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    assert_eq!(verified.stdout.matches("holds").count(), 3, "{verified:?}");
+}
+
+#[test]
 fn a_stale_entry_fails_verification() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tiny.toml");

@@ -61,6 +61,18 @@ fn every_candidate_of_scoring_on_a_gpu_can_be_stored_and_found() {
 }
 
 #[test]
+fn every_candidate_of_selection_on_a_gpu_can_be_stored_and_found() {
+    let problem = select::problem();
+    let default = dustin::select::space::default_candidate(&problem, &GPU.limits).unwrap();
+    assert_eq!(GPU.default(&select::key()).unwrap().gpu_selection(), Some(default));
+    let (legal, _) = dustin::select::space::candidates(&problem, &GPU.limits).unwrap();
+    for candidate in legal {
+        let choice = GPU.bind(&select::key(), candidate.variant.id, &candidate.into()).unwrap();
+        assert_eq!(stored(&select::key(), choice, GPU).gpu_selection(), Some(candidate));
+    }
+}
+
+#[test]
 fn every_candidate_of_scoring_and_selection_on_a_cpu_can_be_stored_and_found() {
     let key = on_a_cpu(score::key());
     let default = cpu::score::default_candidate(&score::problem(), CPU.limits).unwrap();
@@ -121,6 +133,16 @@ fn a_choice_of_scoring_or_selection_that_cannot_run_is_a_miss_with_its_field() {
     assert_eq!(gpu(|launch| launch.cluster = Some(2)), "launch.cluster");
     assert_eq!(gpu(|launch| launch.threads = Some(2)), "launch.threads");
     assert_eq!(check(&GPU, &score::key(), FOLD[0].id, launch.clone()), "variant");
+    let Choice { variant, launch, .. } = GPU.default(&select::key()).unwrap();
+    let gpu = |change: fn(&mut Launch)| {
+        let mut launch = launch.clone();
+        change(&mut launch);
+        check(&GPU, &select::key(), &variant, launch)
+    };
+    assert_eq!(gpu(|launch| launch.cluster = Some(3)), "cluster");
+    assert_eq!(gpu(|launch| launch.cluster = None), "launch.cluster");
+    assert_eq!(gpu(|launch| launch.splits = Some(1)), "launch.splits");
+    assert_eq!(check(&GPU, &select::key(), "gone", launch.clone()), "variant");
     for key in [on_a_cpu(score::key()), on_a_cpu(select::key())] {
         let Choice { variant, launch, .. } = CPU.default(&key).unwrap();
         let cpu = |launch: Launch| check(&CPU, &key, &variant, launch);
