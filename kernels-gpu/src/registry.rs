@@ -160,7 +160,7 @@ pub struct LogitsVariant {
 }
 
 impl LogitsVariant {
-    /// The plan of one block's dynamic shared memory, for so many KV heads, groups of 8 columns and columns of the source
+    /// The plan of one block's dynamic shared memory, for so many KV heads, groups of 16 columns and columns of the source
     /// before.
     #[must_use]
     pub const fn shared(&self, kv_groups: u32, column_groups: u32, before: u32) -> score::smem::Plan {

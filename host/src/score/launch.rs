@@ -45,7 +45,7 @@ pub struct WorkspaceLayout {
     pub status: Range<u64>,
     /// Logits of one source after the other, f32: one for each column and position.
     pub logits: Range<u64>,
-    /// Maxima and sums of the chunks, f32 `[batch, column_capacity, MAX_CHUNKS, 2]`, that the sources use in turn; the
+    /// Bases and sums of the chunks, f32 `[batch, column_capacity, MAX_CHUNKS, 2]`, that the sources use in turn; the
     /// second is empty for one source.
     pub sums: [Range<u64>; 2],
 }

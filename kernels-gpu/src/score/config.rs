@@ -1,6 +1,9 @@
 //! The legal configurations of the scoring kernels.
 
-use super::smem::Plan;
+use super::{
+    layout::{BASE, GRAIN},
+    smem::Plan,
+};
 
 /// One configuration of the `logits` kernel. A warp works through a chunk a tile of tokens of one KV head at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +46,8 @@ impl Tile {
         assert!(self.warps.is_power_of_two() && self.warps <= 16, "1, 2, 4, 8 or 16 warps");
         assert!(self.groups == 2 || self.groups == 4, "a tile has 16 or 32 tokens");
         assert!(self.depth >= 2, "a tile at work and one in flight");
+        assert!(8 * self.groups <= GRAIN && BASE.is_multiple_of(8 * self.groups), "a chunk is whole tiles");
+        assert!(self.blocks(head_dim) >= 1, "no more warps than a multiprocessor has registers for");
         assert!(
             Plan::new(self, head_dim, 1, 1, 0).bytes <= 227 * 1024,
             "a block has at most 227 KiB of shared memory"

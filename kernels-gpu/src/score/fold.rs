@@ -5,13 +5,14 @@ use super::{
     params::{Fold, FoldParams},
     sequence::Sequence,
     sums::Sum,
+    walk::Chunks,
 };
 use crate::simt::{
     Shared, WARP, barrier, math,
-    thread::{block_x, grid_x, lane, warp},
+    thread::{lane, warp},
 };
 
-/// Tokens, or columns of one token, that a lane loads at a time, so that as many loads are in flight.
+/// Tokens that a lane folds at a time, so that as many loads are in flight.
 const AT_A_TIME: usize = 8;
 
 /// What is needed to fold a sequence's logits: for each column the logarithm of its normaliser and its weight, two fp32
@@ -28,7 +29,8 @@ impl Folding {
     /// used after the block's next barrier.
     ///
     /// # Safety
-    /// The workspace holds what the source left, and shared memory has room for two floats for each column at `norms`,
+    /// The workspace holds what the source left, of every chunk of every column: that launch had the same lengths, slots and
+    /// parts of the map. Shared memory has room for two floats for each column at `norms`,
     /// which nobody accesses before the barrier.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn prepare(left: &Fold, sequence: &Sequence, norms: u32, warps: u32) -> Self {
@@ -52,8 +54,8 @@ impl Folding {
                 total = total.across(1 << bit);
             }
             if lane() == 0 {
-                // A column without a single token that can be read gives nothing.
-                let some = total.sum > 0.0;
+                // A column without a single token that can be read gives nothing; one that met a NaN gives NaN.
+                let some = total.sum != 0.0;
                 // SAFETY: there is a weight for each column, and room for two floats.
                 unsafe {
                     norms.store(2 * column, if some { total.base + math::log2(total.sum) } else { 0.0 });
@@ -101,7 +103,7 @@ impl Folding {
                 let position = base + WARP * i as u32;
                 if position < end {
                     let place = u64::from(sequence.map_start) + u64::from(position);
-                    // SAFETY: the sequence's part of the map has room for its length; no other lane has the position.
+                    // SAFETY: the sequence's part of the map has room for its length; no other lane has this position of the sequence.
                     unsafe {
                         let before = if self.accumulate { left.map.load(place) } else { 0.0 };
                         left.map.store(place, before + map[i]);
@@ -112,47 +114,17 @@ impl Folding {
         }
     }
 
-    /// Folds the `tokens` positions from `position` on, as far as they lie before `end`, with one lane each: the same sums as
-    /// [`Folding::chunk`] gives.
+    /// Folds the warp's chunks.
     ///
     /// # Safety
-    /// As [`Folding::chunk`]. At most 32 tokens.
+    /// As [`Folding::chunk`], for each of them.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn tile(&self, left: &Fold, sequence: &Sequence, position: u32, end: u32, tokens: u32) {
-        if self.columns == 0 && self.accumulate {
-            return;
-        }
-        // Lanes without a token of their own do as others do, so that the warp stays together, and write nothing.
-        let token = (position + lane() % tokens).min(end - 1);
-        let mut sum = 0.0;
-        let mut first = 0;
-        while first < self.columns {
-            let mut logits = [f32::NEG_INFINITY; AT_A_TIME];
-            for i in 0..AT_A_TIME {
-                let column = first + i as u32;
-                if column < self.columns {
-                    // SAFETY: the position is one of the sequence's.
-                    logits[i] = unsafe { left.logits.load(sequence.logits(left, column) + u64::from(token)) };
-                }
-            }
-            for i in 0..AT_A_TIME {
-                let column = first + i as u32;
-                if column < self.columns {
-                    // SAFETY: the column is one of those prepared.
-                    let (norm, weight) =
-                        unsafe { (self.norms.load(2 * column), self.norms.load(2 * column + 1)) };
-                    sum = math::fma(weight, math::exp2(logits[i] - norm), sum);
-                }
-            }
-            first += AT_A_TIME as u32;
-        }
-        if lane() < tokens && position + lane() < end {
-            let place = u64::from(sequence.map_start) + u64::from(token);
-            // SAFETY: the sequence's part of the map has room for its length; no other lane has the position.
-            unsafe {
-                let before = if self.accumulate { left.map.load(place) } else { 0.0 };
-                left.map.store(place, before + sum);
-            }
+    pub(super) unsafe fn chunks(&self, left: &Fold, sequence: &Sequence, chunks: Chunks) {
+        let mut chunk = chunks.first;
+        while let Some((begin, end)) = chunks.range(chunk) {
+            // SAFETY: the caller's promise.
+            unsafe { self.chunk(left, sequence, begin, end) };
+            chunk += chunks.stride;
         }
     }
 
@@ -197,12 +169,6 @@ pub unsafe fn fold<const W: usize>(params: &FoldParams) {
     // SAFETY: the caller's promise.
     let folding = unsafe { Folding::prepare(&params.last, &sequence, 0, W as u32) };
     barrier::block_sync();
-    let tokens = layout::chunk_tokens(sequence.length);
-    let mut begin = (block_x() * W as u32 + warp()) * tokens;
-    while begin < sequence.length {
-        let end = (begin + tokens).min(sequence.length);
-        // SAFETY: the caller's promise; each chunk is one warp's.
-        unsafe { folding.chunk(&params.last, &sequence, begin, end) };
-        begin += grid_x() * W as u32 * tokens;
-    }
+    // SAFETY: the caller's promise; the normalisers are visible since the barrier, and each chunk is one warp's.
+    unsafe { folding.chunks(&params.last, &sequence, Chunks::of_warp(&sequence, W as u32)) };
 }

@@ -28,13 +28,13 @@ impl<const H: usize, const J: usize, const U: usize> Ring<H, J, U> {
     /// Tokens in a tile.
     pub(super) const TOKENS: u32 = 8 * H as u32;
 
-    /// The address of 16-byte word `word` of token `token` in place `slot`. Every other token's words are exchanged by fours,
+    /// The address of 16-byte word `word` of token `token` in place `stage`. Every other token's words are exchanged by fours,
     /// so that the words which the lanes of a quarter of the warp take at a time lie in different banks. A whole line of
     /// 128 bytes stays one: copies that scatter it reach the L2 cache as twice as many requests.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn word(self, slot: u32, token: u32, word: u32) -> u32 {
+    pub(super) fn word(self, stage: u32, token: u32, word: u32) -> u32 {
         let words = 4 * J as u32;
-        let tile = (warp() * U as u32 + slot) * Self::TOKENS * words;
+        let tile = (warp() * U as u32 + stage) * Self::TOKENS * words;
         Shared::<u32>::at(self.offset).byte((tile + token * words + (word ^ (token % 2 * 4))) * 16)
     }
 }
@@ -46,7 +46,7 @@ pub(super) struct Producer<'a, const H: usize, const J: usize, const U: usize> {
     heads: Heads,
     ring: Ring<H, J, U>,
     walk: Walk,
-    slot: u32,
+    stage: u32,
     /// The place of the lane's token, in words of 16 bytes from the cache's start.
     token: u32,
     /// The page of the lane's token of the next tile.
@@ -75,7 +75,7 @@ impl<'a, const H: usize, const J: usize, const U: usize> Producer<'a, H, J, U> {
             heads,
             ring,
             walk,
-            slot: 0,
+            stage: 0,
             token: MASKED,
             page: 0,
             policy: CachePolicy::evict_first(),
@@ -96,6 +96,9 @@ impl<'a, const H: usize, const J: usize, const U: usize> Producer<'a, H, J, U> {
     }
 
     /// The page of the lane's token of the tile at `position`.
+    ///
+    /// # Safety
+    /// As [`Producer::new`].
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn look_up(&self, position: Option<u32>) -> u32 {
         match position {
@@ -108,6 +111,9 @@ impl<'a, const H: usize, const J: usize, const U: usize> Producer<'a, H, J, U> {
     }
 
     /// Finds the token of the tile at hand, and asks for the next one's page.
+    ///
+    /// # Safety
+    /// As [`Producer::new`].
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn resolve(&mut self) {
         let position = self.walk.position().unwrap_or(u32::MAX - WARP);
@@ -117,11 +123,14 @@ impl<'a, const H: usize, const J: usize, const U: usize> Producer<'a, H, J, U> {
             self.sequence.report(Fault::Page);
         }
         self.masked |= vote::ballot(outside) != 0;
-        let place = (position + lane()) & ((1 << self.cache.page_shift) - 1);
-        let items =
-            u64::from(self.page) * self.cache.page_stride + u64::from(place) * self.cache.token_stride;
-        // The host has checked that the cache's words can be counted in 32 bits.
-        self.token = if exists && !outside { (items / 8) as u32 } else { MASKED };
+        self.token = MASKED;
+        if exists && !outside {
+            let place = (position + lane()) & ((1 << self.cache.page_shift) - 1);
+            let items =
+                u64::from(self.page) * self.cache.page_stride + u64::from(place) * self.cache.token_stride;
+            // The host has checked that the cache's words can be counted in 32 bits.
+            self.token = (items / 8) as u32;
+        }
         // SAFETY: the caller's promise.
         self.page = unsafe { self.look_up(self.walk.ahead()) };
     }
@@ -145,11 +154,11 @@ impl<'a, const H: usize, const J: usize, const U: usize> Producer<'a, H, J, U> {
                 } else {
                     0
                 });
-                let to = self.ring.word(self.slot, token, column);
+                let to = self.ring.word(self.stage, token, column);
                 // SAFETY: a page of the cache, or nothing is read; the place is free.
                 unsafe { cp_async::copy_16_hinted(to, from, valid, self.policy) };
             }
-            self.slot = (self.slot + 1) % U as u32;
+            self.stage = (self.stage + 1) % U as u32;
             if self.walk.advance() {
                 // SAFETY: the caller's promise.
                 unsafe { self.resolve() };

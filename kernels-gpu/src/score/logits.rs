@@ -5,7 +5,6 @@ use super::{
     fold::Folding,
     heads::{Group, Heads},
     keys::{Producer, Ring},
-    layout,
     params::{Fold, Params},
     sequence::Sequence,
     smem::{COLUMN_GROUP, Plan},
@@ -14,8 +13,8 @@ use super::{
     walk::{Chunks, Walk},
 };
 use crate::simt::{
-    CachePolicy, Element, barrier, cp_async,
-    thread::{self, block_x, grid_x, lane, warp},
+    Element, barrier, cp_async,
+    thread::{self, lane},
 };
 
 /// Logits of one source: see [`super`]. Head size `D`, `W` warps, tiles of `H` groups of 8 tokens, `U` of them in a warp's
@@ -47,15 +46,12 @@ pub unsafe fn logits<
     sequence.check_length(cache);
 
     let heads = Heads { table: plan.groups, queries: plan.queries, threads: shape.threads() };
-    let chunks = Chunks {
-        first: block_x() * W as u32 + warp(),
-        length: sequence.length,
-        tokens: layout::chunk_tokens(sequence.length),
-        stride: grid_x() * W as u32,
-    };
+    let chunks = Chunks::of_warp(&sequence, W as u32);
     let Some(slot) = slot else {
-        // SAFETY: the caller's promise; each chunk is one warp's.
-        unsafe { fold_nothing(before, &sequence, chunks) };
+        if before.columns > 0 {
+            // SAFETY: all sources have the same slots, so that nothing was left; each chunk is one warp's.
+            unsafe { Folding::of_nothing(before).chunks(before, &sequence, chunks) };
+        }
         return;
     };
     // SAFETY: the caller's promise; the barrier comes before every use.
@@ -80,16 +76,17 @@ pub unsafe fn logits<
 
     let running = Running { offset: plan.running, threads: shape.threads() };
     let mut chunk = chunks.first;
-    let mut slot = 0;
+    let mut stage = 0;
     while let Some((begin, end)) = chunks.range(chunk) {
+        if before.columns > 0 {
+            // SAFETY: the normalisers are visible since the barrier; each chunk is one warp's. The lanes that read a place of the
+            // workspace are not those that write it, behind the warp's next barrier.
+            unsafe { folding.chunk(before, &sequence, begin, end) };
+        }
         running.reset(source.column_groups);
+        let readable = end.min(sequence.readable(cache));
         let mut position = begin;
         while position < end {
-            if before.columns > 0 {
-                // SAFETY: the normalisers are visible since the barrier; each chunk is one warp's. The lanes that read a place
-                // of the workspace are not those that write it, behind the warp's next barrier.
-                unsafe { folding.tile(before, &sequence, position, end, Ring::<H, J, U>::TOKENS) };
-            }
             for index in 0..source.kv_groups {
                 // The tile's keys are in, and every lane is done with those of the last one.
                 cp_async::wait_pending(U as u32 - 2);
@@ -98,8 +95,7 @@ pub unsafe fn logits<
                 unsafe {
                     producer.next();
                     let group = heads.group(index);
-                    let end = end.min(sequence.readable(cache));
-                    let tile = Tile { slot, position, end, masked: producer.masked };
+                    let tile = Tile { stage, position, end: readable, masked: producer.masked };
                     for columns in 0..group.columns.div_ceil(COLUMN_GROUP) {
                         let place = group.first_group + columns;
                         let logits = tile.logits::<E, H, J, U, N>(cache, &sequence, heads, ring, place);
@@ -109,7 +105,7 @@ pub unsafe fn logits<
                         store::<H, N>(own, &sequence, &group, columns * COLUMN_GROUP, position, &logits);
                     }
                 }
-                slot = (slot + 1) % U as u32;
+                stage = (stage + 1) % U as u32;
             }
             position += Ring::<H, J, U>::TOKENS;
         }
@@ -135,8 +131,6 @@ unsafe fn store<const H: usize, const N: usize>(
     position: u32,
     logits: &[[f32; N]; 2],
 ) {
-    // The fold reads them once all keys have passed through the cache.
-    let policy = CachePolicy::evict_last();
     for row in 0..2 {
         let column = first + lane() / 4 + 8 * row as u32;
         if column < group.columns {
@@ -145,7 +139,7 @@ unsafe fn store<const H: usize, const N: usize>(
             for h in 0..H {
                 let pair = [logits[row][2 * h], logits[row][2 * h + 1]];
                 // SAFETY: the caller's promise; these two are the lane's.
-                unsafe { own.logits.store_pair(place + 8 * h as u64, pair, policy) };
+                unsafe { own.logits.store_pair(place + 8 * h as u64, pair) };
             }
         }
     }
@@ -170,23 +164,5 @@ unsafe fn write_sums(own: &Fold, sequence: &Sequence, group: &Group, running: Ru
                 own.sums.store(place + 1, sum.sum);
             }
         }
-    }
-}
-
-/// Folds the chunks of the source before for a sequence without queries: all sources have the same slots.
-///
-/// # Safety
-/// As [`logits`]; no other warp has these chunks.
-#[cfg_attr(target_arch = "nvptx64", inline(always))]
-unsafe fn fold_nothing(before: &Fold, sequence: &Sequence, chunks: Chunks) {
-    if before.columns == 0 {
-        return;
-    }
-    let folding = Folding::of_nothing(before);
-    let mut chunk = chunks.first;
-    while let Some((begin, end)) = chunks.range(chunk) {
-        // SAFETY: the caller's promise; no normalisers are read.
-        unsafe { folding.chunk(before, sequence, begin, end) };
-        chunk += chunks.stride;
     }
 }

@@ -4,16 +4,15 @@
 //! and `j` over the sequence's confirmed positions:
 //! `map[j] (+)= Σ_c w_c · softmax_j(scale · q_c · k_j)`, probabilities and sums in fp32.
 //!
-//! Keys are read once. A sequence's positions are divided into *chunks*, a function of its length alone ([`layout`]).
-//! The `logits` kernel writes a chunk's logits and, for each column, their maximum and sum to a workspace; the `fold`
-//! kernel combines the chunks' sums, and folds the logits into the map. Where a step has several sources (draft layers),
-//! the `logits` kernel of the next source folds what the one before left, chunk by chunk, before it overwrites it: that
-//! traffic stays in the L2 cache and hides behind the keys.
+//! Keys are read once. A sequence's positions are divided into *chunks*, a function of its length alone ([`layout`]), each
+//! one warp's work. The `logits` kernel writes a chunk's logits and, for each column, the sum of their exponentials relative to
+//! a base, to a workspace; the `fold` kernel combines the chunks' sums, and folds the logits into the map. Where a job has several
+//! sources (draft layers), the `logits` kernel of the next source folds what the one before left, chunk by chunk, before it
+//! overwrites it.
 //!
 //! Tokens stand on the N side of the tensor-core products, columns on the M side. A product sums over the head dimension,
-//! whose order is free as long as keys and queries agree on it: a lane takes 16-byte words of a key as they lie in memory,
-//! from the cache to the registers that the product reads. There is no staging of keys in shared memory and no barrier
-//! between tiles.
+//! whose order is free as long as keys and queries agree on it: a lane's operand is a 16-byte word of a key as it lies in
+//! memory. `keys` says how it gets there.
 
 pub mod config;
 pub mod fold;

@@ -90,7 +90,8 @@ pub struct Fold {
     /// Logits in units of log2, `[positions, column_capacity]` in parts of one sequence each
     /// ([`logits_start`](super::layout::logits_start)), column by column within a part.
     pub logits: Global<f32>,
-    /// Maximum of each chunk's logits and sum of their exponentials, `[batch, column_capacity, MAX_CHUNKS, 2]`.
+    /// Of each chunk's logits a base (at most the maximum, and hardly below it) and the sum of their exponentials relative to
+    /// it, `[batch, column_capacity, MAX_CHUNKS, 2]`.
     pub sums: Global<f32>,
     /// Columns (captured tokens times captured heads) that the workspace has room for.
     pub column_capacity: u32,

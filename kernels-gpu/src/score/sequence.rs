@@ -80,7 +80,7 @@ impl Sequence {
         part + u64::from(column) * u64::from(self.length.next_multiple_of(layout::GRAIN))
     }
 
-    /// The place of the maximum of `column` in chunk `chunk`; its sum follows.
+    /// The place of the base of `column` in chunk `chunk`; its sum follows.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn sums(&self, workspace: &Fold, column: u32, chunk: u32) -> u64 {
         let column = u64::from(self.index) * u64::from(workspace.column_capacity) + u64::from(column);

@@ -8,7 +8,7 @@ pub const COLUMN_GROUP: u32 = 16;
 /// Byte offsets of the regions of a block's shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Keys, `[warps, depth]` tiles: a lane's words in places that it alone accesses.
+    /// Keys, `[warps, depth]` tiles: each warp's ring, written and read by all of its lanes.
     pub keys: u32,
     /// Queries as the products take them, `[column_groups, head_dim / 16, lanes]` words of 16 bytes.
     pub queries: u32,

@@ -1,4 +1,4 @@
-//! The running maximum and sum of exponentials of each column, over a chunk.
+//! The running sum of exponentials of each column, over a chunk, and the base that it is relative to.
 
 use crate::simt::{
     Shared, math, shuffle,

@@ -6,8 +6,8 @@ use crate::simt::{Element, Word, thread::lane};
 /// A tile of keys in its place of the ring.
 #[derive(Clone, Copy)]
 pub(super) struct Tile {
-    /// Its place.
-    pub(super) slot: u32,
+    /// Its place in the ring.
+    pub(super) stage: u32,
     /// Its first position.
     pub(super) position: u32,
     /// The end of the tokens that count.
@@ -45,7 +45,7 @@ impl Tile {
                 let query = heads.query::<J>(group, j as u32);
                 for h in 0..H {
                     let (token, word) = (8 * h as u32 + lane() / 4, 4 * j as u32 + lane() % 4);
-                    let key = <[u32; 4]>::load_shared(ring.word(self.slot, token, word));
+                    let key = <[u32; 4]>::load_shared(ring.word(self.stage, token, word));
                     E::mma(&mut products[h], query[0], [key[0], key[1]]);
                     E::mma(&mut products[h], query[1], [key[2], key[3]]);
                 }

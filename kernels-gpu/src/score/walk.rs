@@ -1,6 +1,7 @@
 //! The order in which a warp works through its tiles.
 
-use super::layout;
+use super::{layout, sequence::Sequence};
+use crate::simt::thread::{block_x, grid_x, warp};
 
 /// Chunk by chunk, in a chunk tokens by tokens, of the same tokens KV head by KV head.
 #[derive(Clone, Copy)]
@@ -22,14 +23,25 @@ pub(super) struct Chunks {
     /// The first one's number.
     pub(super) first: u32,
     /// Tokens of the sequence.
-    pub(super) length: u32,
+    length: u32,
     /// Tokens in each chunk but the last.
-    pub(super) tokens: u32,
+    tokens: u32,
     /// From one of the warp's chunks to the next.
     pub(super) stride: u32,
 }
 
 impl Chunks {
+    /// Those of the calling warp, where the grid's blocks along x have `warps` each.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn of_warp(sequence: &Sequence, warps: u32) -> Self {
+        Self {
+            first: block_x() * warps + warp(),
+            length: sequence.length,
+            tokens: layout::chunk_tokens(sequence.length),
+            stride: grid_x() * warps,
+        }
+    }
+
     /// First and last position, plus one, of chunk `chunk`; nothing behind the last.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn range(&self, chunk: u32) -> Option<(u32, u32)> {

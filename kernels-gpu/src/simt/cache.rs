@@ -4,43 +4,27 @@
 #[derive(Clone, Copy)]
 pub struct CachePolicy(#[cfg(target_arch = "nvptx64")] u64);
 
-macro_rules! policy {
-    ($(#[$doc:meta])* $name:ident, $instruction:literal) => {
-        $(#[$doc])*
-        #[inline(always)]
-        #[must_use]
-        pub fn $name() -> Self {
-            #[cfg(target_arch = "nvptx64")]
-            {
-                let policy: u64;
-                // SAFETY: registers only.
-                unsafe {
-                    core::arch::asm!(concat!($instruction, " {p}, 1.0;"), p = out(reg64) policy,
-                        options(pure, nomem, nostack));
-                }
-                Self(policy)
-            }
-            #[cfg(not(target_arch = "nvptx64"))]
-            Self()
-        }
-    };
-}
-
 impl CachePolicy {
-    policy!(
-        /// Lines that are read once: they go first when the cache needs room.
-        ///
-        /// # PTX
-        /// `createpolicy.fractional.L2::evict_first.b64 policy, 1.0`.
-        evict_first, "createpolicy.fractional.L2::evict_first.b64"
-    );
-    policy!(
-        /// Lines that are wanted again: they go last.
-        ///
-        /// # PTX
-        /// `createpolicy.fractional.L2::evict_last.b64 policy, 1.0`.
-        evict_last, "createpolicy.fractional.L2::evict_last.b64"
-    );
+    /// Lines that are read once: they go first when the cache needs room.
+    ///
+    /// # PTX
+    /// `createpolicy.fractional.L2::evict_first.b64 policy, 1.0`.
+    #[inline(always)]
+    #[must_use]
+    pub fn evict_first() -> Self {
+        #[cfg(target_arch = "nvptx64")]
+        {
+            let policy: u64;
+            // SAFETY: registers only.
+            unsafe {
+                core::arch::asm!("createpolicy.fractional.L2::evict_first.b64 {p}, 1.0;", p = out(reg64) policy,
+                    options(pure, nomem, nostack));
+            }
+            Self(policy)
+        }
+        #[cfg(not(target_arch = "nvptx64"))]
+        Self()
+    }
 
     /// The policy as instructions take it.
     #[cfg(target_arch = "nvptx64")]

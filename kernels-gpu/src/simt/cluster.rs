@@ -43,7 +43,7 @@ special_register!(
 /// behind the [`wait`] of the same phase.
 ///
 /// # PTX
-/// `barrier.cluster.arrive.release.aligned`. All lanes of the warp must reach it together, and all threads of the cluster
+/// `barrier.cluster.arrive.release`. All lanes of the warp must reach it together, and all threads of the cluster
 /// some time. Each arrival is followed by a [`wait`] before the next.
 #[inline(always)]
 #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
@@ -51,7 +51,7 @@ pub fn arrive() {
     #[cfg(target_arch = "nvptx64")]
     // SAFETY: a barrier has no operands; memory is clobbered as it must be.
     unsafe {
-        core::arch::asm!("barrier.cluster.arrive.release.aligned;", options(nostack))
+        core::arch::asm!("barrier.cluster.arrive.release;", options(nostack))
     }
     #[cfg(not(target_arch = "nvptx64"))]
     ops::cluster_arrive();
@@ -62,7 +62,7 @@ pub fn arrive() {
 /// block's barrier before. Thus one warp can release what its whole block did, at the price of one fence.
 ///
 /// # PTX
-/// `fence.acq_rel.cluster` where `releases`, then `barrier.cluster.arrive.relaxed.aligned`: one instruction for all, since
+/// `fence.acq_rel.cluster` where `releases`, then `barrier.cluster.arrive.relaxed`: one instruction for all, since
 /// barriers in two branches cost the assembler registers. As [`arrive`].
 #[inline(always)]
 #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
@@ -71,7 +71,7 @@ pub fn arrive_releasing(releases: bool) {
     // SAFETY: a fence and a barrier have no operands; memory is clobbered as it must be.
     unsafe {
         core::arch::asm!("{{ .reg .pred %p; setp.ne.u32 %p, {r}, 0; @%p fence.acq_rel.cluster; }}",
-            "barrier.cluster.arrive.relaxed.aligned;", r = in(reg32) releases as u32, options(nostack))
+            "barrier.cluster.arrive.relaxed;", r = in(reg32) releases as u32, options(nostack))
     }
     #[cfg(not(target_arch = "nvptx64"))]
     if releases {
@@ -84,14 +84,14 @@ pub fn arrive_releasing(releases: bool) {
 /// Waits until every thread of the cluster has arrived; see [`arrive`].
 ///
 /// # PTX
-/// `barrier.cluster.wait.acquire.aligned`. All lanes of the warp must reach it together, each having arrived.
+/// `barrier.cluster.wait.acquire`. All lanes of the warp must reach it together, each having arrived.
 #[inline(always)]
 #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
 pub fn wait() {
     #[cfg(target_arch = "nvptx64")]
     // SAFETY: a barrier has no operands; memory is clobbered as it must be.
     unsafe {
-        core::arch::asm!("barrier.cluster.wait.acquire.aligned;", options(nostack))
+        core::arch::asm!("barrier.cluster.wait.acquire;", options(nostack))
     }
     #[cfg(not(target_arch = "nvptx64"))]
     ops::cluster_wait();

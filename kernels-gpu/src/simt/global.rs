@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 
-use super::{CachePolicy, Word};
+use super::Word;
 
 /// The address of an array of `T` in global memory. Holding one promises nothing; using one is `unsafe`.
 #[repr(transparent)]
@@ -61,55 +61,24 @@ impl Global<u16> {
 }
 
 impl Global<f32> {
-    /// Stores items `index` and `index + 1`, with a hint to the L2 cache. PTX `st.global.L2::cache_hint.v2.b32`.
+    /// Stores items `index` and `index + 1`. PTX `st.global.v2.b32`.
     ///
     /// # Safety
     /// As [`Global::store`], for both; the first is aligned to 8 bytes.
     #[inline(always)]
     #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
-    pub unsafe fn store_pair(self, index: u64, [low, high]: [f32; 2], policy: CachePolicy) {
+    pub unsafe fn store_pair(self, index: u64, [low, high]: [f32; 2]) {
         #[cfg(target_arch = "nvptx64")]
         // SAFETY: the caller's promise.
         unsafe {
-            core::arch::asm!("st.global.L2::cache_hint.v2.b32 [{a}], {{ {x}, {y} }}, {policy};",
-                a = in(reg64) self.item(index), x = in(reg32) low, y = in(reg32) high,
-                policy = in(reg64) policy.bits(), options(nostack));
+            core::arch::asm!("st.global.v2.b32 [{a}], {{ {x}, {y} }};", a = in(reg64) self.item(index),
+                x = in(reg32) low, y = in(reg32) high, options(nostack));
         }
         #[cfg(not(target_arch = "nvptx64"))]
         // SAFETY: the caller's promise.
         unsafe {
-            let _ = policy;
             let pair = u64::from(low.to_bits()) | u64::from(high.to_bits()) << 32;
             u64::store_global(self.item(index), pair);
-        }
-    }
-}
-
-impl Global<[u32; 4]> {
-    /// Loads item `index`, which nobody writes during the launch and which is not read again soon: the L1 cache keeps
-    /// no copy. PTX `ld.global.nc.L1::no_allocate.v4.b32`.
-    ///
-    /// # Safety
-    /// As [`Global::load`], and nothing writes the item during the launch.
-    #[inline(always)]
-    #[must_use]
-    #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
-    pub unsafe fn load_once(self, index: u64) -> [u32; 4] {
-        #[cfg(target_arch = "nvptx64")]
-        {
-            let (x, y, z, w): (u32, u32, u32, u32);
-            // SAFETY: the caller's promise; a load changes nothing. Not `pure`, so that it stays where it stands: early.
-            unsafe {
-                core::arch::asm!("ld.global.nc.L1::no_allocate.v4.b32 {{ {x}, {y}, {z}, {w} }}, [{a}];",
-                    x = out(reg32) x, y = out(reg32) y, z = out(reg32) z, w = out(reg32) w,
-                    a = in(reg64) self.item(index), options(readonly, nostack));
-            }
-            [x, y, z, w]
-        }
-        #[cfg(not(target_arch = "nvptx64"))]
-        // SAFETY: the caller's promise.
-        unsafe {
-            self.load(index)
         }
     }
 }
