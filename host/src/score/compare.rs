@@ -9,21 +9,23 @@ use crate::{
     },
 };
 
-/// How far a map lies from the reference.
+/// How far a map lies from the reference: of each figure, that of the sequence where it is largest.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figures {
     /// The largest absolute error of a score.
     pub max_error: f64,
-    /// The largest error of the sum of a sequence's scores, relative to the sum of the absolute weights of all columns.
+    /// Error of the sum of a sequence's scores, relative to the sum of the absolute weights of all columns.
     pub sum_error: f64,
-    /// Norm of the errors, relative to the norm of the reference.
+    /// Norm of the errors of a sequence's scores, relative to the norm of their
+    /// [magnitudes](Reference::magnitudes).
     pub relative_norm: f64,
 }
 
-/// The largest relative norm of the errors that is allowed.
+/// The largest relative norm of the errors of a sequence's scores that is allowed.
 pub const NORM_LIMIT: f64 = 5e-4;
 
-/// The largest error of the sum of a column's probabilities that is allowed.
+/// The largest error of the sum of a sequence's scores that is allowed, relative to the sum of the absolute weights of all
+/// columns. Where one column alone has a weight, it is the error of the sum of that column's probabilities.
 pub const SUM_LIMIT: f64 = 1e-4;
 
 /// A map that is not what the reference says.
@@ -79,18 +81,21 @@ pub enum Mismatch {
         /// The sum found.
         actual: f64,
     },
-    /// The whole is too far from the reference.
-    #[error("the map's relative error must be at most {NORM_LIMIT:.1e}, but is {:.3e} (largest {:.3e})", .figures.relative_norm, .figures.max_error)]
+    /// A sequence's scores are too far from the reference.
+    #[error("the relative error of sequence {sequence} must be at most {NORM_LIMIT:.1e}, but is {:.3e} (largest {:.3e})", .figures.relative_norm, .figures.max_error)]
     Norm {
-        /// The figures found.
+        /// Sequence of the batch.
+        sequence: usize,
+        /// The figures of the sequence.
         figures: Figures,
     },
 }
 
-/// Compares a map with the reference that was made of `before`, what it held before the launch.
+/// Compares a map with the reference that was made of `before`, what it held before the launch. Long sequences have small
+/// scores: each sequence is judged by its own, so that no other hides its errors.
 ///
 /// # Errors
-/// The first position or sequence that is at fault, or the figures if only the whole is.
+/// The first position that is at fault, or the first sequence whose scores are as a whole.
 pub fn compare_map(
     problem: &ScoreProblem,
     reference: &Reference,
@@ -118,47 +123,80 @@ pub fn compare_map(
             _ => {}
         }
     }
-    let mut figures =
-        Figures { sum_error: compare_sums(problem, reference, before, map)?, ..Figures::default() };
-    let (mut errors, mut norm) = (0.0, 0.0);
-    let scored = reference.parts.iter().flat_map(Clone::clone).filter(|&at| reference.map[at].is_finite());
-    for position in scored {
-        let expected = reference.map[position];
-        let error = (f64::from(map[position]) - expected).abs();
-        figures.max_error = figures.max_error.max(error);
-        errors += error * error;
-        norm += expected * expected;
+    let scored = Scored { problem, reference, before, map };
+    let mut largest = Figures::default();
+    for sequence in 0..reference.parts.len() {
+        let sum_error = scored.sum_error(sequence)?;
+        let figures = Figures { sum_error, ..scored.errors(sequence) };
+        if figures.relative_norm > NORM_LIMIT {
+            return Err(Mismatch::Norm { sequence, figures });
+        }
+        largest = largest.max(figures);
     }
-    figures.relative_norm = if errors == 0.0 { 0.0 } else { (errors / norm).sqrt() };
-    if figures.relative_norm > NORM_LIMIT {
-        return Err(Mismatch::Norm { figures });
-    }
-    Ok(figures)
+    Ok(largest)
 }
 
-/// Compares the sums of the sequences' scores, where they are finite, and gives the largest error relative to the weights.
-fn compare_sums(
-    problem: &ScoreProblem,
-    reference: &Reference,
-    before: &[f32],
-    map: &[f32],
-) -> Result<f64, Mismatch> {
-    let weights = problem.sources.iter().flat_map(|source| &source.heads);
-    let weights: f64 = weights.map(|captured| f64::from(captured.weight).abs()).sum();
-    let scale = weights * f64::from(problem.tokens);
-    let mut largest = 0.0f64;
-    for (sequence, (part, &expected)) in reference.parts.iter().zip(&reference.sums).enumerate() {
-        let held = |at: usize| if problem.accumulate { f64::from(before[at]) } else { 0.0 };
-        let actual: f64 = part.clone().map(|at| f64::from(map[at]) - held(at)).sum();
-        let error = (actual - expected).abs();
+impl Figures {
+    fn max(self, other: Self) -> Self {
+        Self {
+            max_error: self.max_error.max(other.max_error),
+            sum_error: self.sum_error.max(other.sum_error),
+            relative_norm: self.relative_norm.max(other.relative_norm),
+        }
+    }
+}
+
+/// A map whose positions are of the right kinds.
+struct Scored<'a> {
+    problem: &'a ScoreProblem,
+    reference: &'a Reference,
+    before: &'a [f32],
+    map: &'a [f32],
+}
+
+impl Scored<'_> {
+    /// What the map held before, to which the scores are added.
+    fn held(&self, at: usize) -> f64 {
+        if self.problem.accumulate { self.before[at].into() } else { 0.0 }
+    }
+
+    /// How far a position may be from the reference because it held a number before: each source's addition rounds that,
+    /// however small the scores are.
+    fn rounding(&self, at: usize) -> f64 {
+        self.held(at).abs() * f64::from(f32::EPSILON) * self.problem.sources.len() as f64
+    }
+
+    /// The error of the sum of a sequence's scores, where they are finite, relative to the weights.
+    fn sum_error(&self, sequence: usize) -> Result<f64, Mismatch> {
+        let weights = self.problem.sources.iter().flat_map(|source| &source.heads);
+        let weights: f64 = weights.map(|captured| f64::from(captured.weight).abs()).sum();
+        let scale = weights * f64::from(self.problem.tokens);
+        let (part, expected) = (self.reference.parts[sequence].clone(), self.reference.sums[sequence]);
+        let actual: f64 = part.clone().map(|at| f64::from(self.map[at]) - self.held(at)).sum();
+        let rounding: f64 = part.map(|at| self.rounding(at)).sum();
+        let error = (actual - expected).abs() - rounding;
         if error > SUM_LIMIT * scale {
             return Err(Mismatch::Sum { sequence, expected, actual });
         }
-        if error > 0.0 {
-            largest = largest.max(error / scale);
-        }
+        Ok(if error > 0.0 { error / scale } else { 0.0 })
     }
-    Ok(largest)
+
+    /// The errors of a sequence's scores, where they are finite.
+    fn errors(&self, sequence: usize) -> Figures {
+        let mut figures = Figures::default();
+        let (mut errors, mut norm) = (0.0, 0.0);
+        for at in self.reference.parts[sequence].clone() {
+            let (expected, magnitude) = (self.reference.map[at], self.reference.magnitudes[at]);
+            if expected.is_finite() && magnitude.is_finite() {
+                let error = (f64::from(self.map[at]) - expected).abs();
+                figures.max_error = figures.max_error.max(error);
+                errors += (error - self.rounding(at)).max(0.0).powi(2);
+                norm += magnitude * magnitude;
+            }
+        }
+        figures.relative_norm = if errors == 0.0 { 0.0 } else { (errors / norm).sqrt() };
+        figures
+    }
 }
 
 /// The share of the `k` best positions of `expected` that are among the `k` best of `actual`; ties go to the lower

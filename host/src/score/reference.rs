@@ -30,6 +30,9 @@ pub enum Position {
 pub struct Reference {
     /// The map, `[map_capacity]`.
     pub map: Vec<f64>,
+    /// Σ |weight| · probability at each position, `[map_capacity]`: what the errors of a score are measured by, as scores
+    /// of weights of both signs may cancel out.
+    pub magnitudes: Vec<f64>,
     /// What each position of the map is.
     pub positions: Vec<Position>,
     /// Each sequence's part of the map that is written: as long as its length.
@@ -61,6 +64,7 @@ pub fn score(
     let map = &map[..problem.map_capacity as usize];
     let mut reference = Reference {
         map: map.iter().map(|&x| x.into()).collect(),
+        magnitudes: vec![0.0; map.len()],
         positions: vec![Position::Untouched; map.len()],
         parts: Vec::new(),
         sums: Vec::new(),
@@ -80,7 +84,8 @@ pub fn score(
         let slot = slot(problem, arrays, sequence, &mut report);
         let tokens = tokens(problem, arrays, sequence, part.len(), slot.is_some(), &mut report);
         let scores = gather(problem, arrays, slot, &tokens);
-        for ((at, score), token) in part.clone().zip(scores).zip(&tokens) {
+        for ((at, [score, magnitude]), token) in part.clone().zip(scores).zip(&tokens) {
+            reference.magnitudes[at] = magnitude;
             let before = if problem.accumulate { reference.map[at] } else { 0.0 };
             reference.map[at] = before + score;
             reference.positions[at] = if token.is_some() { Position::Scored } else { Position::Masked };
@@ -158,14 +163,14 @@ fn tokens(
     (0..length).map(|position| if has_queries { look_up(position) } else { None }).collect()
 }
 
-/// The weighted sums of all columns' probabilities at `tokens`.
+/// The weighted sums of all columns' probabilities at `tokens`, and those by the weights' magnitudes.
 fn gather(
     problem: &ScoreProblem,
     arrays: &ScoreArrays<'_>,
     slot: Option<u32>,
     tokens: &[Option<(u32, u32)>],
-) -> Vec<f64> {
-    let mut scores = vec![0.0; tokens.len()];
+) -> Vec<[f64; 2]> {
+    let mut scores = vec![[0.0; 2]; tokens.len()];
     let Some(slot) = slot else { return scores };
     for (source, own) in problem.sources.iter().zip(&arrays.sources) {
         for token in 0..problem.tokens {
@@ -173,8 +178,10 @@ fn gather(
                 let at = arrays.strides.query(slot, token, index as u32) as usize;
                 let query = &own.query[at..][..problem.kv.head_dim as usize];
                 let probabilities = attend(problem, arrays.scale, own, query, captured.head, tokens);
-                for (score, probability) in scores.iter_mut().zip(probabilities) {
-                    *score += f64::from(captured.weight) * probability;
+                let weight = f64::from(captured.weight);
+                for ([score, magnitude], probability) in scores.iter_mut().zip(probabilities) {
+                    *score += weight * probability;
+                    *magnitude += weight.abs() * probability;
                 }
             }
         }

@@ -112,7 +112,56 @@ fn errors_that_cancel_out_fail_by_their_norm() {
         case.map[at] += if index % 2 == 0 { shift } else { -shift };
     }
     let error = case.judge().unwrap_err();
-    assert!(matches!(error, Mismatch::Norm { .. }), "{error}");
+    assert!(matches!(error, Mismatch::Norm { sequence: 0, .. }), "{error}");
+}
+
+/// The norm of the batch is that of the short sequence's scores.
+#[test]
+fn errors_of_a_long_sequence_are_not_hidden_by_a_short_one() {
+    let mut case = Case::new(false);
+    let long = case.reference.parts[0].clone();
+    let short = case.reference.parts[2].start;
+    (case.reference.parts[2], case.reference.sums[2]) = (short..short + 1, 0.0);
+    (case.reference.positions[short], case.reference.map[short]) = (Position::Scored, 0.0);
+    (case.reference.magnitudes[short], case.map[short]) = (1e6, 0.0);
+    case.judge().unwrap();
+    let shift = 2e-3 * case.map[long.start];
+    (case.map[long.start], case.map[long.start + 1]) =
+        (case.map[long.start] + 9.0 * shift, case.map[long.start + 1] - 9.0 * shift);
+    let error = case.judge().unwrap_err();
+    assert!(matches!(error, Mismatch::Norm { sequence: 0, .. }), "{error}");
+}
+
+#[test]
+fn scores_that_cancel_out_are_judged_by_the_magnitudes_of_their_weights() {
+    let mut case = Case::new(false);
+    let part = case.reference.parts[0].clone();
+    for at in part.clone() {
+        (case.reference.map[at], case.map[at]) = (0.0, 0.0);
+    }
+    case.reference.sums[0] = 0.0;
+    let least = case.reference.magnitudes[part.start] as f32;
+    (case.map[part.start], case.map[part.start + 1]) = (1e-4 * least, -1e-4 * least);
+    assert!(case.judge().unwrap().relative_norm > 0.0);
+    (case.map[part.start], case.map[part.start + 1]) = (1e-2 * least, -1e-2 * least);
+    assert!(matches!(case.judge(), Err(Mismatch::Norm { sequence: 0, .. })));
+}
+
+#[test]
+fn what_the_map_held_before_neither_hides_errors_nor_counts_as_one_when_it_is_rounded() {
+    let mut case = Case::new(true);
+    let part = case.reference.parts[0].clone();
+    for at in part.clone() {
+        let score = case.reference.map[at] - f64::from(case.input.map[at]);
+        case.input.map[at] = 1e4;
+        case.reference.map[at] = 1e4 + score;
+        case.map[at] = case.reference.map[at] as f32;
+    }
+    case.judge().unwrap();
+    for at in part {
+        case.map[at] += if at % 2 == 0 { 1e-1 } else { -1e-1 };
+    }
+    assert!(case.judge().is_err());
 }
 
 #[test]

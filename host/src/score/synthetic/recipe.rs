@@ -76,7 +76,7 @@ pub struct Recipe {
 
 impl Recipe {
     /// A random recipe within `size`: ragged lengths from 0, page sizes 1 to 256, groups 1 to 16, both layouts, any
-    /// heads with weights of their own or the mean, several layers and tokens, slots in any order or missing.
+    /// heads with weights of their own, of both signs and sometimes 0, or the mean, several layers and tokens, slots in any order or missing.
     #[must_use]
     pub fn random(dtype: Dtype, head_dim: u32, size: Size, seed: u64) -> Self {
         let mut random = Random(Pcg64Mcg::seed_from_u64(seed));
@@ -89,7 +89,7 @@ impl Recipe {
         let mut sources = Source::mean(&layers, tokens);
         if random.one_in(2) {
             for captured in sources.iter_mut().flat_map(|source| &mut source.heads) {
-                captured.weight = random.0.random();
+                captured.weight = if random.one_in(8) { 0.0 } else { random.0.random_range(-1.0..=1.0) };
             }
         }
         Self {
