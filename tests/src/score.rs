@@ -5,11 +5,13 @@ use dustin::{
     Dtype,
     score::{
         compare::{Figures, compare_map},
-        reference::{self, Reference},
+        reference::{self, Position, Reference},
         synthetic::{Plant, Recipe, ScoreInput, Size},
     },
 };
 use dustin_kernels::fault::Fault;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
 use rayon::prelude::*;
 
 /// What a back end gave.
@@ -60,6 +62,43 @@ pub fn reference_of(input: &ScoreInput) -> Result<Reference, String> {
     reference::score(&input.problem, &input.arrays(), &input.map).map_err(|error| error.to_string())
 }
 
+/// Inputs of `recipe` with one captured token, one for each column: that column alone has a weight, which is 1, and nothing
+/// is added to what the map holds.
+///
+/// # Errors
+/// The recipe is of no valid problem.
+pub fn columns_alone(recipe: &Recipe) -> Result<Vec<ScoreInput>, String> {
+    let whole = Recipe { tokens: 1, accumulate: false, ..recipe.clone() };
+    let whole = whole.input().map_err(|error| error.to_string())?;
+    let columns = whole.problem.sources.iter().enumerate();
+    let columns = columns.flat_map(|(source, own)| (0..own.heads.len()).map(move |head| (source, head)));
+    let alone = |(source, head): (usize, usize)| {
+        let mut input = whole.clone();
+        let heads = input.problem.sources.iter_mut().flat_map(|source| &mut source.heads);
+        heads.for_each(|captured| captured.weight = 0.0);
+        input.problem.sources[source].heads[head].weight = 1.0;
+        input
+    };
+    Ok(columns.map(alone).collect())
+}
+
+/// Judges a column of [`columns_alone`]: the map and, by themselves, its sums.
+///
+/// # Errors
+/// What is wrong, in a sentence.
+pub fn judge_column(input: &ScoreInput, scored: &Scored) -> Result<(), String> {
+    let reference = reference_of(input)?;
+    judge(input, &reference, scored)?;
+    for (sequence, part) in reference.parts.iter().enumerate() {
+        let expected = if reference.positions[part.clone()].contains(&Position::Scored) { 1.0 } else { 0.0 };
+        let sum: f64 = scored.map[part.clone()].iter().map(|&score| f64::from(score)).sum();
+        if (sum - expected).abs() > 1e-4 {
+            return Err(format!("the probabilities of sequence {sequence} sum up to {sum}, not {expected}"));
+        }
+    }
+    Ok(())
+}
+
 /// A random input within `size`; in one of three a fault is planted.
 ///
 /// # Errors
@@ -67,10 +106,12 @@ pub fn reference_of(input: &ScoreInput) -> Result<Reference, String> {
 pub fn random_input(dtype: Dtype, head_dim: u32, size: Size, seed: u64) -> Result<ScoreInput, String> {
     let recipe = Recipe::random(dtype, head_dim, size, seed);
     let mut input = recipe.input().map_err(|error| error.to_string())?;
-    if seed.is_multiple_of(3) {
-        let (plant, sequence) = (seed / 3 % Plant::ALL.len() as u64, seed % u64::from(input.problem.batch));
+    let mut rng = Pcg64Mcg::seed_from_u64(!seed);
+    if rng.random_range(0..3) == 0 {
+        let plant = Plant::ALL[rng.random_range(0..Plant::ALL.len())];
+        let sequence = rng.random_range(0..input.problem.batch as usize);
         // Not every sequence has what a fault needs: then there is none.
-        input.plant(Plant::ALL[plant as usize], sequence as usize);
+        input.plant(plant, sequence);
     }
     Ok(input)
 }

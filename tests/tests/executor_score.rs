@@ -10,7 +10,9 @@ use dustin_kernels::{
 };
 use dustin_tests::{
     executor_score::Prepared,
-    score::{Scored, batch_of, for_each_seed, judge, random_input, reference_of},
+    score::{
+        Scored, batch_of, columns_alone, for_each_seed, judge, judge_column, random_input, reference_of,
+    },
 };
 
 /// Two chunks of tokens, and a part of a third.
@@ -46,6 +48,18 @@ fn every_variant_gives_the_reference_on_random_problems() {
         let candidate = candidate(index);
         let input = input(candidate, seed)?;
         named(candidate, judge(&input, &reference_of(&input)?, &score(&input, candidate)?)).map(drop)
+    });
+}
+
+#[test]
+fn the_probabilities_of_every_column_alone_sum_up_to_1() {
+    for_each_seed(LOGITS.len(), |index, seed| {
+        let candidate = candidate(index + index / 2 * LOGITS.len());
+        let (dtype, head_dim) = (candidate.logits.dtype, candidate.logits.head_dim);
+        let size = Size { layers: 2, heads: 4, ..SIZE };
+        columns_alone(&Recipe::random(dtype, head_dim, size, seed))?
+            .iter()
+            .try_for_each(|input| named(candidate, judge_column(input, &score(input, candidate)?)))
     });
 }
 

@@ -30,7 +30,7 @@ fn random_inputs_give_the_reference() {
     let mut backend = CpuBackend::new(3).unwrap();
     for seed in 0..4000 {
         let input = SelectInput::random(seed, if seed % 8 == 0 { 9000 } else { 300 }).unwrap();
-        let candidate = Candidate { variant: &VARIANTS[seed as usize % 4], threads: 1 + seed as u32 % 3 };
+        let candidate = Candidate { variant: &VARIANTS[seed as usize / 8 % 4], threads: 1 + seed as u32 % 3 };
         check(&mut backend, &input, &candidate, &format!("seed {seed}"));
     }
 }

@@ -46,7 +46,16 @@ impl Recipe {
         let rules = random_rules(rng, max_length);
         let sequences = (0..rng.random_range(1..=4)).map(|_| {
             let budget = rules.budget;
-            let special = [0, 1, budget - 1, budget, budget + 1, max_length, max_length | 1, budget * 2 - 1];
+            let special = [
+                0,
+                1,
+                budget - 1,
+                budget,
+                budget + 1,
+                max_length,
+                max_length.saturating_sub(1) | 1,
+                budget * 2 - 1,
+            ];
             let length = match rng.random_range(0..16) {
                 draw @ 0..8 => special[draw],
                 _ => rng.random_range(budget.min(max_length)..=max_length),

@@ -12,17 +12,17 @@ use dustin::{
         synthetic::{Contents, Logits, Recipe, ScoreInput, SequenceShape, Size},
     },
 };
-use dustin_kernels::registry::LOGITS;
+use dustin_kernels::registry::{FOLD, LOGITS};
 use dustin_tests::{
     cuda_score::Prepared,
     gpu::{Gpu, text, trial},
-    score::{for_each_seed, judge, random_input, reference_of},
+    score::{columns_alone, for_each_seed, judge, judge_column, random_input, reference_of},
 };
 use libtest_mimic::Trial;
 
 use super::{
     super::{problems, stream},
-    candidates, ragged_input,
+    candidates, ragged, ragged_input,
 };
 
 /// Random problems, unless `DUSTIN_GPU_PROBLEMS` says otherwise: at least 1,000.
@@ -43,6 +43,7 @@ pub(super) fn trials() -> Vec<Trial> {
     });
     let others = [
         trial("random_score_problems_over_all_variants_give_the_reference", random_problems),
+        trial("the_probabilities_of_every_column_alone_sum_up_to_1", columns),
         trial("a_sequence_of_1048576_tokens_gives_the_reference", million),
         trial("the_best_512_of_32k_scores_are_those_of_f64", recall_of_the_best),
     ];
@@ -66,8 +67,9 @@ fn random_problems(gpu: &'static Gpu) -> Result<(), String> {
     let size = Size { batch: 6, kv_heads: 4, length: 2000, layers: 4, tokens: 4, heads: 16 };
     let candidates: Vec<Candidate> = candidates().collect();
     for_each_seed(count, |index, seed| {
-        let candidate = candidates[index % candidates.len()];
-        let candidate = Candidate { splits: [1, 2, 3, 8, 32][index % 5], ..candidate };
+        let fold = &FOLD[index / candidates.len() % FOLD.len()];
+        let splits = [1, 2, 3, 8, 32][index % 5];
+        let candidate = Candidate { fold, splits, ..candidates[index % candidates.len()] };
         let input = random_input(candidate.logits.dtype, candidate.logits.head_dim, size, seed)?;
         let stream = stream(gpu)?;
         let scored = Prepared::new(&gpu.modules, &stream, &input, candidate)?.score(&stream)?;
@@ -76,6 +78,17 @@ fn random_problems(gpu: &'static Gpu) -> Result<(), String> {
             .map_err(|error| format!("{candidate}: {error}"))
     });
     println!("random problems compared with the reference: {count}");
+    Ok(())
+}
+
+fn columns(gpu: &'static Gpu) -> Result<(), String> {
+    let stream = stream(gpu)?;
+    for (seed, candidate) in candidates().enumerate() {
+        for input in columns_alone(&ragged(candidate, seed as u64))? {
+            let scored = Prepared::new(&gpu.modules, &stream, &input, candidate)?.score(&stream)?;
+            judge_column(&input, &scored).map_err(|error| format!("{candidate}: {error}"))?;
+        }
+    }
     Ok(())
 }
 
