@@ -9,7 +9,7 @@ pub const EVERYTHING: i32 = -1;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
-    /// The draft's importance map, `[map_capacity]`, packed by `map_starts`; null where the quota is 0.
+    /// The draft's importance map, `[map_capacity]`, packed by `map_starts`; null if there is no draft map.
     pub draft: Global<f32>,
     /// The target's importance map, packed alike; null for a selection from the draft's alone.
     pub target: Global<f32>,
@@ -24,9 +24,9 @@ pub struct Params {
     pub block_table: Global<i32>,
     /// Items from one sequence's table to the next.
     pub table_stride: u64,
-    /// The sets: ascending positions, `[batch, capacity]`; what lies behind a set's size is left as it is.
+    /// The sets: ascending positions, `[batch, budget]`; what lies behind a set's size is left as it is.
     pub set: Global<i32>,
-    /// The same tokens as numbers of physical slots (page · page size + slot in the page), `[batch, capacity]`, or null.
+    /// The same tokens as numbers of physical slots (page · page size + slot in the page), `[batch, budget]`, or null.
     pub physical: Global<i32>,
     /// Items from one sequence's set to the next, in both.
     pub set_stride: u64,

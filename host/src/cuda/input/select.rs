@@ -1,6 +1,5 @@
 //! The arrays of a selection problem.
 
-use super::ALL_ONES;
 use crate::{
     cuda::{error::CudaError, memory::DeviceBuffer, stream::Stream, workspace::Workspace},
     select::{
@@ -9,6 +8,10 @@ use crate::{
         problem::SelectProblem,
     },
 };
+
+/// Every byte of an output that nobody has written: as an i32 it is far below 0, and neither a position, nor a slot, nor a
+/// size. That all bits are set would be [`EVERYTHING`](dustin_kernels::select::params::EVERYTHING).
+const UNWRITTEN: u8 = 0x80;
 
 /// What selection reads. The shapes are those of [`Params`](dustin_kernels::select::params::Params).
 #[derive(Debug)]
@@ -86,7 +89,7 @@ impl DeviceSelectInput {
 }
 
 impl DeviceSelectOutput {
-    /// Memory for the sets of `problem`, filled with -1 in the stream's order.
+    /// Memory for the sets of `problem`, filled in the stream's order with what is neither a position nor a size.
     ///
     /// # Errors
     /// The problem or the strides are invalid; [`CudaError::OutOfMemory`]; what the driver returns.
@@ -99,7 +102,7 @@ impl DeviceSelectOutput {
         strides.validate(problem)?;
         let array = |items: u64| {
             let mut array = DeviceBuffer::allocate(stream.context(), items as usize)?;
-            array.fill(stream, ALL_ONES)?;
+            array.fill(stream, UNWRITTEN)?;
             Ok::<_, CudaError>(array)
         };
         let sets = strides.set_extent(problem);
