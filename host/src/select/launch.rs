@@ -88,6 +88,9 @@ pub struct SelectBuffers {
 impl SelectPlan {
     /// Plans the launch of `variant` for `problem` with `cluster` blocks for each sequence.
     ///
+    /// Whether the device can launch it (compute capability, threads and shared memory of a block) is not checked here:
+    /// [`candidates`](crate::select::space::candidates) gives the points that it can, and the driver refuses others.
+    ///
     /// # Errors
     /// The problem is invalid, or the cluster is none of [`CLUSTERS`] or more than the variant has.
     pub fn new(

@@ -47,7 +47,7 @@ pub enum Fallback {
     /// Its sinks, its recent positions, and the rest from the draft's map; without one, the sinks and recent positions
     /// alone.
     Draft,
-    /// The flag EVERYTHING.
+    /// The flag EVERYTHING, under the condition that [`SelectProblem::everything`] names.
     Everything,
 }
 
@@ -68,6 +68,10 @@ pub struct SlotTable {
 /// `recent` positions are *forced*: they are taken whole. Then come the best blocks of the draft's map, as many as the quota
 /// says and the forced ones leave room for; then the best of the target's. A sequence of at most `budget` positions is
 /// taken whole.
+///
+/// Scores are compared within one map: +inf ranks above all numbers, ties go to the lower position, and NaN is taken only
+/// when that map has nothing else left. So a quota is filled from the draft's map even with NaN, before the target's is
+/// looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SelectProblem {
     /// Sequences in the batch, 1 to 65,535.
@@ -88,6 +92,9 @@ pub struct SelectProblem {
     /// Positions that a score is averaged over first: odd, 1 to [`MAX_POOLING`]; 1 for none.
     pub pooling: u32,
     /// Sequences of at most so many positions get the flag EVERYTHING in place of a set; 0 for none.
+    ///
+    /// Only for a caller that acts on the flag itself: the kernel of sparse attention does not understand it yet, reads an
+    /// empty set in its place and reports [`Fault::SetSize`](dustin_kernels::fault::Fault::SetSize).
     pub everything: u32,
     /// The maps that are read.
     pub maps: Maps,

@@ -106,6 +106,18 @@ fn infinity_is_above_all_numbers_and_nan_below_all() {
 }
 
 #[test]
+fn a_quota_takes_nan_only_when_nothing_else_is_left_of_the_drafts_map() {
+    let draft = [NAN, NAN, 0.1, NAN, NAN];
+    let target = [0.1, 0.2, 0.9, NAN, 0.8];
+    let mut tiny = Tiny::new(3, &draft, &target);
+    let expected: [&[i32]; 4] = [&[1, 2, 4], &[1, 2, 4], &[0, 2, 4], &[0, 1, 2]];
+    for (quota, expected) in (0..).zip(expected) {
+        tiny.problem.quota = quota;
+        assert_eq!(tiny.positions(), expected, "m = {quota}");
+    }
+}
+
+#[test]
 fn a_sequence_no_longer_than_the_budget_is_taken_whole() {
     assert_eq!(Tiny::target(3, &[0.3, NAN, 0.1]).positions(), [0, 1, 2]);
     assert_eq!(Tiny::target(4, &[0.3]).positions(), [0]);
