@@ -13,17 +13,23 @@ use dustin_kernels::executor::{Options, Site, SyncKind};
 use dustin_tests::executor_select::{PreparedSelect, select_candidates};
 use rayon::prelude::*;
 
-/// A sequence whose ties take a selection through all digits of both maps, and one that is taken whole.
-fn input() -> SelectInput {
-    let rules =
+/// Two forms of a batch: by tokens, and by blocks of pooled scores with physical slots.
+fn inputs() -> [SelectInput; 2] {
+    let tokens =
         SelectProblem { maps: Maps::Both, quota: 8, sinks: 2, recent: 5, ..SelectProblem::plain(1, 1, 32) };
+    let blocks = SelectProblem { block: 4, pooling: 3, ..tokens };
+    [input(tokens, None), input(blocks, Some(16))]
+}
+
+/// A sequence whose ties take a selection through all digits of both maps, and one that is taken whole.
+fn input(rules: SelectProblem, page_size: Option<u32>) -> SelectInput {
     let shape = |length| SequenceShape { length, has_target: true };
     let contents =
         Contents { draft: Scores::TwoValues, target: Scores::Equal, target_slots: false, gap: 2, seed: 23 };
     let recipe = Recipe {
         rules,
         sequences: vec![shape(1100), shape(20)],
-        page_size: None,
+        page_size,
         narrow_table: false,
         spare: 0,
         contents,
@@ -32,9 +38,8 @@ fn input() -> SelectInput {
 }
 
 /// Whether the executor reports each synchronisation site that the launch meets when that site alone is dropped.
-fn verdicts(candidate: Candidate) -> Vec<(Site, bool)> {
-    let input = input();
-    let mut whole = PreparedSelect::new(&input);
+fn verdicts(candidate: Candidate, input: &SelectInput) -> Vec<(Site, bool)> {
+    let mut whole = PreparedSelect::new(input);
     let trace =
         whole.launch(candidate, &Options::default()).expect("nothing to report while nothing is dropped");
     let reference = reference::select(&input.problem, &input.arrays()).expect("a valid input");
@@ -42,7 +47,7 @@ fn verdicts(candidate: Candidate) -> Vec<(Site, bool)> {
         .unwrap_or_else(|error| panic!("{candidate}: {error}"));
     let reported = |site| {
         let options = Options { dropped: Some(site), max_findings: 1, ..Options::default() };
-        PreparedSelect::new(&input).launch(candidate, &options).is_err()
+        PreparedSelect::new(input).launch(candidate, &options).is_err()
     };
     // In a cluster of one block, its own barrier orders all that its arrival at the cluster's does.
     let is_needed = |site: &Site| candidate.cluster > 1 || site.kind != SyncKind::ClusterWait;
@@ -52,10 +57,13 @@ fn verdicts(candidate: Candidate) -> Vec<(Site, bool)> {
 
 #[test]
 fn every_synchronisation_that_is_missing_is_reported_in_every_launch() {
-    let verdicts: Vec<_> = select_candidates()
+    let inputs = inputs();
+    let cases: Vec<_> =
+        inputs.iter().flat_map(|input| select_candidates().into_iter().map(move |of| (input, of))).collect();
+    let verdicts: Vec<_> = cases
         .par_iter()
-        .flat_map_iter(|&candidate| {
-            verdicts(candidate).into_iter().map(move |(site, reported)| (site, candidate, reported))
+        .flat_map_iter(|&(input, candidate)| {
+            verdicts(candidate, input).into_iter().map(move |(site, reported)| (site, candidate, reported))
         })
         .collect();
     let sites: BTreeSet<Site> = verdicts.iter().map(|&(site, ..)| site).collect();
