@@ -38,8 +38,9 @@ fn input(rules: SelectProblem, lengths: &[u32], draft: Scores, target: Scores) -
         sequences: lengths.iter().map(shape).collect(),
         page_size: Some(16),
         narrow_table: false,
+        target_slots: true,
         spare: 3,
-        contents: Contents { draft, target, target_slots: true, gap: 5, seed: 17 },
+        contents: Contents { draft, target, gap: 5, seed: 17 },
     };
     recipe.input().expect("a valid recipe")
 }

@@ -24,13 +24,13 @@ fn inputs() -> [SelectInput; 2] {
 /// A sequence whose ties take a selection through all digits of both maps, and one that is taken whole.
 fn input(rules: SelectProblem, page_size: Option<u32>) -> SelectInput {
     let shape = |length| SequenceShape { length, has_target: true };
-    let contents =
-        Contents { draft: Scores::TwoValues, target: Scores::Equal, target_slots: false, gap: 2, seed: 23 };
+    let contents = Contents { draft: Scores::TwoValues, target: Scores::Equal, gap: 2, seed: 23 };
     let recipe = Recipe {
         rules,
         sequences: vec![shape(1100), shape(20)],
         page_size,
         narrow_table: false,
+        target_slots: false,
         spare: 0,
         contents,
     };

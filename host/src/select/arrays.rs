@@ -59,8 +59,8 @@ pub struct SelectArrays<'a> {
     pub map_starts: &'a [i32],
     /// Confirmed lengths, `[batch]`.
     pub lengths: &'a [i32],
-    /// The slot that each sequence's target map was scored from, `[batch]`: negative where it has none. Not given: every
-    /// sequence has one.
+    /// The slot that each sequence's target map was scored from, `[batch]`: negative where it has none; given if the
+    /// problem counts slots.
     pub target_slots: Option<&'a [i32]>,
     /// Physical page numbers, `[batch, table_width]`; given if the problem asks for slots.
     pub block_table: Option<&'a [i32]>,
@@ -79,9 +79,7 @@ impl SelectArrays<'_> {
         require_presence("draft", self.draft.is_some(), problem.maps.draft())?;
         require_presence("target", self.target.is_some(), problem.maps.target())?;
         require_presence("block_table", self.block_table.is_some(), problem.table.is_some())?;
-        if self.target_slots.is_some() {
-            require_presence("target_slots", true, problem.maps.target())?;
-        }
+        require_presence("target_slots", self.target_slots.is_some(), problem.slots.is_some())?;
         let (batch, maps) = (u64::from(problem.batch), u64::from(problem.map_capacity));
         let tables = self.strides.table_extent(problem);
         let items = |array: Option<&[i32]>| array.map(<[_]>::len);
@@ -143,6 +141,7 @@ mod tests {
     fn problem() -> SelectProblem {
         SelectProblem {
             maps: Maps::Both,
+            slots: Some(2),
             table: Some(SlotTable { pages: 4, page_size: 2, table_width: 3 }),
             ..SelectProblem::plain(2, 12, 5)
         }
@@ -162,7 +161,6 @@ mod tests {
             strides: SelectStrides::dense(&problem),
         };
         assert_eq!(good.validate(&problem), Ok(()));
-        assert_eq!(SelectArrays { target_slots: None, ..good }.validate(&problem), Ok(()));
         let field = |arrays: SelectArrays<'_>| arrays.validate(&problem).unwrap_err().field;
         assert_eq!(field(SelectArrays { draft: None, ..good }), "draft");
         assert_eq!(field(SelectArrays { draft: Some(&map[1..]), ..good }), "draft");
@@ -171,6 +169,7 @@ mod tests {
         assert_eq!(field(SelectArrays { map_starts: &items[..2], ..good }), "map_starts");
         assert_eq!(field(SelectArrays { lengths: &items[..1], ..good }), "lengths");
         assert_eq!(field(SelectArrays { target_slots: Some(&[]), ..good }), "target_slots");
+        assert_eq!(field(SelectArrays { target_slots: None, ..good }), "target_slots");
         assert_eq!(field(SelectArrays { block_table: None, ..good }), "block_table");
         assert_eq!(field(SelectArrays { block_table: Some(&items[1..]), ..good }), "block_table");
         assert_eq!(
@@ -182,7 +181,7 @@ mod tests {
             "strides.set"
         );
 
-        let only = |maps| SelectProblem { maps, quota: 0, ..problem };
+        let only = |maps| SelectProblem { maps, quota: 0, slots: None, ..problem };
         assert_eq!(good.validate(&only(Maps::Target)).unwrap_err().field, "draft");
         assert_eq!(good.validate(&only(Maps::Draft)).unwrap_err().field, "target");
         let draft = SelectArrays { target: None, ..good };

@@ -67,7 +67,7 @@ pub struct SelectBuffers {
     pub map_starts: u64,
     /// Confirmed lengths, i32.
     pub lengths: u64,
-    /// Slots that the target's maps were scored from, i32; 0: every sequence has one.
+    /// Slots that the target's maps were scored from, i32; 0 unless the problem counts slots.
     pub target_slots: u64,
     /// Physical page numbers, i32; 0 unless the problem asks for slots.
     pub block_table: u64,
@@ -180,6 +180,7 @@ impl SelectPlan {
             set_sizes: Global::at(buffers.set_sizes),
             status: Global::at(buffers.workspace + self.workspace.status.start),
             map_capacity: problem.map_capacity,
+            slot_capacity: problem.slots.unwrap_or(0),
             budget: problem.budget,
             quota: problem.quota,
             sinks: problem.sinks,
@@ -200,7 +201,7 @@ impl SelectPlan {
         for (field, address, asked) in [
             ("draft", buffers.draft, problem.maps.draft()),
             ("target", buffers.target, problem.maps.target()),
-            ("target_slots", buffers.target_slots, problem.maps.target() && buffers.target_slots != 0),
+            ("target_slots", buffers.target_slots, problem.slots.is_some()),
             ("block_table", buffers.block_table, problem.table.is_some()),
             ("physical", buffers.physical, problem.table.is_some()),
         ] {
@@ -242,6 +243,7 @@ mod tests {
             pooling: 5,
             everything: 2048,
             maps: Maps::Both,
+            slots: Some(20),
             without_target: Fallback::Everything,
             table: Some(SlotTable { pages: 100, page_size: 16, table_width: 50 }),
             ..SelectProblem::plain(16, 1 << 19, 512)
@@ -285,6 +287,7 @@ mod tests {
         let params = plan.params(&buffers(&problem)).unwrap();
         assert_eq!((params.budget, params.quota, params.sinks, params.recent), (512, 128, 4, 64));
         assert_eq!((params.block, params.pooling, params.everything, params.without_target), (1, 5, 2048, 1));
+        assert_eq!(params.slot_capacity, 20);
         assert_eq!((params.pages, params.table_width, params.page_shift), (100, 50, 4));
         assert_eq!((params.table_stride, params.set_stride), (50, 512));
         assert_eq!(params.status.address(), 0xa000);
@@ -332,10 +335,13 @@ mod tests {
         assert_eq!(bad(|b| b.workspace_bytes = 7), "workspace_bytes");
         assert_eq!(bad(|b| b.strides.set = 511), "strides.set");
         assert_eq!(bad(|b| b.strides.table = 49), "strides.table");
-        assert_eq!(field(problem(), |b| b.target_slots = 0), None);
-        let draft = SelectProblem { maps: Maps::Draft, ..problem() };
+        assert_eq!(bad(|b| b.target_slots = 0), "target_slots");
+        let draft = SelectProblem { maps: Maps::Draft, slots: None, ..problem() };
         assert_eq!(field(draft, |b| b.target_slots = 0), Some("target"));
         assert_eq!(field(draft, |b| b.target = 0), Some("target_slots"));
+        let all = SelectProblem { slots: None, ..problem() };
+        assert_eq!(field(all, |_| ()), Some("target_slots"));
+        assert_eq!(field(all, |b| b.target_slots = 0), None);
         let plain = SelectProblem { table: None, ..problem() };
         assert_eq!(field(plain, |b| b.physical = 0), Some("block_table"));
         assert_eq!(field(plain, |b| b.block_table = 0), Some("physical"));

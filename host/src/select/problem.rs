@@ -98,6 +98,10 @@ pub struct SelectProblem {
     pub everything: u32,
     /// The maps that are read.
     pub maps: Maps,
+    /// Slots of captured queries that there are, if an array says which one each sequence's target map was scored from: 1 to
+    /// 2^31 - 1. A slot that is negative or beyond them says that the sequence has no target map. Without it every sequence
+    /// has one.
+    pub slots: Option<u32>,
     /// What a sequence without a target map gets.
     pub without_target: Fallback,
     /// Where positions are looked up, if physical slots are asked for.
@@ -119,6 +123,7 @@ impl SelectProblem {
             pooling: 1,
             everything: 0,
             maps: Maps::Target,
+            slots: None,
             without_target: Fallback::Draft,
             table: None,
         }
@@ -172,6 +177,12 @@ impl SelectProblem {
         if self.quota > 0 && !self.maps.draft() {
             return error("quota", "0, as there is no draft map".into(), self.quota);
         }
+        if let Some(slots) = self.slots {
+            within("slots", i32::MAX as u32, slots)?;
+            if !self.maps.target() {
+                return error("slots", "none, as there is no target map".into(), slots);
+            }
+        }
         for (field, count) in [("budget", self.budget), ("quota", self.quota)] {
             if !count.is_multiple_of(self.block) {
                 return error(field, format!("a multiple of the block, {}", self.block), count);
@@ -224,6 +235,7 @@ mod tests {
             pooling: 5,
             everything: 2048,
             maps: Maps::Both,
+            slots: Some(16),
             table: Some(SlotTable { pages: 100, page_size: 16, table_width: 50 }),
             ..SelectProblem::plain(16, 1 << 19, 512)
         }
@@ -251,6 +263,9 @@ mod tests {
         assert_eq!(field(|p| p.budget = 4097), "budget");
         assert_eq!(field(|p| p.quota = 513), "quota");
         assert_eq!(field(|p| p.maps = Maps::Target), "quota");
+        assert_eq!(field(|p| p.slots = Some(0)), "slots");
+        assert_eq!(field(|p| p.slots = Some(1 << 31)), "slots");
+        assert_eq!(field(|p| p.maps = Maps::Draft), "slots");
         assert_eq!(field(|p| p.block = 0), "block");
         assert_eq!(field(|p| p.block = 257), "block");
         assert_eq!(field(|p| p.block = 3), "budget");

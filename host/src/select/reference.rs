@@ -54,7 +54,8 @@ impl Selection {
 /// 3. A part of the maps that descends, that is shorter than the length or that leaves the maps is reported, and selects
 ///    nothing.
 /// 4. A length of at most the budget selects every position.
-/// 5. Without a target map the flag is given, if the problem says so.
+/// 5. A slot beyond the problem's is reported, and says as a negative one does that there is no target map. Without one the
+///    flag is given, if the problem says so.
 /// 6. Else the rules of [`SelectProblem`] hold.
 ///
 /// A position beyond the block table, or on a page outside the cache, has the slot -1, and is reported. The highest
@@ -114,7 +115,16 @@ fn positions_of(
     }
 
     let scores = |map: &[f32]| block_scores(problem, &map[first as usize..][..length as usize]);
-    let has_target = arrays.target_slots.is_none_or(|slots| slots[sequence] >= 0);
+    let has_target = match (arrays.target_slots, problem.slots) {
+        (Some(slots), Some(count)) => {
+            let slot = i64::from(slots[sequence]);
+            if slot >= i64::from(count) {
+                report(Fault::Slot);
+            }
+            (0..i64::from(count)).contains(&slot)
+        }
+        _ => true,
+    };
     if problem.maps.target() && !has_target && problem.without_target == Fallback::Everything {
         return None;
     }

@@ -26,14 +26,16 @@ pub unsafe fn select<const W: u32, const CLUSTERED: bool>(params: &Params) {
     let mut histogram = Histogram::new(&team);
     team.arrive();
     let output = Output { params, sequence: &sequence };
-    let rule = sequence.rule(params);
+    let (rule, fault) = sequence.rule(params);
     team.wait();
+    if let Some(fault) = fault
+        && team.thread() == 0
+    {
+        sequence.report(fault);
+    }
     match rule {
-        Rule::Nothing(fault) => {
+        Rule::Nothing => {
             if team.thread() == 0 {
-                if let Some(fault) = fault {
-                    sequence.report(fault);
-                }
                 // SAFETY: the caller's promise.
                 unsafe { output.size(0) };
             }

@@ -17,8 +17,8 @@ pub struct Params {
     pub map_starts: Global<i32>,
     /// Confirmed lengths, `[batch]`. A negative length selects nothing.
     pub lengths: Global<i32>,
-    /// The slot that the sequence's target map was scored from, `[batch]`: a negative one means that it has none. Null:
-    /// every sequence has one.
+    /// The slot that the sequence's target map was scored from, `[batch]`: one that is negative or at or above
+    /// `slot_capacity` means that it has none, and the latter is a fault. Null: every sequence has one.
     pub target_slots: Global<i32>,
     /// Physical page numbers, `[batch, table_width]`; null unless `physical` is written.
     pub block_table: Global<i32>,
@@ -36,6 +36,8 @@ pub struct Params {
     pub status: Global<u64>,
     /// Positions of the maps, for all sequences.
     pub map_capacity: u32,
+    /// Slots that a target map may have been scored from; not read without `target_slots`.
+    pub slot_capacity: u32,
     /// Positions that one set has room for: the budget k.
     pub budget: u32,
     /// Positions that are taken from the draft's map first: the quota m, not yet capped.

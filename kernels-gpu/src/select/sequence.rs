@@ -25,8 +25,8 @@ pub(super) struct Sequence {
 
 /// What decides a sequence's set.
 pub(super) enum Rule {
-    /// The set is empty; a fault says why, or the sequence is.
-    Nothing(Option<Fault>),
+    /// The set is empty.
+    Nothing,
     /// The set is the flag.
     Everything,
     /// So many positions are all taken.
@@ -86,31 +86,35 @@ impl Sequence {
         }
     }
 
-    /// The first rule that applies.
+    /// The first rule that applies, and what is wrong with what it looks at.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn rule(&self, params: &Params) -> Rule {
+    pub(super) fn rule(&self, params: &Params) -> (Rule, Option<Fault>) {
         let length = self.length.cast_unsigned();
         if self.length <= 0 {
-            return Rule::Nothing((self.length < 0).then_some(Fault::Length));
+            return (Rule::Nothing, (self.length < 0).then_some(Fault::Length));
         }
         if length <= params.everything {
-            return Rule::Everything;
+            return (Rule::Everything, None);
         }
         // The difference is taken only once both ends are known not to wrap it.
         let ascending = self.map_start >= 0
             && self.map_start <= self.map_end
             && self.map_end.cast_unsigned() <= params.map_capacity;
         if !ascending || self.map_end - self.map_start < self.length {
-            return Rule::Nothing(Some(Fault::Map));
+            return (Rule::Nothing, Some(Fault::Map));
         }
         if length <= params.budget {
-            return Rule::All(length);
+            return (Rule::All(length), None);
         }
-        let has_target = !params.target.is_null() && self.target_slot >= 0;
+        let beyond = !params.target_slots.is_null()
+            && self.target_slot >= 0
+            && self.target_slot.cast_unsigned() >= params.slot_capacity;
+        let fault = beyond.then_some(Fault::Slot);
+        let has_target = !params.target.is_null() && self.target_slot >= 0 && !beyond;
         if !params.target.is_null() && !has_target && params.without_target != 0 {
-            return Rule::Everything;
+            return (Rule::Everything, fault);
         }
-        Rule::Best(Free { length, map_start: self.map_start.cast_unsigned(), has_target })
+        (Rule::Best(Free { length, map_start: self.map_start.cast_unsigned(), has_target }), fault)
     }
 
     /// Raises the status word.

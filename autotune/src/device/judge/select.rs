@@ -39,14 +39,9 @@ impl SelectCase {
             sequences: lengths.iter().enumerate().map(shape).collect(),
             page_size: rules.table.map(|table| table.page_size),
             narrow_table: false,
+            target_slots: true,
             spare: 2,
-            contents: Contents {
-                draft: Scores::TwoValues,
-                target: Scores::Nans,
-                target_slots: true,
-                gap: 3,
-                seed,
-            },
+            contents: Contents { draft: Scores::TwoValues, target: Scores::Nans, gap: 3, seed },
         };
         Self::of(recipe.input()?)
     }

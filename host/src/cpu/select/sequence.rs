@@ -87,7 +87,11 @@ impl<'a> Sequence<'a> {
             return Self { length, leading: 0..blocks, ..nothing };
         }
 
-        let has_target = arrays.target_slots.is_none_or(|slots| slots[at] >= 0);
+        let slot = arrays.target_slots.map(|slots| slots[at]);
+        let beyond = |slot: i32| slot >= 0 && slot.cast_unsigned() >= problem.slots.unwrap_or(0);
+        let fault = slot.is_some_and(beyond).then_some(Fault::Slot);
+        let nothing = Self { fault, ..nothing };
+        let has_target = fault.is_none() && slot.is_none_or(|slot| slot >= 0);
         if problem.maps.target() && !has_target && problem.without_target == Fallback::Everything {
             return Self { everything: true, ..nothing };
         }

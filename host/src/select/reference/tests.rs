@@ -48,6 +48,12 @@ impl Tiny {
         self
     }
 
+    /// With the slot that the target's map was scored from, of three.
+    fn scored_from(&mut self, slot: i32) {
+        self.problem.slots = Some(3);
+        self.target_slots = Some(vec![slot]);
+    }
+
     fn run(&self) -> Reference {
         let maps = self.problem.maps;
         let arrays = SelectArrays {
@@ -180,9 +186,9 @@ fn a_sequence_without_a_target_map_falls_back_to_the_draft() {
     let (draft, target) = ([0.1, 0.9, 0.8, 0.5, 0.0], [0.0, 0.0, 0.0, 0.9, 0.9]);
     let mut tiny = Tiny::new(3, &draft, &target);
     (tiny.problem.sinks, tiny.problem.quota) = (1, 1);
-    tiny.target_slots = Some(vec![0]);
+    tiny.scored_from(0);
     assert_eq!(tiny.positions(), [0, 1, 3]);
-    tiny.target_slots = Some(vec![-1]);
+    tiny.scored_from(-1);
     assert_eq!(tiny.positions(), [0, 1, 2]);
 }
 
@@ -190,7 +196,7 @@ fn a_sequence_without_a_target_map_falls_back_to_the_draft() {
 fn a_sequence_without_any_map_keeps_its_sinks_and_recent_positions() {
     let mut tiny = Tiny::target(4, &[0.9; 9]);
     (tiny.problem.sinks, tiny.problem.recent) = (1, 2);
-    tiny.target_slots = Some(vec![i32::MIN]);
+    tiny.scored_from(i32::MIN);
     assert_eq!(tiny.positions(), [0, 7, 8]);
 }
 
@@ -198,14 +204,37 @@ fn a_sequence_without_any_map_keeps_its_sinks_and_recent_positions() {
 fn a_sequence_without_a_target_map_gets_everything_if_the_problem_says_so() {
     let mut tiny = Tiny::new(2, &[0.5; 5], &[0.5; 5]);
     tiny.problem.without_target = Fallback::Everything;
-    tiny.target_slots = Some(vec![-1]);
+    tiny.scored_from(-1);
     assert_eq!(tiny.run(), Reference { sets: vec![Selection::Everything], status: 0 });
     // Where the budget holds the whole sequence, a set is as good.
     tiny.problem.budget = 5;
     assert_eq!(tiny.positions(), [0, 1, 2, 3, 4]);
     tiny.problem.budget = 2;
-    tiny.target_slots = Some(vec![0]);
+    tiny.scored_from(0);
     assert_eq!(tiny.positions(), [0, 1]);
+}
+
+#[test]
+fn a_slot_beyond_the_buffer_says_that_there_is_no_target_map_and_is_reported() {
+    let (draft, target) = ([0.1, 0.9, 0.8, 0.5, 0.0], [0.0, 0.0, 0.0, 0.9, 0.9]);
+    for (slot, without_target) in [(3, Fallback::Draft), (i32::MAX, Fallback::Everything)] {
+        let mut tiny = Tiny::new(2, &draft, &target);
+        tiny.problem.without_target = without_target;
+        tiny.scored_from(slot);
+        let reference = tiny.run();
+        assert_eq!(Fault::parse(reference.status), Some((Fault::Slot, 0)));
+        let expected = match without_target {
+            Fallback::Draft => Selection::Set { positions: vec![1, 2], physical: None },
+            Fallback::Everything => Selection::Everything,
+        };
+        assert_eq!(reference.sets, [expected]);
+        tiny.scored_from(2);
+        assert_eq!(tiny.positions(), [3, 4]);
+        // Where the budget holds the whole sequence, no map is looked for.
+        tiny.problem.budget = 5;
+        tiny.scored_from(slot);
+        assert_eq!(tiny.positions(), [0, 1, 2, 3, 4]);
+    }
 }
 
 #[test]

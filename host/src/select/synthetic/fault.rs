@@ -19,6 +19,8 @@ pub enum Plant {
     MapNegative,
     /// The last sequence's part ends so far before it starts that the difference wraps to a large part.
     MapWrapping,
+    /// The slot lies just behind the buffer of captured queries.
+    SlotBeyond,
     /// Every other page of the sequence's table lies behind the cache.
     PageBeyond,
     /// Every other page of the sequence's table is negative.
@@ -27,7 +29,7 @@ pub enum Plant {
 
 impl Plant {
     /// Every fault.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::LengthNegative,
         Self::LengthBeyond,
         Self::LengthHuge,
@@ -35,13 +37,15 @@ impl Plant {
         Self::MapBeyond,
         Self::MapNegative,
         Self::MapWrapping,
+        Self::SlotBeyond,
         Self::PageBeyond,
         Self::PageNegative,
     ];
 }
 
 impl SelectInput {
-    /// Plants a fault in `sequence` (faults of the maps' parts: where they say). Whether it could: pages need a table.
+    /// Plants a fault in `sequence` (faults of the maps' parts: where they say). Whether it could: pages need a table,
+    /// slots an array of them.
     pub fn plant(&mut self, plant: Plant, sequence: usize) -> bool {
         let batch = self.problem.batch as usize;
         if sequence >= batch {
@@ -61,6 +65,12 @@ impl SelectInput {
             }
             Plant::MapNegative => self.map_starts[0] = -1,
             Plant::MapWrapping => self.map_starts[batch - 1..].copy_from_slice(&[i32::MAX, i32::MIN]),
+            Plant::SlotBeyond => {
+                let (Some(count), Some(slots)) = (self.problem.slots, &mut self.target_slots) else {
+                    return false;
+                };
+                slots[sequence] = count.cast_signed();
+            }
             Plant::PageBeyond | Plant::PageNegative => {
                 let (Some(table), Some(pages)) = (self.problem.table, &mut self.block_table) else {
                     return false;

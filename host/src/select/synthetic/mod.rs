@@ -36,8 +36,6 @@ pub struct Contents {
     pub draft: Scores,
     /// The kind of the target's map.
     pub target: Scores,
-    /// Whether an array of slots says which sequences have a target map; else all have one.
-    pub target_slots: bool,
     /// Positions of poison before the first sequence's part of the maps, and at each part's end.
     pub gap: u32,
     /// The same seed gives the same input.
@@ -59,7 +57,7 @@ pub struct SelectInput {
     pub map_starts: Vec<i32>,
     /// Confirmed lengths.
     pub lengths: Vec<i32>,
-    /// The slot that each sequence's target map was scored from, negative where it has none.
+    /// The slot that each sequence's target map was scored from, negative where it has none, if the problem counts slots.
     pub target_slots: Option<Vec<i32>>,
     /// Physical page numbers, if the problem asks for slots.
     pub block_table: Option<Vec<i32>>,
@@ -75,7 +73,7 @@ impl SelectInput {
         problem.validate()?;
         let sequences = vec![SequenceShape { length, has_target: true }; problem.batch as usize];
         let scores = Scores::Softmax;
-        let contents = Contents { draft: scores, target: scores, target_slots: false, gap: 0, seed };
+        let contents = Contents { draft: scores, target: scores, gap: 0, seed };
         Self::new(problem, &SelectStrides::dense(problem), &sequences, contents)
     }
 
@@ -131,7 +129,6 @@ impl SelectInput {
         let slot = |(index, shape): (usize, &SequenceShape)| {
             if shape.has_target { index as i32 } else { [-1, i32::MIN][index % 2] }
         };
-        let slots = contents.target_slots && problem.maps.target();
         Ok(Self {
             problem: *problem,
             strides: *strides,
@@ -139,7 +136,7 @@ impl SelectInput {
             target,
             map_starts,
             lengths: sequences.iter().map(|shape| shape.length as i32).collect(),
-            target_slots: slots.then(|| sequences.iter().enumerate().map(slot).collect()),
+            target_slots: problem.slots.map(|_| sequences.iter().enumerate().map(slot).collect()),
             block_table: block_table(problem, strides, sequences, &mut rng)?,
         })
     }

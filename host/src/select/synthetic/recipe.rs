@@ -17,14 +17,14 @@ use crate::{
 pub struct SequenceShape {
     /// Confirmed length.
     pub length: u32,
-    /// Whether it has a target map; read only where the contents have slots.
+    /// Whether it has a target map; read only where there are slots.
     pub has_target: bool,
 }
 
 /// A ragged batch, from which the problem follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
-    /// Quotas and rules; its capacities (batch, maps, table) are not read.
+    /// Quotas and rules; its capacities (batch, maps, slots, table) are not read.
     pub rules: SelectProblem,
     /// The batch.
     pub sequences: Vec<SequenceShape>,
@@ -32,6 +32,8 @@ pub struct Recipe {
     pub page_size: Option<u32>,
     /// Whether the tables hold but half of the longest sequence.
     pub narrow_table: bool,
+    /// Whether an array of slots says which sequences have a target map, if there is one; else all have one.
+    pub target_slots: bool,
     /// How much each capacity and stride exceeds what the batch needs.
     pub spare: u32,
     /// What fills the arrays.
@@ -68,11 +70,11 @@ impl Recipe {
             sequences,
             page_size: (rng.random_range(0..3) == 0).then(|| 1 << rng.random_range(0..=8)),
             narrow_table: rng.random_range(0..8) == 0,
+            target_slots: rng.random(),
             spare: rng.random_range(0..=5),
             contents: Contents {
                 draft: random_scores(rng),
                 target: random_scores(rng),
-                target_slots: rng.random(),
                 gap: rng.random_range(0..=9),
                 seed: rng.random(),
             },
@@ -94,6 +96,8 @@ impl Recipe {
             batch: self.sequences.len() as u32,
             // What cannot be counted is no valid capacity.
             map_capacity: u32::try_from(positions.max(1)).unwrap_or(u32::MAX),
+            slots: (self.target_slots && self.rules.maps.target())
+                .then_some(self.sequences.len() as u32 + self.spare),
             table,
             ..self.rules
         }
@@ -179,6 +183,9 @@ pub(super) fn validate(
         Ok(())
     };
     at_most("lengths and gaps in all", problem.map_capacity.into(), positions(sequences, gap))?;
+    if let Some(slots) = problem.slots {
+        at_most("sequences", slots.into(), problem.batch.into())?;
+    }
     if let Some(table) = problem.table {
         let pages = |s: &SequenceShape| s.length.div_ceil(table.page_size).min(table.table_width);
         let pages = sequences.iter().map(|shape| u64::from(pages(shape))).sum();

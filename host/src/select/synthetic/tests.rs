@@ -19,14 +19,9 @@ fn recipe() -> Recipe {
         sequences: vec![shape(40, true), shape(0, true), shape(17, false), shape(8, true), shape(1, true)],
         page_size: Some(4),
         narrow_table: false,
+        target_slots: true,
         spare: 3,
-        contents: Contents {
-            draft: Scores::Softmax,
-            target: Scores::Bits,
-            target_slots: true,
-            gap: 2,
-            seed: 7,
-        },
+        contents: Contents { draft: Scores::Softmax, target: Scores::Bits, gap: 2, seed: 7 },
     }
 }
 
@@ -176,6 +171,6 @@ fn random_inputs_are_valid_and_meet_every_rule() {
             seen.insert("fallback to the draft".into());
         }
     }
-    // Faults of Length, Map and Page; seven sizes; three maps, forced or not, pooled or not; three rules.
-    assert_eq!(seen.len(), 3 + 6 + 3 * 2 * 2 + 3, "{seen:#?}");
+    // Faults of Length, Map, Slot and Page; seven sizes; three maps, forced or not, pooled or not; three rules.
+    assert_eq!(seen.len(), 4 + 6 + 3 * 2 * 2 + 3, "{seen:#?}");
 }

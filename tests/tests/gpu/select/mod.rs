@@ -48,8 +48,9 @@ fn ragged(rules: SelectProblem, draft: Scores, target: Scores, seed: u64) -> Res
         sequences: lengths.into_iter().enumerate().map(shape).collect(),
         page_size: Some(16),
         narrow_table: false,
+        target_slots: true,
         spare: 3,
-        contents: Contents { draft, target, target_slots: true, gap: 5, seed },
+        contents: Contents { draft, target, gap: 5, seed },
     };
     recipe.input().map_err(text)
 }

@@ -104,11 +104,11 @@ fn million(gpu: &'static Gpu) -> Result<(), String> {
                 sequences: vec![SequenceShape { length: 1 << 20, has_target: true }],
                 page_size: Some(16),
                 narrow_table: false,
+                target_slots: false,
                 spare: 0,
                 contents: Contents {
                     draft: Scores::ALL[(index + 5) % Scores::ALL.len()],
                     target: kind,
-                    target_slots: false,
                     gap: 1,
                     seed: index as u64,
                 },
