@@ -92,13 +92,14 @@ fn every_planted_fault_is_reported() {
             Plant::LengthNegative => Fault::Length.word(0),
             Plant::LengthBeyond | Plant::LengthHuge | Plant::MapNegative => Fault::Map.word(0),
             Plant::MapDescending | Plant::MapBeyond | Plant::MapWrapping => Fault::Map.word(4),
+            Plant::SlotBeyond => Fault::Slot.word(0),
             Plant::PageBeyond | Plant::PageNegative => Fault::Page.word(0),
         };
         let reference = reference::select(&input.problem, &input.arrays()).unwrap();
         assert_eq!(reference.status, expected, "{plant:?}");
-        let mut plain = Recipe { page_size: None, ..recipe() }.input().unwrap();
-        let pages = matches!(plant, Plant::PageBeyond | Plant::PageNegative);
-        assert_eq!(plain.plant(plant, 0), !pages);
+        let mut plain = Recipe { page_size: None, target_slots: false, ..recipe() }.input().unwrap();
+        let needy = matches!(plant, Plant::SlotBeyond | Plant::PageBeyond | Plant::PageNegative);
+        assert_eq!(plain.plant(plant, 0), !needy);
         assert!(!plain.plant(plant, 5));
     }
 }
