@@ -28,7 +28,7 @@ mod synthetic;
 pub use dustin_kernels::registry::Dtype;
 pub use error::InvalidInput;
 
-/// The README's example compiles.
+/// The README's examples compile.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
