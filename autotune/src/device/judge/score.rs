@@ -144,6 +144,7 @@ fn sampled(input: &ScoreInput) -> Result<Reference, InvalidInput> {
         let part = part?;
         for range in &part.parts {
             whole.map[range.clone()].copy_from_slice(&part.map[range.clone()]);
+            whole.magnitudes[range.clone()].copy_from_slice(&part.magnitudes[range.clone()]);
             whole.positions[range.clone()].copy_from_slice(&part.positions[range.clone()]);
         }
         whole.parts.extend(part.parts);
