@@ -20,7 +20,7 @@ const README: &str =
 /// them would take most of the build.
 const QUICK_KERNELS: &str = "profile.release.package.dustin-kernels.opt-level=0";
 /// The most that a bundle may take, in bytes.
-const SIZE_LIMIT: u64 = 50 << 20;
+const SIZE_LIMIT: u64 = 64 << 20;
 
 /// A program that cargo builds, and the folder of the bundle that it goes to.
 struct Program {
