@@ -201,6 +201,7 @@ mod tests {
             name: "kernel",
             target,
             threads: 128,
+            blocks: 1,
             shared_bytes: kibibytes * 1024,
         };
         assert_eq!(architectures(&entry(Target::Sm80, 163)), ["sm_80", "sm_90"]);

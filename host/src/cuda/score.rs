@@ -48,7 +48,8 @@ impl ScoreKernel {
     /// nothing else writes any of them or touches map and workspace, the workspace has been initialised for this plan, and
     /// this kernel, a copy of it or its [`ModuleCache`] is kept: the last of them unloads the code. A launch that a graph has
     /// captured has ended when the graph is gone. What the other arrays *contain* needs no promise: the device checks
-    /// it, but for parts of the map that two sequences have in common, which hold the results of either.
+    /// it, but for parts of the map that overlap: of the sequences that they belong to the whole result is undefined (inside
+    /// the map and the workspace all the same), and a fault is reported for one between them.
     ///
     /// # Errors
     /// As [`ScorePlan::params`]; a stream of another context; what the driver returns.

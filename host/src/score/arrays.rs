@@ -89,7 +89,7 @@ pub struct ScoreArrays<'a> {
     /// Confirmed lengths, `[batch]`.
     pub lengths: &'a [i32],
     /// First position of each sequence's part of the map and, last, the end, `[batch + 1]`. No two parts may overlap: here
-    /// the later one is refused; a GPU does not look for it and leaves either one's scores there.
+    /// the later one is refused; a GPU does not look for it, and all scores of both sequences are undefined.
     pub map_starts: &'a [i32],
     /// The softmax scale.
     pub scale: f32,

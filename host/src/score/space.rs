@@ -5,7 +5,7 @@ use std::fmt;
 
 use dustin_kernels::{
     registry::{FOLD, FoldVariant, LOGITS, LogitsVariant, Target},
-    score::layout::chunks,
+    score::layout::{BASE, MAX_CHUNKS},
 };
 
 use crate::{
@@ -142,10 +142,11 @@ pub(crate) fn exclusion(
     }
     // A valid table has room for less than 2^31 tokens.
     let longest = (problem.table_width * problem.kv.page_size).min(problem.map_capacity);
-    let (chunks, warps) = (chunks(longest), logits.tile.warps);
+    // Not the chunks of the longest sequence: a shorter one may have more, since chunks grow with the length.
+    let (chunks, warps) = (longest.div_ceil(BASE).min(MAX_CHUNKS), logits.tile.warps);
     if (splits - 1) * warps >= chunks {
         return Some(format!(
-            "the longest sequence is {chunks} chunks: some of {splits} splits would be empty"
+            "a sequence is at most {chunks} chunks: some of {splits} splits would be empty"
         ));
     }
     None
@@ -212,7 +213,7 @@ mod tests {
         let reasons = |problem: &ScoreProblem, limits: &DeviceLimits| -> Vec<String> {
             candidates(problem, limits).unwrap().1.into_iter().map(|excluded| excluded.reason).collect()
         };
-        let empty = "the longest sequence is 128 chunks: some of 128 splits would be empty";
+        let empty = "a sequence is at most 128 chunks: some of 128 splits would be empty";
         assert!(reasons(&good, &H200).contains(&empty.to_owned()));
 
         let old = DeviceLimits { major: 7, minor: 5, ..H200 };
