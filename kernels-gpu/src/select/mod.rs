@@ -7,13 +7,13 @@
 //!
 //! Scores are ordered as numbers (-0 equals +0, denormals count), with NaN below all of them.
 //!
-//! A sequence is the work of one thread block or of a cluster of them ([`team`]). Every warp owns consecutive units. A map's
+//! A sequence is the work of one thread block or of a cluster of them (`team`). Every warp owns consecutive units. A map's
 //! best units are found by radix selection: a unit's *rank* is a number of 64 bits in which no two units are equal
-//! ([`rank`]), and its digits are counted from the top ([`histogram`]) until the bin that holds the last unit wanted holds
+//! (`rank`), and its digits are counted from the top (`histogram`) until the bin that holds the last unit wanted holds
 //! no other. Where a warp's units are few, its lanes keep the keys of their scores in registers from pass to pass, and a bit
-//! for each that is taken ([`kept`]). Else a sequence may have any length: scores are read again in every pass, and what
-//! results is a threshold ([`radix`]), so that which units are chosen is a question to each unit alone, answered in one
-//! more pass that counts them and writes them in order ([`output`]).
+//! for each that is taken (`kept`). Else a sequence may have any length: scores are read again in every pass, and what
+//! results is a threshold (`radix`), so that which units are chosen is a question to each unit alone, answered in one
+//! more pass that counts them and writes them in order (`output`).
 
 pub mod config;
 mod histogram;
