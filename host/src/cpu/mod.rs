@@ -18,12 +18,31 @@ pub use self::{
     },
     instructions::Instructions,
 };
+use crate::error::InvalidInput;
 
 /// What of a CPU bounds a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CpuLimits {
     /// Threads of the back end.
     pub threads: u32,
+}
+
+impl CpuLimits {
+    /// The numbers of threads that are tried: 1, 2, 4 … and all.
+    fn thread_counts(self) -> Vec<u32> {
+        let mut counts: Vec<u32> = (0..32).map(|bit| 1 << bit).take_while(|&n| n < self.threads).collect();
+        counts.push(self.threads);
+        counts
+    }
+
+    /// Refuses, on behalf of `operation`, a number of threads that the back end does not have.
+    fn require_threads(self, operation: &'static str, threads: u32) -> Result<(), InvalidInput> {
+        if !(1..=self.threads).contains(&threads) {
+            let required = format!("from 1 to {}, the back end's threads", self.threads);
+            return Err(InvalidInput::new(operation, "threads", required, threads));
+        }
+        Ok(())
+    }
 }
 
 /// A pool of threads, and the memory that launches work in.

@@ -60,10 +60,7 @@ impl Candidate {
         if !VARIANTS.contains(self.variant) {
             return Err(InvalidInput::new(OPERATION, "variant", "one of VARIANTS", self.variant.id));
         }
-        if !(1..=limits.threads).contains(&self.threads) {
-            let required = format!("from 1 to {}, the back end's threads", limits.threads);
-            return Err(InvalidInput::new(OPERATION, "threads", required, self.threads));
-        }
+        limits.require_threads(OPERATION, self.threads)?;
         Ok(())
     }
 }
@@ -87,8 +84,7 @@ pub fn candidates(
     limits: CpuLimits,
 ) -> Result<(Vec<Candidate>, Vec<Exclusion>), InvalidInput> {
     problem.validate()?;
-    let mut threads: Vec<u32> = (0..32).map(|bit| 1 << bit).take_while(|&n| n < limits.threads).collect();
-    threads.push(limits.threads);
+    let threads = limits.thread_counts();
     let (mut legal, mut excluded) = (Vec::new(), Vec::new());
     for variant in VARIANTS {
         for &threads in &threads {
