@@ -70,10 +70,10 @@ impl Row {
             workload: task.name.clone(),
             bucket: task.key.to_string(),
             chosen: point(*chosen),
-            us: time.median,
-            ci95_us: [time.low, time.high],
+            us: rounded(time.median),
+            ci95_us: [time.low, time.high].map(rounded),
             default: point(task.default),
-            default_us: default_time.map(|default| default.median),
+            default_us: default_time.map(|default| rounded(default.median)),
             speedup: default_time.map(|default| default.median / time.median),
             gigabytes_per_second: task.problem.bytes() as f64 / time.median / 1e3,
             roofline: roofline(task, time.median, device),
@@ -120,7 +120,7 @@ pub(crate) fn entry(task: &Task, outcome: &Outcome, device: &dyn Device) -> Opti
     Some(Entry::measured(task.key.clone(), task.points[*chosen].choice.clone(), measurement))
 }
 
-/// Three decimals: nanoseconds, which is finer than any clock in use.
+/// Three decimals: nanoseconds, which is finer than any clock in use, and the same in the report as in the profile.
 fn rounded(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
