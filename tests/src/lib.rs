@@ -8,6 +8,8 @@ pub mod executor_score;
 pub mod executor_select;
 pub mod gpu;
 pub mod property;
+pub mod ranks;
 pub mod score;
 pub mod select;
+pub mod sets;
 pub mod verdict;

@@ -11,10 +11,12 @@
 //! | `large` | caches beyond 2^31 items |
 //! | `errors` | errors that only a driver with a device can give |
 //! | `score`, `select` | score gathering and selection, likewise |
+//! | `chain` | from queries to sets: both on one stream, and by the ranks of tensor parallelism |
 //! | `sanitize` | one small problem per variant, cheap enough for compute-sanitizer |
 
 mod attention;
 mod callers;
+mod chain;
 mod determinism;
 mod errors;
 mod faults;
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         sanitize::trials(),
         score::trials(),
         select::trials(),
+        chain::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

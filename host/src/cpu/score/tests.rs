@@ -179,35 +179,17 @@ fn parts_of_the_map_may_stand_in_any_order_but_not_overlap() {
 }
 
 #[test]
-fn ranks_maps_sum_up_to_the_whole() {
+fn the_maps_of_tensor_parallel_ranks_sum_up_to_the_whole() {
     let mut backend = CpuBackend::new(1).unwrap();
     let candidate = Candidate { variant: &VARIANTS[5], threads: 1 };
     let whole = recipe().input().unwrap();
     let reference = reference::score(&whole.problem, &whole.arrays(), &whole.map).unwrap();
-    let geometry = crate::geometry::Geometry { layers: 2, query_heads: 6, kv_heads: 2, head_dim: 64 };
     let mut sum = vec![0.0; whole.map.len()];
     for rank in 0..2 {
-        let mut share = whole.clone();
-        let (mut sources, mut arrays) = (Vec::new(), Vec::new());
-        for (source, own) in whole.problem.sources.iter().zip(&whole.sources) {
-            let local = Source::local(std::slice::from_ref(source), geometry, 2, rank).unwrap();
-            let first = source.heads.iter().position(|captured| captured.head / 3 == rank);
-            let Some(first) = first else { continue };
-            let mut own = own.clone();
-            own.query.drain(..first * whole.strides.query_head as usize);
-            own.query.resize(own.query.len() + first * whole.strides.query_head as usize, 0);
-            own.key.drain(..rank as usize * whole.problem.kv.kv_head_stride as usize);
-            sources.extend(local);
-            arrays.push(own);
-        }
-        share.problem.kv.kv_heads = 1;
-        share.problem.query_heads = 3;
-        (share.problem.sources, share.sources) = (sources, arrays);
-        let (map, status) = score(&mut backend, &share, &candidate);
-        assert_eq!(status, 0);
-        for (sum, x) in sum.iter_mut().zip(map) {
-            *sum += x;
-        }
+        let share = whole.share(2, rank).unwrap().expect("heads of both ranks are captured");
+        check(&mut backend, &share, &candidate);
+        let (map, _) = score(&mut backend, &share, &candidate);
+        sum.iter_mut().zip(map).for_each(|(sum, score)| *sum += score);
     }
     compare_map(&whole.problem, &reference, &sum, &sum).unwrap();
 }

@@ -6,6 +6,7 @@
 mod fault;
 mod recipe;
 mod rotation;
+mod share;
 
 use rand::{RngExt, seq::SliceRandom};
 

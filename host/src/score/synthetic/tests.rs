@@ -161,3 +161,35 @@ fn capacities_that_do_not_hold_the_sequences_are_refused_by_field() {
     let error = ScoreInput::new(&problem, &ScoreStrides::dense(&problem), &one, contents).unwrap_err();
     assert_eq!(error.field, "sequences");
 }
+
+#[test]
+fn a_ranks_share_holds_its_heads_and_nothing_of_the_others() {
+    let whole = Recipe { kv_heads: 4, sources: Source::mean(&[&[0, 2, 4, 9], &[2]], 2), ..recipe() };
+    let whole = whole.input().unwrap();
+    let heads = |share: &ScoreInput| -> Vec<Vec<u32>> {
+        let heads = |source: &Source| source.heads.iter().map(|captured| captured.head).collect();
+        share.problem.sources.iter().map(heads).collect()
+    };
+    let shares: Vec<_> = (0..4).map(|rank| whole.share(4, rank).unwrap()).collect();
+    let [Some(first), Some(second), None, Some(last)] = &shares[..] else {
+        panic!("the third rank alone has no heads")
+    };
+    assert_eq!([first, second, last].map(heads), [vec![vec![0, 2], vec![2]], vec![vec![1]], vec![vec![0]]]);
+
+    // Head 9 of the whole is the fourth that is captured; its KV head is the last.
+    assert_eq!(last.problem.kv.kv_heads, 1);
+    for (slot, token) in [(0, 0), (2, 1)] {
+        let from = whole.strides.query(slot, token, 3) as usize;
+        let to = last.strides.query(slot, token, 0) as usize;
+        assert_eq!(last.sources[0].query[to..to + 64], whole.sources[0].query[from..from + 64]);
+    }
+    let page = whole.block_table[0] as u32;
+    let (from, to) = (whole.problem.kv.offset(page, 5, 3), last.problem.kv.offset(page, 5, 0));
+    let key = &last.sources[0].key[to as usize..][..64];
+    assert_eq!(key, &whole.sources[0].key[from as usize..][..64]);
+    assert!(key.iter().all(|&bits| bits != NAN));
+    assert_eq!(last.sources[0].key.len() as u64, last.problem.kv.extent());
+
+    assert_eq!(whole.share(3, 0).unwrap_err().field, "tp_size");
+    assert_eq!(whole.share(4, 4).unwrap_err().field, "tp_rank");
+}

@@ -15,6 +15,7 @@ mod reference;
 mod sanitize;
 
 use dustin::{
+    Dtype,
     kv::KvLayout,
     score::{
         problem::Source,
@@ -25,6 +26,10 @@ use dustin::{
 use dustin_kernels::registry::{FOLD, LOGITS};
 use dustin_tests::gpu::text;
 use libtest_mimic::Trial;
+
+/// Element types and head sizes.
+pub(super) const KINDS: [(Dtype, u32); 4] =
+    [(Dtype::Bf16, 64), (Dtype::Bf16, 128), (Dtype::F16, 64), (Dtype::F16, 128)];
 
 pub(super) fn trials() -> Vec<Trial> {
     [reference::trials(), faults::trials(), determinism::trials(), large::trials(), sanitize::trials()]

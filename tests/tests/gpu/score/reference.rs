@@ -22,14 +22,11 @@ use libtest_mimic::Trial;
 
 use super::{
     super::{problems, stream},
-    candidates, ragged, ragged_input,
+    KINDS, candidates, ragged, ragged_input,
 };
 
 /// Random problems, unless `DUSTIN_GPU_PROBLEMS` says otherwise: at least 1,000.
 const PROBLEMS: NonZero<usize> = NonZero::new(1200).unwrap();
-
-/// Element types and head sizes.
-const KINDS: [(Dtype, u32); 4] = [(Dtype::Bf16, 64), (Dtype::Bf16, 128), (Dtype::F16, 64), (Dtype::F16, 128)];
 
 pub(super) fn trials() -> Vec<Trial> {
     let variants = candidates().enumerate().map(|(seed, candidate)| {

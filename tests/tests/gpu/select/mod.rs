@@ -28,7 +28,7 @@ pub(super) fn trials() -> Vec<Trial> {
 }
 
 /// Every variant with every cluster that the device can run.
-fn candidates(gpu: &Gpu) -> Result<Vec<Candidate>, String> {
+pub(super) fn candidates(gpu: &Gpu) -> Result<Vec<Candidate>, String> {
     let any = SelectProblem::plain(1, 1, 1);
     Ok(space::candidates(&any, &gpu.modules.device().limits()).map_err(text)?.0)
 }
