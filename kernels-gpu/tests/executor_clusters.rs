@@ -5,7 +5,7 @@ mod common;
 use common::{SHARED_BYTES, clean, dropping, found, launch_clusters, run, sites};
 use dustin_kernels::{
     executor::{self, Access, Fault, Launch, Memory, Options, Place, Report, SyncKind, Trace},
-    simt::{Global, Shared, Word, atomic, barrier, cluster, shuffle, thread, vote},
+    simt::{Global, Shared, Word, atomic, barrier, cluster, redux, shuffle, thread, vote},
 };
 
 /// One cluster of `blocks` blocks of 32 threads, without global memory.
@@ -354,6 +354,35 @@ fn a_relaxed_arrival_orders_what_another_thread_of_the_block_releases_and_nothin
     }
 }
 
+/// Each thread adds to a word of the block after its own, which the cluster zeroes first.
+fn adds_to_the_next_block(announces: bool, releases: bool) -> Result<Trace, Report> {
+    run_cluster(2, move || {
+        let words = Shared::<u32>::at(0);
+        if announces {
+            cluster::arrive_releasing(false);
+        }
+        // SAFETY: a word of shared memory for each thread.
+        unsafe { words.store(thread::lane(), 0) };
+        if announces {
+            cluster::wait();
+        }
+        if releases {
+            cluster::sync();
+        }
+        // SAFETY: as before; no block ends before the barrier.
+        unsafe { words.of_block(1 - cluster::rank()).store(thread::lane(), 1) };
+        cluster::sync();
+    })
+}
+
+#[test]
+fn a_relaxed_arrival_says_that_a_block_has_started_and_nothing_of_its_memory() {
+    clean(adds_to_the_next_block(true, true));
+    clean(adds_to_the_next_block(false, true));
+    found(adds_to_the_next_block(true, false), is_race);
+    found(adds_to_the_next_block(false, false), |fault| matches!(fault, Fault::NotStarted { .. }));
+}
+
 #[test]
 fn lanes_that_arrive_in_different_ways_are_reported() {
     let arrive = |lanes: u32| {
@@ -477,11 +506,12 @@ fn a_cluster_of_the_largest_size_runs() {
 }
 
 #[test]
-fn votes_and_upward_shuffles_give_prefix_sums() {
+fn votes_reductions_and_upward_shuffles_give_sums() {
     clean(run(64, || {
         let lane = thread::lane();
         let odd = vote::ballot(lane % 2 == 1);
         assert_eq!(odd, 0xaaaa_aaaa);
+        assert_eq!(redux::reduce_add(u32::MAX - lane), 0_u32.wrapping_sub(32 * 33 / 2));
         let mut sum = lane;
         for delta in [1, 2, 4, 8, 16] {
             let below = shuffle::shuffle_up(sum, delta);

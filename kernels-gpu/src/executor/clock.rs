@@ -49,9 +49,9 @@ pub(super) struct Knowledge {
 }
 
 impl Knowledge {
-    /// Whether something that any of the cluster's `threads` did is known.
+    /// Whether the start, or something else that any of the cluster's `threads` did, is known.
     pub(super) fn has_heard_of(&self, threads: std::ops::Range<usize>) -> bool {
-        self.threads[threads].iter().any(|&clock| clock > 0)
+        self.threads[threads].iter().any(|&clock| clock >= STARTED)
     }
 
     /// Whether what the cluster's `thread` did at `clock` is known.
@@ -157,10 +157,13 @@ impl Clock {
     }
 }
 
+/// A thread's clock at its start, before anything that it does.
+pub(super) const STARTED: u32 = 1;
+
 /// The clocks of a cluster's threads when it starts: none knows anything of the others.
 pub(super) fn start(threads: usize) -> Vec<Clock> {
     let known = Rc::new(Knowledge { threads: vec![0; threads], ..Knowledge::default() });
-    vec![Clock { own: 1, known }; threads]
+    vec![Clock { own: STARTED + 1, known }; threads]
 }
 
 /// Lets the `participants` of a barrier know all that any of them knows or did.

@@ -17,7 +17,7 @@ use crate::simt::WARP;
 pub(super) enum Arrival {
     /// It releases what it knows and did.
     Release,
-    /// It releases nothing.
+    /// It releases nothing but that it has started.
     Relaxed,
 }
 
@@ -111,8 +111,9 @@ impl Machine {
             return;
         }
         self.threads[thread].arrived = Some(barrier.phase);
-        if arrival == Arrival::Release {
-            barrier.gathering.release(thread, &mut self.clocks[thread]);
+        match arrival {
+            Arrival::Release => barrier.gathering.release(thread, &mut self.clocks[thread]),
+            Arrival::Relaxed => barrier.gathering.announce(thread, self.threads.len()),
         }
         barrier.arrived += 1;
         if barrier.arrived == self.threads.len() {

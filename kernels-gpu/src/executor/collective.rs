@@ -30,6 +30,8 @@ pub(super) enum Operation {
     ShuffleUp { value: u32, delta: u32 },
     /// `vote.sync.ballot`.
     Ballot { predicate: bool },
+    /// `redux.sync.add`.
+    ReduceAdd { value: u32 },
     /// `barrier.cluster.arrive`, `barrier.cluster.wait`, or both.
     ClusterBarrier { arrival: Option<Arrival>, waits: bool },
     /// `ldmatrix`, of 2 or 4 matrices.
@@ -44,6 +46,7 @@ impl Operation {
             Self::Sync => "a warp barrier",
             Self::ShuffleXor { .. } | Self::ShuffleIndex { .. } | Self::ShuffleUp { .. } => "a shuffle",
             Self::Ballot { .. } => "a vote",
+            Self::ReduceAdd { .. } => "a reduction",
             Self::ClusterBarrier { .. } => "the cluster's barrier",
             Self::LdMatrix { .. } => "ldmatrix",
             Self::Mma { .. } => "mma",
@@ -99,6 +102,7 @@ impl Machine {
                 self.shuffle(first);
             }
             Operation::Ballot { .. } => self.ballot(first),
+            Operation::ReduceAdd { .. } => self.reduce_add(first),
             // Whoever waits there waits on, so the lanes are let go first.
             Operation::ClusterBarrier { .. } => {}
             Operation::LdMatrix { matrices, transposed, .. } => {
@@ -140,14 +144,29 @@ impl Machine {
     }
 
     fn ballot(&mut self, first: usize) {
-        self.counts.shuffles += 1;
-        let lanes = &mut self.threads[first..first + LANES];
-        let ballot = (0..).zip(&*lanes).fold(0, |ballot, (lane, thread)| match thread.wait {
-            Wait::Collective(Operation::Ballot { predicate }) => ballot | u32::from(predicate) << lane,
+        self.fold(first, |ballot, lane, operation| match operation {
+            Operation::Ballot { predicate } => ballot | u32::from(predicate) << lane,
             _ => ballot,
         });
+    }
+
+    fn reduce_add(&mut self, first: usize) {
+        self.fold(first, |sum, _, operation| match operation {
+            Operation::ReduceAdd { value } => sum.wrapping_add(value),
+            _ => sum,
+        });
+    }
+
+    /// Gives every lane what `step` makes of 0, lane after lane.
+    fn fold(&mut self, first: usize, step: impl Fn(u32, u32, Operation) -> u32) {
+        self.counts.shuffles += 1;
+        let lanes = &mut self.threads[first..first + LANES];
+        let result = (0..).zip(&*lanes).fold(0, |result, (lane, thread)| match thread.wait {
+            Wait::Collective(operation) => step(result, lane, operation),
+            _ => result,
+        });
         for lane in lanes {
-            lane.result[0] = ballot;
+            lane.result[0] = result;
         }
     }
 

@@ -136,6 +136,11 @@ pub(crate) fn ballot(predicate: bool) -> u32 {
 }
 
 #[track_caller]
+pub(crate) fn reduce_add(value: u32) -> u32 {
+    collective(Operation::ReduceAdd { value })[0]
+}
+
+#[track_caller]
 pub(crate) fn cluster_rank() -> u32 {
     machine::with(|machine| machine.rank as u32)
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::clock::{Clock, Foreign, Knowledge, join_clocks, join_cluster, raise};
+use super::clock::{Clock, Foreign, Knowledge, STARTED, join_clocks, join_cluster, raise};
 
 /// What the threads that arrive at a barrier have released there, while some are still to come.
 #[derive(Debug, Default)]
@@ -16,13 +16,19 @@ impl Gathering {
     /// `thread` releases what it knows and did.
     pub(super) fn release(&mut self, thread: usize, clock: &mut Clock) {
         match &self.last {
-            None => self.known = Knowledge::clone(&clock.known),
+            None if self.known.threads.is_empty() => self.known = Knowledge::clone(&clock.known),
             Some(last) if Rc::ptr_eq(last, &clock.known) => {}
-            Some(_) => self.known.join(&clock.known),
+            _ => self.known.join(&clock.known),
         }
         self.last = Some(Rc::clone(&clock.known));
         self.known.threads[thread] = self.known.threads[thread].max(clock.own);
         clock.own += 1;
+    }
+
+    /// `thread`, of `threads`, arrives and releases nothing but that it has started.
+    pub(super) fn announce(&mut self, thread: usize, threads: usize) {
+        self.known.threads.resize(threads, 0);
+        self.known.threads[thread] = self.known.threads[thread].max(STARTED);
     }
 
     /// Ends the gathering and starts the next.
@@ -51,10 +57,6 @@ pub(super) struct Gathered {
 impl Gathered {
     /// A thread acquires what has been released.
     pub(super) fn acquire(&mut self, clock: &mut Clock) {
-        if self.known.threads.is_empty() {
-            // Relaxed arrivals alone have released nothing.
-            return;
-        }
         if let Some([before, after]) = &self.joined
             && Rc::ptr_eq(before, &clock.known)
         {

@@ -1,9 +1,9 @@
 //! Counting digits: how many units of a sequence have each, and which digit the last one wanted has.
 
-use super::team::Team;
+use super::{scan, team::Team};
 use crate::simt::{
-    Shared, atomic, barrier, shuffle,
-    thread::{self, lane, thread_index, warp},
+    Shared, atomic, barrier,
+    thread::{self, thread_index},
 };
 
 /// The most bits of a digit.
@@ -32,15 +32,22 @@ pub(super) struct Found {
 }
 
 impl<'a, const CLUSTERED: bool> Histogram<'a, CLUSTERED> {
-    /// Zeroes the calling block's histograms, which may be used behind the team's next barrier.
+    /// Zeroes the calling block's histograms, and what the plan has behind them to be zeroed, which may be used behind the
+    /// team's next barrier.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn new(team: &'a Team<CLUSTERED>) -> Self {
         let mut word = thread_index();
-        while word < team.plan.histograms / 16 {
-            // SAFETY: the plan has room for the histograms, at its beginning; each word is one thread's.
+        while word < team.plan.zeroed / 16 {
+            // SAFETY: the plan has room for all of it, at its beginning; each word is one thread's.
             unsafe { Shared::<[u32; 4]>::at(0).store(word, [0; 4]) };
             word += team.block_threads();
         }
+        Self::zeroed(team)
+    }
+
+    /// Uses the calling block's histograms, which are zeroed and which nobody else uses.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn zeroed(team: &'a Team<CLUSTERED>) -> Self {
         Self { team, turn: 0 }
     }
 
@@ -88,8 +95,8 @@ impl<'a, const CLUSTERED: bool> Histogram<'a, CLUSTERED> {
         }
     }
 
-    /// Where the unit lies that is number `wanted` from the top digit downwards, of those that the team has counted, of
-    /// which there are as many. All threads of the team take part; then the next digits may be counted.
+    /// Where the unit lies that is number `wanted` from the top digit downwards, of those that the team has counted; where
+    /// those are fewer, digit 0, of which none is wanted. All threads of the team take part; then the next digits may be counted.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn find(&mut self, wanted: u32) -> Found {
         if CLUSTERED {
@@ -116,20 +123,13 @@ impl<'a, const CLUSTERED: bool> Histogram<'a, CLUSTERED> {
             sum += both as u32 + (both >> 32) as u32;
         }
 
-        let up_to_here = sum_of_lanes_up_to_here(sum);
-        let warp_sums = Shared::<u32>::at(self.team.plan.warp_sums);
-        if lane() == 31 {
-            // SAFETY: the plan has an item for each warp, which others read behind a barrier.
-            unsafe { warp_sums.store(warp(), up_to_here) };
-        }
-        barrier::block_sync_aligned();
-        // SAFETY: the barrier orders the stores before.
-        let warp_sum = if lane() < self.team.warps { unsafe { warp_sums.load(lane()) } } else { 0 };
-        let warps_up_to_here = sum_of_lanes_up_to_here(warp_sum);
-        let above_warp = shuffle::shuffle_index(warps_up_to_here - warp_sum, warp());
-
-        let mut above = above_warp + up_to_here - sum;
         let found = Shared::<[u32; 4]>::at(self.team.plan.found);
+        if thread == 0 {
+            // Where fewer have been counted than are wanted, it is the lowest digit.
+            // SAFETY: the plan has the word; who finds the unit stores it behind the barrier of the sums.
+            unsafe { found.store(0, [0; 4]) };
+        }
+        let mut above = scan::sum_of_threads_below(self.team, sum);
         for i in 0..bins {
             let down = (bins - 1 - i) as usize;
             if above < wanted && wanted <= above + counts[down] {
@@ -144,17 +144,4 @@ impl<'a, const CLUSTERED: bool> Histogram<'a, CLUSTERED> {
         let [digit, wanted, there, _] = unsafe { found.load(0) };
         Found { digit, wanted, there }
     }
-}
-
-/// The sum of a value over this lane and those below.
-#[cfg_attr(target_arch = "nvptx64", inline(always))]
-fn sum_of_lanes_up_to_here(value: u32) -> u32 {
-    let mut sum = value;
-    for bit in 0..5 {
-        let below = shuffle::shuffle_up(sum, 1 << bit);
-        if lane() >= 1 << bit {
-            sum += below;
-        }
-    }
-    sum
 }

@@ -1,11 +1,12 @@
 //! The kernel's body.
 
 use super::{
+    candidates::{self, FEW, MANY},
     histogram::Histogram,
-    kept::{self, FEW, MANY},
+    leader,
     output::Output,
     params::{EVERYTHING, Params},
-    radix::Chosen,
+    radix::{self, Chosen, Left},
     scores::{AT_A_TIME, Scores},
     sequence::{Choice, Free, Rule, Sequence},
     team::Team,
@@ -21,19 +22,19 @@ use crate::simt::WARP;
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub unsafe fn select<const W: u32, const CLUSTERED: bool>(params: &Params) {
     let team = Team::<CLUSTERED>::of_block(W);
-    // SAFETY: the caller's promise. These loads return while the histograms are zeroed and the team meets.
+    team.announce();
+    // SAFETY: the caller's promise. These loads return while the histograms are zeroed.
     let sequence = unsafe { Sequence::of_block(params) };
     let mut histogram = Histogram::new(&team);
-    team.arrive();
     let output = Output { params, sequence: &sequence };
     let (rule, fault) = sequence.rule(params);
-    team.wait();
     if let Some(fault) = fault
         && team.thread() == 0
     {
         sequence.report(fault);
     }
     match rule {
+        // Who ends without having waited counts as arrived.
         Rule::Nothing => {
             if team.thread() == 0 {
                 // SAFETY: the caller's promise.
@@ -48,11 +49,13 @@ pub unsafe fn select<const W: u32, const CLUSTERED: bool>(params: &Params) {
         }
         // SAFETY: the caller's promise; the length is at most the budget.
         Rule::All(length) => unsafe { output.all(&team, length) },
-        // SAFETY: the caller's promise; the team has met.
+        // SAFETY: the caller's promise.
         Rule::Best(free) => unsafe {
             if Scores::are_items(params) {
                 best_items(&team, &mut histogram, &output, free);
             } else {
+                team.wait();
+                team.sync();
                 best::<CLUSTERED, 1>(&team, &mut histogram, &output, Choice::new(params, free, params.block));
             }
         },
@@ -62,7 +65,7 @@ pub unsafe fn select<const W: u32, const CLUSTERED: bool>(params: &Params) {
 /// Selects the best units of each map, where their scores are items, and writes the set.
 ///
 /// # Safety
-/// As [`best`].
+/// As [`select`]; the team's blocks have announced themselves and zeroed their histograms.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 unsafe fn best_items<const CLUSTERED: bool>(
     team: &Team<CLUSTERED>,
@@ -70,19 +73,29 @@ unsafe fn best_items<const CLUSTERED: bool>(
     output: &Output<'_>,
     free: Free,
 ) {
+    let params = output.params;
     // A unit being known to be one position takes divisions off the way to the first pass.
     // The length being taken as unknown, nothing of it is computed for all paths ahead of where they part.
-    let choice = Choice::new(output.params, free.opaque(), 1);
+    let choice = Choice::new(params, free.opaque(), 1);
     let each = team.warp_units(choice.units) / WARP;
     // SAFETY: the caller's promise; a lane has room for what it keeps.
-    unsafe {
-        if each <= FEW as u32 {
-            kept::best::<CLUSTERED, FEW>(team, histogram, output, &choice);
-        } else if each <= MANY as u32 {
-            kept::best::<CLUSTERED, MANY>(team, histogram, output, &choice);
+    let gathered = unsafe {
+        if each <= FEW as u32 && params.budget <= team.plan.room {
+            candidates::gather::<CLUSTERED, FEW>(team, params, &choice)
+        } else if each <= MANY as u32 && params.budget <= team.plan.room {
+            candidates::gather::<CLUSTERED, MANY>(team, params, &choice)
         } else {
-            best::<CLUSTERED, AT_A_TIME>(team, histogram, output, choice);
+            team.wait();
+            team.sync();
+            false
         }
+    };
+    if !gathered {
+        // SAFETY: the caller's promise.
+        unsafe { best::<CLUSTERED, AT_A_TIME>(team, histogram, output, choice) };
+    } else if team.rank == 0 {
+        // SAFETY: the caller's promise; the candidates found room.
+        unsafe { leader::choose(team, output, &choice) };
     }
 }
 
@@ -104,9 +117,9 @@ unsafe fn best<const CLUSTERED: bool, const N: usize>(
     // One copy of the passes serves both maps: a kernel this short waits for its instructions, too.
     for map in choice.maps() {
         let (scores, count) = if map == 0 { (draft, choice.draft) } else { (target, choice.target) };
+        let left = Left::<N>::of_warp(team, &choice, scores, &chosen[0]);
         // SAFETY: the caller's promise; the map is there, as something is wanted of it.
-        let best =
-            unsafe { Chosen::best::<CLUSTERED, N>(team, histogram, &choice, &chosen[0], scores, count) };
+        let best = Chosen::from(scores, unsafe { radix::threshold(histogram, &left, choice.units, count) });
         if map == 0 {
             chosen[0] = best;
         } else {

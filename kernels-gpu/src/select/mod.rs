@@ -10,19 +10,23 @@
 //! A sequence is the work of one thread block or of a cluster of them (`team`). Every warp owns consecutive units. A map's
 //! best units are found by radix selection: a unit's *rank* is a number of 64 bits in which no two units are equal
 //! (`rank`), and its digits are counted from the top (`histogram`) until the bin that holds the last unit wanted holds
-//! no other. Where a warp's units are few, its lanes keep the keys of their scores in registers from pass to pass, and a bit
-//! for each that is taken (`kept`). Else a sequence may have any length: scores are read again in every pass, and what
-//! results is a threshold (`radix`), so that which units are chosen is a question to each unit alone, answered in one
-//! more pass that counts them and writes them in order (`output`).
+//! no other (`radix`). That gives a threshold, so that which units are chosen is a question to each unit alone.
+//!
+//! Where a lane's units are few, blocks need one exchange alone: each hands its candidates, hardly more than what is wanted
+//! of the whole sequence, to the first of them (`candidates`), which chooses among them and writes the set (`leader`).
+//! Else, or where a map gives too many candidates, the team counts digits of all units together, reading scores again in
+//! every pass, and one more pass counts what is chosen and writes it in order (`output`).
 
+mod candidates;
 pub mod config;
 mod histogram;
-mod kept;
 pub mod kernel;
+mod leader;
 mod output;
 pub mod params;
 mod radix;
 mod rank;
+mod scan;
 mod scores;
 mod sequence;
 pub mod smem;

@@ -3,13 +3,14 @@
 use super::{
     params::Params,
     radix::Chosen,
+    scan,
     sequence::{Choice, Sequence},
     team::Team,
 };
 use crate::{
     fault::Fault,
     simt::{
-        Shared, WARP, shuffle,
+        WARP, redux, shuffle,
         thread::{self, lane},
         vote,
     },
@@ -117,52 +118,19 @@ impl Output<'_> {
                 } else {
                     // SAFETY: the caller's promise; what is taken before has the places before.
                     unsafe { self.span(choice, base, mask, place) };
-                    place += sum_of_lanes(mask.count_ones()) * choice.block;
+                    place += redux::reduce_add(mask.count_ones()) * choice.block;
                 }
                 base += SPAN;
             }
             if pass == 0 {
-                count = sum_of_lanes(count);
+                count = redux::reduce_add(count);
                 // SAFETY: the caller's promise.
-                place = unsafe { sum_of_warps_below(team, count) };
+                place = unsafe { scan::sum_of_warps_below(team, count) };
                 if team.warp() + 1 == team.all_warps() && lane() == 0 {
                     // SAFETY: the caller's promise; one warp is the last.
                     unsafe { self.size((place + count).cast_signed()) };
                 }
             }
-        }
-    }
-
-    /// Writes the positions that are taken: `first` and every 32nd behind, `K` in all, a bit of `taken` each.
-    ///
-    /// # Safety
-    /// As [`Output::chosen`]; each warp's positions lie behind those of the warps below.
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn kept<const CLUSTERED: bool, const K: usize>(
-        &self,
-        team: &Team<CLUSTERED>,
-        first: u32,
-        taken: u32,
-    ) {
-        let count = sum_of_lanes(taken.count_ones());
-        // SAFETY: the caller's promise.
-        let mut place = unsafe { sum_of_warps_below(team, count) };
-        if team.warp() + 1 == team.all_warps() && lane() == 0 {
-            // SAFETY: the caller's promise; one warp is the last.
-            unsafe { self.size((place + count).cast_signed()) };
-        }
-        if count == 0 {
-            return;
-        }
-        for i in 0..thread::opaque(K as u32) {
-            let is_taken = taken >> i & 1 != 0;
-            let mask = vote::ballot(is_taken);
-            if is_taken {
-                let below = (mask & ((1 << lane()) - 1)).count_ones();
-                // SAFETY: the caller's promise; what is taken before has the places before.
-                unsafe { self.position(place + below, first + WARP * i) };
-            }
-            place += mask.count_ones();
         }
     }
 
@@ -202,35 +170,6 @@ fn positions(choice: &Choice, base: u32, mask: u32) -> u32 {
     mask.count_ones() * choice.block - if has_last { choice.units * choice.block - choice.length } else { 0 }
 }
 
-/// The sum of `count` over the team's warps below the calling one. All threads of the team take part, once in a launch.
-///
-/// # Safety
-/// The team has met, so that its blocks have started.
-#[cfg_attr(target_arch = "nvptx64", inline(always))]
-unsafe fn sum_of_warps_below<const CLUSTERED: bool>(team: &Team<CLUSTERED>, count: u32) -> u32 {
-    let counts = Shared::<u32>::at(team.plan.chosen);
-    if lane() < team.blocks {
-        // SAFETY: the plan has an item for each warp of the team, which that warp alone writes; the caller's promise, and
-        // no block ends before the barrier.
-        unsafe {
-            if CLUSTERED {
-                counts.of_block(lane()).store(team.warp(), count);
-            } else {
-                counts.store(team.warp(), count);
-            }
-        }
-    }
-    team.sync();
-    let mut before = 0;
-    let mut other = lane();
-    while other < team.warp() {
-        // SAFETY: every warp of the team has stored its count; the barrier orders that before.
-        before += unsafe { counts.load(other) };
-        other += WARP;
-    }
-    sum_of_lanes(before)
-}
-
 /// Which units of `base .. end`, up to [`SPAN`] of them, are taken: those from `base + 32 · lane`, a bit each.
 ///
 /// # Safety
@@ -261,14 +200,4 @@ unsafe fn masks<const N: usize>(choice: &Choice, chosen: &[Chosen; 2], base: u32
         offset += WARP * N as u32;
     }
     mine
-}
-
-/// The sum of a value over the lanes of the warp.
-#[cfg_attr(target_arch = "nvptx64", inline(always))]
-fn sum_of_lanes(value: u32) -> u32 {
-    let mut sum = value;
-    for bit in 0..5 {
-        sum += shuffle::shuffle_xor(sum, 1 << bit);
-    }
-    sum
 }

@@ -1,8 +1,11 @@
 //! Radix selection of the best units of a map.
+//!
+//! The first digit is [coarse](super::rank::coarse): it leaves so few of an importance map's units that the second nearly
+//! always ends the search. Any other map takes as many more as it needs.
 
 use super::{
     histogram::{DIGIT, Histogram},
-    rank::{ABOVE_ALL, rank},
+    rank::{ABOVE_ALL, coarse, of_coarse, rank},
     scores::Scores,
     sequence::Choice,
     team::Team,
@@ -17,6 +20,11 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
+    /// Those whose rank is at least `threshold`.
+    pub(super) fn from(scores: Scores, threshold: u64) -> Self {
+        Self { scores, threshold }
+    }
+
     /// None of a map's units.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn none(scores: Scores) -> Self {
@@ -39,85 +47,139 @@ impl Chosen {
         }
         hold
     }
+}
 
-    /// The `count` best of the choice's free units that are not in `taken`: at least one, and fewer than there are.
-    ///
-    /// # Safety
-    /// As [`Scores::load`], for both maps. All threads of the team take part, having met behind [`Histogram::new`].
+/// Free units of a map that another's choice has left.
+pub(super) struct Left<'a, const N: usize> {
+    scores: Scores,
+    taken: &'a Chosen,
+    begin: u32,
+    end: u32,
+}
+
+impl<'a, const N: usize> Left<'a, N> {
+    /// Those of the calling warp.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn best<const CLUSTERED: bool, const N: usize>(
+    pub(super) fn of_warp<const CLUSTERED: bool>(
         team: &Team<CLUSTERED>,
-        histogram: &mut Histogram<'_, CLUSTERED>,
         choice: &Choice,
-        taken: &Chosen,
         scores: Scores,
-        count: u32,
+        taken: &'a Chosen,
     ) -> Self {
         let [begin, end] = team.share(choice.units);
-        let (begin, end) = (begin.max(choice.free_begin), end.min(choice.free_end));
-        let mut prefix = Prefix::EMPTY;
-        let mut wanted = count;
-        loop {
-            let digit = prefix.next_digit();
-            let mut base = begin;
-            while base < end {
-                let first = base + lane();
-                // SAFETY: the caller's promise.
-                let (scores, taken) = unsafe { (scores.load::<N>(first), taken.hold::<N>(first)) };
-                for i in 0..N {
-                    let unit = first + WARP * i as u32;
-                    let rank = rank(scores[i], unit);
-                    if unit < end && !taken[i] && prefix.begins(rank) {
-                        // SAFETY: a digit is one of the bins; the caller's promise, or the last `find`.
-                        unsafe { histogram.count(digit.of(rank)) };
-                    }
+        Self { scores, taken, begin: begin.max(choice.free_begin), end: end.min(choice.free_end) }
+    }
+}
+
+impl<const N: usize> Ranks for Left<'_, N> {
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    unsafe fn each(&self, visit: impl Fn(u64)) {
+        let mut base = self.begin;
+        while base < self.end {
+            let first = base + lane();
+            // SAFETY: the caller's promise.
+            let (scores, taken) = unsafe { (self.scores.load::<N>(first), self.taken.hold::<N>(first)) };
+            for i in 0..N {
+                let unit = first + WARP * i as u32;
+                if unit < self.end && !taken[i] {
+                    visit(rank(scores[i], unit));
                 }
-                base += WARP * N as u32;
             }
-            let found = histogram.find(wanted);
-            prefix.append(&digit, found.digit, choice.units);
-            wanted = found.wanted;
-            // With all bits known it is one unit, which is wanted. The loop ends even if a map that somebody writes
-            // meanwhile gives none.
-            if found.there == wanted || prefix.open == 0 {
-                return Self { scores, threshold: prefix.bits };
-            }
+            base += WARP * N as u32;
         }
     }
 }
 
+/// Units among which some are chosen.
+pub(super) trait Ranks {
+    /// Hands over the rank of each unit that the calling thread looks at.
+    ///
+    /// # Safety
+    /// As [`Scores::load`], where they are scores of a map.
+    unsafe fn each(&self, visit: impl Fn(u64));
+}
+
+/// The rank of the `count`-th best of the units that the team's threads look at: at least one, and no more than there are. Or
+/// a lower one, that no further unit reaches. `units` is how many the sequence has.
+///
+/// # Safety
+/// As [`Ranks::each`]. All threads of the team take part; its histograms are zeroed.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+pub(super) unsafe fn threshold<const CLUSTERED: bool>(
+    histogram: &mut Histogram<'_, CLUSTERED>,
+    ranks: &impl Ranks,
+    units: u32,
+    count: u32,
+) -> u64 {
+    let mut prefix = Prefix::EMPTY;
+    let mut digit = Digit::COARSE;
+    let mut wanted = count;
+    loop {
+        // SAFETY: the caller's promise; a digit is one of the bins.
+        unsafe {
+            ranks.each(|rank| {
+                if prefix.begins(rank) {
+                    histogram.count(digit.of(rank));
+                }
+            });
+        }
+        let found = histogram.find(wanted);
+        let all_are_wanted = found.there == found.wanted;
+        if digit.coarse {
+            let (least, open) = of_coarse(found.digit);
+            // With all bits open the digit tells too little: the key's own bits do, from the first.
+            if all_are_wanted || open < 64 {
+                (prefix, wanted) = (Prefix::new(least, open), found.wanted);
+            }
+        } else {
+            prefix.append(&digit, found.digit, units);
+            wanted = found.wanted;
+        }
+        // With all bits known it is one unit, which is wanted. The loop ends even if a map that somebody writes meanwhile
+        // gives none.
+        if all_are_wanted || prefix.open == 0 {
+            return prefix.bits;
+        }
+        digit = prefix.next_digit();
+    }
+}
+
 /// What is known of the last unit's rank: its highest bits.
-pub(super) struct Prefix {
+struct Prefix {
     /// Those bits, in their places, above zeros.
     bits: u64,
     /// Ones in the places of those bits.
     known: u64,
     /// How many bits are not known.
-    pub(super) open: u32,
+    open: u32,
 }
 
-/// Some bits of the half of a rank that lies in its low or high word.
-pub(super) struct Digit {
-    pub(super) high: bool,
-    pub(super) shift: u32,
-    pub(super) mask: u32,
+/// The coarse digit of a rank's key, or some bits of the half of a rank that lies in its low or high word.
+struct Digit {
+    coarse: bool,
+    high: bool,
+    shift: u32,
+    mask: u32,
 }
 
 impl Digit {
+    const COARSE: Self = Self { coarse: true, high: true, shift: 0, mask: 0 };
+
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     fn of(&self, rank: u64) -> u32 {
-        self.of_half(if self.high { (rank >> 32) as u32 } else { rank as u32 })
-    }
-
-    /// The digit of the rank whose high or low word, whichever it lies in, is `half`.
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn of_half(&self, half: u32) -> u32 {
-        half >> self.shift & self.mask
+        let half = if self.high { (rank >> 32) as u32 } else { rank as u32 };
+        if self.coarse { coarse(half) } else { half >> self.shift & self.mask }
     }
 }
 
 impl Prefix {
-    pub(super) const EMPTY: Self = Self { bits: 0, known: 0, open: 64 };
+    const EMPTY: Self = Self { bits: 0, known: 0, open: 64 };
+
+    /// The bits of `rank` above its lowest `open`, which are zero.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    fn new(rank: u64, open: u32) -> Self {
+        Self { bits: rank, known: if open == 64 { 0 } else { u64::MAX << open }, open }
+    }
 
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     fn begins(&self, rank: u64) -> bool {
@@ -126,16 +188,16 @@ impl Prefix {
 
     /// The highest bits that are not known: of the key, then, where keys are equal, of the unit.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn next_digit(&self) -> Digit {
+    fn next_digit(&self) -> Digit {
         let high = self.open > 32;
         let open = if high { self.open - 32 } else { self.open };
         let shift = open.saturating_sub(DIGIT);
-        Digit { high, shift, mask: (1 << (open - shift)) - 1 }
+        Digit { coarse: false, high, shift, mask: (1 << (open - shift)) - 1 }
     }
 
     /// Adds the value of the next digit. Bits in which the units of the sequence, so many, do not differ need none.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn append(&mut self, digit: &Digit, value: u32, units: u32) {
+    fn append(&mut self, digit: &Digit, value: u32, units: u32) {
         let shift = if digit.high { digit.shift + 32 } else { digit.shift };
         self.bits |= u64::from(value) << shift;
         self.open = shift;

@@ -1,6 +1,6 @@
 //! The plan of a block's shared memory, whose size follows from it.
 
-use super::{config::Tile, histogram::BINS};
+use super::{candidates::MANY, config::Tile, histogram::BINS};
 
 /// The most blocks of a cluster.
 pub const MAX_BLOCKS: u32 = 8;
@@ -12,14 +12,26 @@ pub struct Plan {
     pub totals: u32,
     /// How many of the block's own have, `[bins]` u32; where one block has the sequence, the totals serve.
     pub own: u32,
-    /// Bytes of these histograms, which are zeroed first.
-    pub histograms: u32,
+    /// How many candidates of each map the block has found, `[2]` u32.
+    pub found_here: u32,
+    /// Which units of each map are chosen, `[2, words]` u32 of a bit each.
+    pub bits: u32,
+    /// Words of bits of one map.
+    pub words: u32,
+    /// Bytes of all that, which are zeroed first.
+    pub zeroed: u32,
     /// The digit that a pass ends with, a word of 16 bytes.
     pub found: u32,
     /// Sums of the totals that each warp has read, `[warps]` u32.
     pub warp_sums: u32,
     /// Positions that each warp of the cluster has chosen, `[blocks, warps]` u32.
     pub chosen: u32,
+    /// How many candidates of each map each block of the cluster has found, `[blocks, 2]` u32.
+    pub found_there: u32,
+    /// The ranks of the candidates of all blocks, `[2, candidates]` u64; then the chosen positions, u32.
+    pub candidates: u32,
+    /// Candidates of one map that there is room for, in all blocks' equal shares.
+    pub room: u32,
     /// Bytes in all.
     pub bytes: u32,
 }
@@ -30,10 +42,31 @@ impl Plan {
     #[must_use]
     pub const fn new(tile: Tile) -> Self {
         let own = 2 * BINS * 4;
-        let histograms = own + if tile.clustered { BINS * 4 } else { 0 };
-        let warp_sums = histograms + 16;
+        let found_here = own + if tile.clustered { BINS * 4 } else { 0 };
+        let bits = found_here + 16;
+        let words = MANY as u32 * tile.warps * tile.max_blocks();
+        let zeroed = bits + 2 * words * 4;
+        let found = zeroed;
+        let warp_sums = found + 16;
         let chosen = warp_sums + tile.warps * 4;
-        let bytes = chosen + tile.max_blocks() * tile.warps * 4;
-        Self { totals: 0, own, histograms, found: histograms, warp_sums, chosen, bytes }
+        let found_there = chosen + tile.max_blocks() * tile.warps * 4;
+        let candidates = (found_there + tile.max_blocks() * 2 * 4).next_multiple_of(16);
+        let room = 256 * tile.warps;
+        let bytes = candidates + 2 * room * 8;
+        Self {
+            totals: 0,
+            own,
+            found_here,
+            bits,
+            words,
+            zeroed,
+            found,
+            warp_sums,
+            chosen,
+            found_there,
+            candidates,
+            room,
+            bytes,
+        }
     }
 }

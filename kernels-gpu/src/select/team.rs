@@ -27,6 +27,22 @@ impl<const CLUSTERED: bool> Team<CLUSTERED> {
         Self { rank, blocks, warps, plan: Plan::new(Tile { warps, clustered: CLUSTERED }) }
     }
 
+    /// The calling block alone.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn block(&self) -> Team<false> {
+        Team { rank: 0, blocks: 1, warps: self.warps, plan: self.plan }
+    }
+
+    /// Tells the team that the block has started, and nothing else; each waits for that of the others before it accesses
+    /// their shared memory.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+    pub(super) fn announce(&self) {
+        if CLUSTERED {
+            cluster::arrive_releasing(false);
+        }
+    }
+
     /// Waits until every thread of the team has arrived. All of them must reach it.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
@@ -40,13 +56,20 @@ impl<const CLUSTERED: bool> Team<CLUSTERED> {
     #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
     pub(super) fn arrive(&self) {
         barrier::block_sync_aligned();
+        self.arrive_met();
+    }
+
+    /// [`Team::arrive`] of a block that has just met: what its threads did before, and its warp 0 since, is ordered.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+    pub(super) fn arrive_met(&self) {
         if CLUSTERED {
             // A release costs each thread a fence of the whole GPU: one warp releases what the block has handed it.
             cluster::arrive_releasing(warp() == 0);
         }
     }
 
-    /// The second half of [`Team::sync`]: waits for the other blocks.
+    /// The second half of [`Team::sync`], or of [`Team::announce`]: waits for the other blocks.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
     pub(super) fn wait(&self) {

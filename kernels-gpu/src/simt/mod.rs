@@ -24,6 +24,7 @@ pub mod ldmatrix;
 pub mod math;
 pub mod mbarrier;
 pub mod mma;
+pub mod redux;
 pub mod shared;
 pub mod shuffle;
 pub mod thread;
