@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`attention`] | paged sparse attention over a verification set |
 //! | [`score`] | importance maps gathered from semantic retrieval heads |
+//! | [`cache`] | writing to caches: a step's own rows, and the accepted ones of a tree |
 //! | [`select`] | verification sets from importance maps: block-wise Top-K with quotas |
 //! | [`geometry`], [`kv`], [`element`] | model geometry, paged caches, element types |
 //! | [`limits`] | what of a GPU bounds a launch |
@@ -12,6 +13,7 @@
 //! | [`cuda`] | the CUDA back end: contexts, streams, memory, compiled kernels, graphs, timing |
 
 pub mod attention;
+pub mod cache;
 pub mod cpu;
 pub mod cuda;
 pub mod element;

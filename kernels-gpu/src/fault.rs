@@ -18,12 +18,27 @@ pub enum Fault {
     Slot = 6,
     /// A sequence's part of the map is shorter than its length, or outside the map.
     Map = 7,
+    /// A list of accepted rows does not ascend, names a row that the sequence does not have, or its count is negative or above
+    /// the capacity.
+    Accepted = 8,
+    /// A layer's cache has no address, or one that is not a multiple of 16. The layer's number stands where the sequence's
+    /// does of other faults.
+    Layer = 9,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Fault; 7] =
-        [Fault::Position, Fault::Length, Fault::Page, Fault::SetSize, Fault::Rows, Fault::Slot, Fault::Map];
+    pub const ALL: [Fault; 9] = [
+        Fault::Position,
+        Fault::Length,
+        Fault::Page,
+        Fault::SetSize,
+        Fault::Rows,
+        Fault::Slot,
+        Fault::Map,
+        Fault::Accepted,
+        Fault::Layer,
+    ];
 
     /// The status word of this fault in `sequence`: kind in the high half, sequence in the low half. The highest
     /// word stays, so that the word is the same whatever the order of the blocks.

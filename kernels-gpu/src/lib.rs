@@ -11,6 +11,7 @@
 pub mod simt;
 
 pub mod attention;
+pub mod cache;
 pub mod fault;
 pub mod probes;
 pub mod score;

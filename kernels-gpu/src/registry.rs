@@ -6,6 +6,7 @@ use crate::{attention, score, select};
 
 pub use crate::{
     attention::variants::VARIANTS as ATTENTION,
+    cache::variants::{APPEND, COMPACT},
     score::variants::{FOLD, LOGITS},
     select::variants::SELECT,
 };
@@ -226,6 +227,48 @@ impl SelectVariant {
     }
 }
 
+/// One compiled configuration of the `append` kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct AppendVariant {
+    /// Stable id, the name of the PTX entry and of its file.
+    pub id: &'static str,
+    /// Rises whenever the variant's meaning changes.
+    pub revision: u32,
+    /// The lowest GPU that it runs on.
+    pub target: Target,
+    /// Warps in a block.
+    pub warps: u32,
+    /// The embedded PTX.
+    pub ptx: Ptx,
+    /// The kernel's body, for the executor.
+    ///
+    /// # Safety
+    /// Every array that the parameters name exists, with the documented shape, until the launch has ended.
+    #[cfg(feature = "executor")]
+    pub body: unsafe fn(&crate::cache::params::AppendParams),
+}
+
+/// One compiled configuration of the `compact` kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct CompactVariant {
+    /// Stable id, the name of the PTX entry and of its file.
+    pub id: &'static str,
+    /// Rises whenever the variant's meaning changes.
+    pub revision: u32,
+    /// The lowest GPU that it runs on.
+    pub target: Target,
+    /// Warps in a block.
+    pub warps: u32,
+    /// The embedded PTX.
+    pub ptx: Ptx,
+    /// The kernel's body, for the executor.
+    ///
+    /// # Safety
+    /// Every array that the parameters name exists, with the documented shape, until the launch has ended.
+    #[cfg(feature = "executor")]
+    pub body: unsafe fn(&crate::cache::params::CompactParams),
+}
+
 /// What the PTX builder has to know of an entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
@@ -272,5 +315,20 @@ pub fn entries() -> Vec<Entry> {
         blocks: variant.tile.blocks(),
         shared_bytes: variant.shared_bytes(),
     });
-    variants.chain(logits).chain(fold).chain(select).chain(crate::probes::ENTRIES.iter().copied()).collect()
+    let append = APPEND.iter().map(|variant| Entry {
+        name: variant.id,
+        target: variant.target,
+        threads: 32 * variant.warps,
+        blocks: 1,
+        shared_bytes: 0,
+    });
+    let compact = COMPACT.iter().map(|variant| Entry {
+        name: variant.id,
+        target: variant.target,
+        threads: 32 * variant.warps,
+        blocks: 32 / variant.warps,
+        shared_bytes: 0,
+    });
+    let kernels = variants.chain(logits).chain(fold).chain(select).chain(append).chain(compact);
+    kernels.chain(crate::probes::ENTRIES.iter().copied()).collect()
 }

@@ -1,6 +1,7 @@
 //! The CPU back end: the contract of the GPU's kernels in plain multi-threaded Rust, tuned like any other device.
 
 mod attention;
+mod cache;
 mod instructions;
 mod math;
 pub mod score;

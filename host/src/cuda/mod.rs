@@ -11,13 +11,14 @@
 //! | `error` | [`CudaError`] |
 //! | `context`, `stream`, `memory` | contexts, streams and device memory, own or borrowed |
 //! | `module`, `kernel` | compiled variants, one cache per context, and their launch |
-//! | `attention`, `score`, `select` | launches of attention, score gathering and selection |
+//! | `attention`, `cache`, `score`, `select` | launches of attention, of writing to caches, of score gathering and of selection |
 //! | `workspace` | the memory that launches work in |
 //! | `input` | the arrays of problems in device memory |
 //! | `event`, `graph`, `timing` | events, captured graphs, and timing with both |
 //! | `device_info`, `nvml` | what a device is |
 
 mod attention;
+mod cache;
 mod context;
 mod device_info;
 mod error;
@@ -37,6 +38,7 @@ mod timing;
 mod workspace;
 
 pub use attention::AttentionKernel;
+pub use cache::AppendKernel;
 pub use context::{Context, device_count};
 pub use device_info::DeviceInfo;
 pub use error::{CudaError, CudaVersion};
@@ -44,8 +46,8 @@ pub use event::Event;
 pub use functions::SYMBOLS;
 pub use graph::Graph;
 pub use input::{
-    DeviceInput, DeviceItems, DeviceOutput, DeviceScoreInput, DeviceSelectInput, DeviceSelectOutput,
-    DeviceSource,
+    DeviceAppendInput, DeviceInput, DeviceItems, DeviceLayer, DeviceOutput, DeviceScoreInput,
+    DeviceSelectInput, DeviceSelectOutput, DeviceSource, DeviceStep,
 };
 pub use kernel::{Kernel, Resources};
 pub use library::{REQUIRED_DRIVER, available};

@@ -7,7 +7,9 @@ use std::{
 };
 
 use cudarc::driver::sys;
-use dustin_kernels::registry::{AttentionVariant, Entry, FoldVariant, LogitsVariant, SelectVariant};
+use dustin_kernels::registry::{
+    AppendVariant, AttentionVariant, Entry, FoldVariant, LogitsVariant, SelectVariant,
+};
 
 use super::{
     context::Context,
@@ -112,6 +114,21 @@ impl ModuleCache {
             threads: variant.tile.threads(),
             blocks: variant.tile.blocks(),
             shared_bytes: variant.shared_bytes(),
+        };
+        self.kernel(&entry, variant.ptx.text())
+    }
+
+    /// The kernel of an `append` variant.
+    ///
+    /// # Errors
+    /// As [`ModuleCache::kernel`].
+    pub fn append(&self, variant: &AppendVariant) -> Result<Kernel, CudaError> {
+        let entry = Entry {
+            name: variant.id,
+            target: variant.target,
+            threads: 32 * variant.warps,
+            blocks: 1,
+            shared_bytes: 0,
         };
         self.kernel(&entry, variant.ptx.text())
     }

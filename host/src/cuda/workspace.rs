@@ -8,8 +8,8 @@ use super::{
     stream::Stream,
 };
 use crate::{
-    attention::launch::AttentionPlan, error::InvalidInput, limits::WORKSPACE_ALIGNMENT,
-    score::launch::ScorePlan, select::launch::SelectPlan,
+    attention::launch::AttentionPlan, cache::append::launch::AppendPlan, error::InvalidInput,
+    limits::WORKSPACE_ALIGNMENT, score::launch::ScorePlan, select::launch::SelectPlan,
 };
 
 /// Bytes of the status word, which every workspace begins with.
@@ -38,7 +38,7 @@ macro_rules! plans {
     )*};
 }
 
-plans!(AttentionPlan ScorePlan SelectPlan);
+plans!(AttentionPlan AppendPlan ScorePlan SelectPlan);
 
 /// The workspace of one plan's launches, in memory of its own or of the caller. Launches that share a workspace must
 /// not overlap in time.

@@ -1,10 +1,12 @@
 //! The arrays of problems in device memory, for callers that do not bring their own.
 
 mod attention;
+mod cache;
 mod score;
 mod select;
 
 pub use attention::{DeviceInput, DeviceItems, DeviceOutput};
+pub use cache::{DeviceAppendInput, DeviceLayer, DeviceStep};
 pub use score::{DeviceScoreInput, DeviceSource};
 pub use select::{DeviceSelectInput, DeviceSelectOutput};
 

@@ -1,0 +1,125 @@
+//! The arrays of a step, and of what appending moves.
+
+use crate::{
+    cache::{
+        append::{
+            arrays::{AppendArrays, AppendStrides},
+            launch::AppendBuffers,
+        },
+        launch::StepBuffers,
+        layer::Layer,
+        step::{Step, StepArrays},
+    },
+    cuda::{error::CudaError, memory::DeviceBuffer, stream::Stream, workspace::Workspace},
+};
+
+/// What a step's arrays say. The shapes are those of [`Step`](dustin_kernels::cache::params::Step).
+#[derive(Debug)]
+pub struct DeviceStep {
+    /// Physical page numbers.
+    pub block_table: DeviceBuffer<i32>,
+    /// Items from one sequence's block table to the next.
+    pub table_stride: u64,
+    /// Confirmed lengths.
+    pub lengths: DeviceBuffer<i32>,
+    /// First rows.
+    pub row_starts: DeviceBuffer<i32>,
+}
+
+/// One layer's caches, in an array of their own.
+#[derive(Debug)]
+pub struct DeviceLayer {
+    /// Both caches; the key cache begins with the array.
+    pub items: DeviceBuffer<u16>,
+    /// Items from a key to its value.
+    pub value: u64,
+}
+
+/// What appending reads.
+#[derive(Debug)]
+pub struct DeviceAppendInput {
+    /// The step's arrays.
+    pub step: DeviceStep,
+    /// Keys of the rows, 16-bit items.
+    pub key: DeviceBuffer<u16>,
+    /// Values of the rows, 16-bit items.
+    pub value: DeviceBuffer<u16>,
+    /// Distances between rows.
+    pub strides: AppendStrides,
+}
+
+impl DeviceStep {
+    /// A copy of `arrays`, which must be valid. Waits for the stream.
+    fn upload(stream: &Stream, arrays: &StepArrays<'_>) -> Result<Self, CudaError> {
+        Ok(Self {
+            block_table: DeviceBuffer::of(stream, arrays.block_table)?,
+            table_stride: arrays.table_stride,
+            lengths: DeviceBuffer::of(stream, arrays.lengths)?,
+            row_starts: DeviceBuffer::of(stream, arrays.row_starts)?,
+        })
+    }
+
+    /// The buffers of a launch that reads these arrays.
+    #[must_use]
+    pub fn buffers(&self, workspace: &Workspace) -> StepBuffers {
+        StepBuffers {
+            block_table: self.block_table.address(),
+            table_stride: self.table_stride,
+            lengths: self.lengths.address(),
+            row_starts: self.row_starts.address(),
+            workspace: workspace.address(),
+            workspace_bytes: workspace.bytes(),
+        }
+    }
+}
+
+impl DeviceLayer {
+    /// A copy of `layer`. Waits for the stream.
+    ///
+    /// # Errors
+    /// [`CudaError::OutOfMemory`]; what the driver returns.
+    pub fn upload(stream: &Stream, layer: &Layer) -> Result<Self, CudaError> {
+        Ok(Self { items: DeviceBuffer::of(stream, &layer.items)?, value: layer.value })
+    }
+
+    /// The address of the key cache.
+    #[must_use]
+    pub fn key_cache(&self) -> u64 {
+        self.items.address()
+    }
+
+    /// The address of the value cache.
+    #[must_use]
+    pub fn value_cache(&self) -> u64 {
+        self.items.address() + self.value * size_of::<u16>() as u64
+    }
+}
+
+impl DeviceAppendInput {
+    /// A copy of `arrays`. Waits for the stream.
+    ///
+    /// # Errors
+    /// Arrays that do not fit the step; [`CudaError::OutOfMemory`]; what the driver returns.
+    pub fn upload(stream: &Stream, step: &Step, arrays: &AppendArrays<'_>) -> Result<Self, CudaError> {
+        arrays.validate(step)?;
+        Ok(Self {
+            step: DeviceStep::upload(stream, &arrays.step)?,
+            key: DeviceBuffer::of(stream, arrays.key)?,
+            value: DeviceBuffer::of(stream, arrays.value)?,
+            strides: arrays.strides,
+        })
+    }
+
+    /// The buffers of a launch that appends to `layer`.
+    #[must_use]
+    pub fn buffers(&self, layer: &DeviceLayer, workspace: &Workspace) -> AppendBuffers {
+        AppendBuffers {
+            step: self.step.buffers(workspace),
+            key: self.key.address(),
+            value: self.value.address(),
+            key_cache: layer.key_cache(),
+            value_cache: layer.value_cache(),
+            strides: self.strides,
+        }
+    }
+}

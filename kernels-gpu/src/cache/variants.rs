@@ -1,0 +1,121 @@
+//! The lists of compiled configurations: one PTX entry each on the device, one registry line each on the host.
+
+#[cfg(any(target_arch = "nvptx64", feature = "executor"))]
+use super::{append::append, compact::compact};
+
+/// Hands every number of warps to `$make!`, as items or as an array.
+macro_rules! for_each {
+    (items $make:ident) => {
+        $make!(4);
+        $make!(8);
+    };
+    (array $make:ident) => {
+        [$make!(4), $make!(8)]
+    };
+}
+
+/// The names of variants' entries, of their PTX files and, so, their stable ids.
+macro_rules! append_name {
+    ($w:literal) => {
+        concat!("append_w", $w)
+    };
+}
+
+macro_rules! compact_name {
+    ($w:literal) => {
+        concat!("compact_w", $w)
+    };
+}
+
+/// The device's entries.
+#[cfg(target_arch = "nvptx64")]
+mod entries {
+    use super::{
+        super::params::{AppendParams, CompactParams},
+        *,
+    };
+
+    macro_rules! append_entry {
+        ($w:literal) => {
+            const _: () = {
+                /// # Safety
+                /// As [`append`].
+                #[unsafe(export_name = append_name!($w))]
+                unsafe extern "ptx-kernel" fn entry(params: AppendParams) {
+                    // SAFETY: the launch's promise.
+                    unsafe { append::<$w>(&params) }
+                }
+            };
+        };
+    }
+
+    macro_rules! compact_entry {
+        ($w:literal) => {
+            const _: () = {
+                /// # Safety
+                /// As [`compact`].
+                #[unsafe(export_name = compact_name!($w))]
+                unsafe extern "ptx-kernel" fn entry(params: CompactParams) {
+                    // SAFETY: the launch's promise.
+                    unsafe { compact::<$w>(&params) }
+                }
+            };
+        };
+    }
+
+    for_each!(items append_entry);
+    for_each!(items compact_entry);
+}
+
+#[cfg(not(target_arch = "nvptx64"))]
+pub use registry::{APPEND, COMPACT};
+
+#[cfg(not(target_arch = "nvptx64"))]
+mod registry {
+    #[cfg(feature = "executor")]
+    use super::*;
+    use crate::registry::{AppendVariant, CompactVariant, Ptx, Target};
+
+    macro_rules! append_variant {
+        ($w:literal) => {
+            AppendVariant {
+                id: append_name!($w),
+                revision: REVISION,
+                target: Target::Sm80,
+                warps: $w,
+                ptx: Ptx::of(
+                    #[cfg(feature = "ptx")]
+                    include_str!(concat!("../../ptx/", append_name!($w), ".ptx")),
+                ),
+                #[cfg(feature = "executor")]
+                body: append::<$w>,
+            }
+        };
+    }
+
+    macro_rules! compact_variant {
+        ($w:literal) => {
+            CompactVariant {
+                id: compact_name!($w),
+                revision: REVISION,
+                target: Target::Sm80,
+                warps: $w,
+                ptx: Ptx::of(
+                    #[cfg(feature = "ptx")]
+                    include_str!(concat!("../../ptx/", compact_name!($w), ".ptx")),
+                ),
+                #[cfg(feature = "executor")]
+                body: compact::<$w>,
+            }
+        };
+    }
+
+    /// Rises whenever a variant's meaning changes: its parameters, its results or its resources.
+    const REVISION: u32 = 1;
+
+    /// Every compiled configuration of appending.
+    pub static APPEND: &[AppendVariant] = &for_each!(array append_variant);
+
+    /// Every compiled configuration of compacting.
+    pub static COMPACT: &[CompactVariant] = &for_each!(array compact_variant);
+}
