@@ -1,9 +1,11 @@
 //! What the tests of several back ends share: random problems, the back ends, and the verdict on what a back end gave.
 
 pub mod cuda_backend;
+pub mod cuda_cache;
 pub mod cuda_score;
 pub mod cuda_select;
 pub mod executor_backend;
+pub mod executor_cache;
 pub mod executor_score;
 pub mod executor_select;
 pub mod gpu;

@@ -50,7 +50,7 @@ pub unsafe fn compact<const W: u32>(params: &CompactParams) {
     }
     let (head, first) = step.head_and_item(column);
     let in_token = head * step.kv_head_stride + first;
-    let caches = caches.map(|cache| Global::<u16>::at(cache));
+    let caches = caches.map(Global::<u16>::at);
     while list.has_more() {
         // SAFETY: the caller's promise.
         unsafe {

@@ -10,11 +10,12 @@
 //! | `callers` | contexts, streams, memory and threads of the caller |
 //! | `large` | caches beyond 2^31 items |
 //! | `errors` | errors that only a driver with a device can give |
-//! | `score`, `select` | score gathering and selection, likewise |
+//! | `score`, `select`, `cache` | score gathering, selection and writing to caches, likewise |
 //! | `chain` | from queries to sets: both on one stream, and by the ranks of tensor parallelism |
 //! | `sanitize` | one small problem per variant, cheap enough for compute-sanitizer |
 
 mod attention;
+mod cache;
 mod callers;
 mod chain;
 mod determinism;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         score::trials(),
         select::trials(),
         chain::trials(),
+        cache::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

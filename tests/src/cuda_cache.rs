@@ -1,0 +1,183 @@
+//! Writing to caches on the GPU.
+
+use dustin::{
+    cache::{
+        append::launch::{AppendBuffers, AppendPlan},
+        compare::Written,
+        layer::Layer,
+        synthetic::AppendInput,
+    },
+    cuda::{AppendKernel, CudaError, DeviceAppendInput, DeviceBuffer, Graph, ModuleCache, Stream, Workspace},
+};
+use dustin_kernels::registry::AppendVariant;
+
+use crate::gpu::text;
+
+/// Items on each side of a layer's array that nobody may write.
+const GUARD: usize = 1 << 12;
+/// What stands there.
+const GUARDED: u16 = 0x5eed;
+
+/// A layer's caches in device memory, between guards.
+#[derive(Debug)]
+struct DeviceLayer {
+    before: Layer,
+    items: DeviceBuffer<u16>,
+}
+
+impl DeviceLayer {
+    fn new(stream: &Stream, layer: &Layer) -> Result<Self, CudaError> {
+        let guard = [GUARDED; GUARD];
+        let items = DeviceBuffer::of(stream, &[&guard, &layer.items[..], &guard].concat())?;
+        Ok(Self { before: layer.clone(), items })
+    }
+
+    fn key_cache(&self) -> u64 {
+        self.items.address() + (GUARD * size_of::<u16>()) as u64
+    }
+
+    fn value_cache(&self) -> u64 {
+        self.key_cache() + self.before.value * size_of::<u16>() as u64
+    }
+
+    /// Makes the layer what it was before.
+    fn renew(&mut self, stream: &Stream) -> Result<(), CudaError> {
+        self.items.upload(stream, GUARD, &self.before.items)
+    }
+
+    /// The layer as launches have left it.
+    fn read(&self, stream: &Stream) -> Result<Layer, String> {
+        let mut items = self.items.download(stream).map_err(text)?;
+        let behind = items.split_off(items.len() - GUARD);
+        let layer = items.split_off(GUARD);
+        if items.iter().chain(&behind).any(|&item| item != GUARDED) {
+            return Err("something was written before or behind the caches".into());
+        }
+        Ok(Layer { items: layer, ..self.before.clone() })
+    }
+}
+
+/// Memory for a workspace of `bytes`, full of ones: the status word lies at its start.
+fn poisoned(stream: &Stream, bytes: u64) -> Result<DeviceBuffer<u8>, CudaError> {
+    let mut memory = DeviceBuffer::allocate(stream.context(), bytes as usize)?;
+    memory.fill(stream, 0xff)?;
+    Ok(memory)
+}
+
+/// The status word at the start of a workspace's memory.
+fn status(stream: &Stream, memory: &DeviceBuffer<u8>) -> Result<u64, String> {
+    let mut word = [0; 8];
+    word.copy_from_slice(&memory.download_range(stream, 0, 8).map_err(text)?);
+    Ok(u64::from_le_bytes(word))
+}
+
+/// An input of appending in device memory, ready to be launched.
+#[derive(Debug)]
+pub struct PreparedAppend {
+    kernel: AppendKernel,
+    /// The arrays that launches read.
+    pub input: DeviceAppendInput,
+    layer: DeviceLayer,
+    memory: DeviceBuffer<u8>,
+    /// The workspace, in memory that held poison.
+    pub workspace: Workspace,
+}
+
+impl PreparedAppend {
+    /// Puts `input` into device memory.
+    ///
+    /// # Errors
+    /// The launch is not possible, or what the driver returns.
+    pub fn new(
+        modules: &ModuleCache,
+        stream: &Stream,
+        input: &AppendInput,
+        variant: &'static AppendVariant,
+    ) -> Result<Self, String> {
+        let plan = AppendPlan::new(&input.step.step, variant).map_err(text)?;
+        Self::of(modules, stream, input, plan).map_err(text)
+    }
+
+    fn of(
+        modules: &ModuleCache,
+        stream: &Stream,
+        input: &AppendInput,
+        plan: AppendPlan,
+    ) -> Result<Self, CudaError> {
+        let memory = poisoned(stream, plan.workspace_bytes())?;
+        // SAFETY: the result keeps the memory, and touches it only to look at it between launches.
+        let workspace = unsafe { Workspace::borrow(&plan, memory.address(), plan.workspace_bytes())? };
+        workspace.initialise(stream)?;
+        Ok(Self {
+            kernel: AppendKernel::new(modules, plan)?,
+            input: DeviceAppendInput::upload(stream, &input.step.step, &input.arrays())?,
+            layer: DeviceLayer::new(stream, &input.layer)?,
+            memory,
+            workspace,
+        })
+    }
+
+    /// The addresses of a launch.
+    #[must_use]
+    pub fn buffers(&self) -> AppendBuffers {
+        AppendBuffers {
+            step: self.input.step.buffers(&self.workspace),
+            key: self.input.key.address(),
+            value: self.input.value.address(),
+            key_cache: self.layer.key_cache(),
+            value_cache: self.layer.value_cache(),
+            strides: self.input.strides,
+        }
+    }
+
+    /// Launches the kernel and does not wait.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn launch(&self, stream: &Stream) -> Result<(), CudaError> {
+        self.launch_with(stream, &self.buffers())
+    }
+
+    /// Launches the kernel over other arrays of the same shapes.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn launch_with(&self, stream: &Stream, buffers: &AppendBuffers) -> Result<(), CudaError> {
+        // SAFETY: a test's arrays have the shapes of its step, and it looks at the results, or drops the arrays, behind a
+        // wait.
+        unsafe { self.kernel.launch(stream, buffers) }
+    }
+
+    /// A graph of one launch.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn capture(&self, stream: &Stream) -> Result<Graph, CudaError> {
+        Graph::capture(stream, || self.launch(stream))
+    }
+
+    /// Makes the caches what they were before.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn renew(&mut self, stream: &Stream) -> Result<(), CudaError> {
+        self.layer.renew(stream)
+    }
+
+    /// What the launches so far have left.
+    ///
+    /// # Errors
+    /// What the driver returns, or that something was written around the caches.
+    pub fn written(&self, stream: &Stream) -> Result<Written, String> {
+        Ok(Written { layers: vec![self.layer.read(stream)?], status: status(stream, &self.memory)? })
+    }
+
+    /// One launch and what it has left.
+    ///
+    /// # Errors
+    /// As [`PreparedAppend::launch`] and [`PreparedAppend::written`].
+    pub fn append(&self, stream: &Stream) -> Result<Written, String> {
+        self.launch(stream).map_err(text)?;
+        self.written(stream)
+    }
+}

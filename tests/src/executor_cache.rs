@@ -1,0 +1,114 @@
+//! Writing to caches on the SIMT executor: the kernels' own source, launched as on the GPU.
+
+use dustin::cache::{
+    append::launch::{AppendBuffers, AppendPlan},
+    compare::Written,
+    launch::StepBuffers,
+    layer::Layer,
+    step::Step,
+    synthetic::{AppendInput, StepInput},
+};
+use dustin_kernels::{
+    executor::{Launch, Memory, Options, Trace, run},
+    registry::AppendVariant,
+};
+
+/// A layer's caches in the executor's memory.
+#[derive(Clone, Debug)]
+struct DeviceLayer {
+    before: Layer,
+    key: u64,
+    value: u64,
+}
+
+impl DeviceLayer {
+    /// Puts `layer` into allocations of its own: two, if its caches are separate.
+    fn new(memory: &mut Memory, layer: &Layer) -> Self {
+        let (key, value) = if layer.separate {
+            let (key, value) = layer.items.split_at(layer.value as usize);
+            (memory.scratch(key), memory.scratch(value))
+        } else {
+            let items = memory.scratch(&layer.items);
+            (items, items + 2 * layer.value)
+        };
+        Self { before: layer.clone(), key, value }
+    }
+
+    /// The layer as launches have left it.
+    fn read(&self, memory: &Memory) -> Layer {
+        let (len, value) = (self.before.items.len(), self.before.value as usize);
+        let mut layer = self.before.clone();
+        if layer.separate {
+            layer.items = memory.read(self.key, value);
+            layer.items.extend(memory.read::<u16>(self.value, len - value));
+        } else {
+            layer.items = memory.read(self.key, len);
+        }
+        layer
+    }
+}
+
+/// A step's arrays, and a workspace of its own.
+fn step_buffers(memory: &mut Memory, input: &StepInput) -> StepBuffers {
+    StepBuffers {
+        block_table: memory.input(&input.block_table),
+        table_stride: input.table_stride,
+        lengths: memory.input(&input.lengths),
+        row_starts: memory.input(&input.row_starts),
+        workspace: memory.scratch(&[0_u64]),
+        workspace_bytes: size_of::<u64>() as u64,
+    }
+}
+
+/// An input of appending in the executor's memory, ready to be launched.
+pub struct PreparedAppend {
+    step: Step,
+    buffers: AppendBuffers,
+    layer: DeviceLayer,
+    memory: Memory,
+}
+
+impl PreparedAppend {
+    /// Puts `input` into a memory of its own.
+    #[must_use]
+    pub fn new(input: &AppendInput) -> Self {
+        let mut memory = Memory::new();
+        let layer = DeviceLayer::new(&mut memory, &input.layer);
+        let buffers = AppendBuffers {
+            step: step_buffers(&mut memory, &input.step),
+            key: memory.input(&input.key),
+            value: memory.input(&input.value),
+            key_cache: layer.key,
+            value_cache: layer.value,
+            strides: input.strides,
+        };
+        Self { step: input.step.step, buffers, layer, memory }
+    }
+
+    /// Launches the kernel.
+    ///
+    /// # Errors
+    /// The launch is not possible, or what the executor found.
+    pub fn launch(&mut self, variant: &'static AppendVariant, options: &Options) -> Result<Trace, String> {
+        let plan = AppendPlan::new(&self.step, variant).map_err(|error| error.to_string())?;
+        let params = plan.params(&self.buffers).map_err(|error| error.to_string())?;
+        let launch = launch_of(variant.id, plan.grid(), plan.threads());
+        run(&launch, &mut self.memory, options, || {
+            // SAFETY: the executor's memory holds every array that the plan names; it checks each access.
+            unsafe { (variant.body)(&params) }
+        })
+        .map_err(|report| report.to_string())
+    }
+
+    /// What the launches so far have left.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        let status = self.memory.read(self.buffers.step.workspace, 1)[0];
+        Written { layers: vec![self.layer.read(&self.memory)], status }
+    }
+}
+
+/// A launch without clusters and shared memory.
+fn launch_of(name: &str, grid: [u32; 3], threads: u32) -> Launch<'_> {
+    Launch { name, grid, cluster: 1, threads, shared_bytes: 0 }
+}

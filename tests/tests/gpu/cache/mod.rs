@@ -1,0 +1,13 @@
+//! Writing to caches.
+//!
+//! | file | what it tests |
+//! |---|---|
+//! | `append` | a step's own rows: random steps, faults, repeats, graphs, caches beyond 2^32 items, and small problems for compute-sanitizer |
+
+mod append;
+
+use libtest_mimic::Trial;
+
+pub(super) fn trials() -> Vec<Trial> {
+    append::trials()
+}
