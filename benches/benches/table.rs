@@ -1,22 +1,38 @@
-//! One line per workload: time, bandwidth, ratio to the floor and to a baseline. Arguments that are no flags select workloads
-//! by a part of their name.
+//! One line per workload: time, bandwidth, ratio to the floor and to a baseline.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::bail;
+use clap::Parser;
 use dustin_autotune::workload::Workload;
-use dustin_benches::{Bench, Device, baseline, quantile};
+use dustin_benches::{
+    Bench, Device,
+    baseline::{Baseline, Baselines},
+    peers::Peers,
+    quantile,
+};
 
 const SAMPLES: u32 = 30;
 
+/// Times every workload of the device at hand and compares it with its floor and with the best peer.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Parts of the names of the workloads wanted [default: all]
+    names: Vec<String>,
+    /// Times of peers on this device, as benches/peers.py has written them, in the place of the stored ones
+    #[arg(long, value_name = "FILE")]
+    peers: Option<PathBuf>,
+    /// What cargo starts benchmarks with.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
 fn main() -> ExitCode {
-    let (flags, names): (Vec<String>, Vec<String>) =
-        std::env::args().skip(1).partition(|argument| argument.starts_with('-'));
     // `cargo test --benches` starts benchmarks without this flag, and expects no measurement.
-    if !flags.iter().any(|flag| flag == "--bench") {
+    if !std::env::args().any(|argument| argument == "--bench") {
         return ExitCode::SUCCESS;
     }
-    match table(&names) {
+    match table(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
@@ -25,18 +41,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn table(names: &[String]) -> anyhow::Result<()> {
+fn table(arguments: &Arguments) -> anyhow::Result<()> {
     let mut device = Device::open()?;
-    println!("{}", device.name());
+    let (bandwidth, model) = (device.bandwidth(), device.name());
+    let baselines = match &arguments.peers {
+        Some(path) => Baselines::Measured(Peers::read(path, &model)?),
+        None => Baselines::Stored,
+    };
+    println!("{model}\nbaselines: {}", baselines.source(&model));
     println!(
         "{:<16} {:>9} {:>19} {:>8} {:>9}  {:<32} variant",
         "workload", "median us", "10 % to 90 % us", "GB/s", "x floor", "baseline us, x faster"
     );
+    let names = &arguments.names;
     let wanted = |name: &str| names.is_empty() || names.iter().any(|part| name.contains(part.as_str()));
-    let (bandwidth, model) = (device.bandwidth(), device.name());
     let mut failed = Vec::new();
     for workload in device.workloads()?.iter().filter(|workload| wanted(&workload.name)) {
-        let line = device.bench(workload).and_then(|bench| line(workload, bench, bandwidth, &model));
+        let baseline = baselines.of(&model, workload).unwrap_or_else(|error| {
+            eprintln!("{}: {error:#}", workload.name);
+            None
+        });
+        let line = device.bench(workload).and_then(|bench| line(workload, bench, bandwidth, baseline));
         match line {
             Ok(line) => println!("{line}"),
             Err(error) => {
@@ -55,13 +80,13 @@ fn line(
     workload: &Workload,
     mut bench: Box<dyn Bench + '_>,
     bandwidth: Option<f64>,
-    model: &str,
+    baseline: Option<Baseline>,
 ) -> anyhow::Result<String> {
     let times = bench.time(SAMPLES)?;
     let (low, median, high) = (quantile(&times, 0.1), quantile(&times, 0.5), quantile(&times, 0.9));
     let bytes = workload.problem.bytes() as f64;
     let floor = bandwidth.map_or("-".into(), |rate| format!("{:.2}", median * 1e-6 * rate / bytes));
-    let baseline = baseline::of(model, &workload.name).map_or("-".into(), |baseline| {
+    let baseline = baseline.map_or("-".into(), |baseline| {
         format!("{} {}, {:.2}", baseline.name, baseline.us, baseline.us / median)
     });
     Ok(format!(

@@ -3,7 +3,7 @@
 //! | bench | what it does |
 //! |---|---|
 //! | `kernels` | criterion's statistics, reports and comparison with the last run |
-//! | `table` | one line per workload: time, bandwidth, ratio to the floor and to the best peer |
+//! | `table` | one line per workload: time, bandwidth, ratio to the floor and to the best peer, which `peers.py` times |
 //!
 //! On a GPU times are the device's own, between events around replays of a graph; inputs of attention and of scoring take
 //! turns so that no launch finds its tokens in the L2 cache, while selection finds its maps there. Without a GPU the CPU back end runs smaller workloads, unless
@@ -12,6 +12,7 @@
 pub mod baseline;
 pub mod cpu;
 pub mod gpu;
+pub mod peers;
 mod small;
 
 use std::ffi::OsString;

@@ -16,6 +16,8 @@ use crate::{process, root};
 const RUN: &str = include_str!("../bundle/run");
 const README: &str =
     "Dustin's GPU tests, benchmarks and autotune: `./run --help`. Needs a GPU driver and nothing else.\n";
+/// The script that times the peers: it needs PyTorch, and without it `run` skips it.
+const PEERS: &str = "peers.py";
 /// The host's half of the kernels is a hundred bodies for the executor, which nothing in a bundle runs: optimising
 /// them would take most of the build.
 const QUICK_KERNELS: &str = "profile.release.package.dustin-kernels.opt-level=0";
@@ -69,6 +71,7 @@ pub fn pack(out: &Path) -> Result<()> {
         }
     }
     copy_profiles(&out.join("profiles"))?;
+    fs::copy(root().join("benches").join(PEERS), out.join(PEERS)).context(PEERS)?;
 
     let size = size(out)?;
     ensure!(size <= SIZE_LIMIT, "the bundle takes {} MiB, more than {}", size >> 20, SIZE_LIMIT >> 20);
@@ -188,20 +191,27 @@ mod tests {
             fs::create_dir(bundle.path().join(folder)).unwrap();
         }
         fs::write(bundle.path().join("run"), RUN).unwrap();
-        for (name, script) in tests {
-            let path = bundle.path().join("tests").join(name);
-            fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-            process::output(Command::new("chmod").arg("+x").arg(&path)).unwrap();
+        for (name, body) in tests {
+            script(&bundle, &format!("tests/{name}"), body);
         }
         bundle
     }
 
-    /// Runs `run tests` and returns its last lines and whether it succeeded.
+    /// Adds a shell script.
+    fn script(bundle: &tempfile::TempDir, name: &str, body: &str) {
+        let path = bundle.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+        process::output(Command::new("chmod").arg("+x").arg(&path)).unwrap();
+    }
+
+    /// Runs the script `run`, for which the bundle's script `python` is Python, and returns its last lines and whether it
+    /// succeeded.
     fn run(bundle: &tempfile::TempDir, arguments: &[&str]) -> (String, bool) {
         let output = Command::new("bash")
             .arg(bundle.path().join("run"))
             .args(arguments)
             .env("OUT", bundle.path().join("out"))
+            .env("PYTHON", bundle.path().join("python"))
             .env("LIMIT", "2")
             .output()
             .unwrap();
@@ -242,6 +252,34 @@ mod tests {
         let script = format!("test \"$DUSTIN_REQUIRE_GPU\" = 1 && test \"$1\" = filter && {PASS}");
         let (text, success) = run(&bundle(&[("gpu", &script)]), &["tests", "filter"]);
         assert!(success, "{text}");
+    }
+
+    #[test]
+    fn without_pytorch_the_peers_are_skipped_and_the_stored_times_serve() {
+        let bundle = bundle(&[]);
+        script(&bundle, "python", "exit 1");
+        script(&bundle, "benches/table", "echo \"table $*\"");
+        let (text, _) = run(&bundle, &["peers"]);
+        assert!(text.contains("there is no PyTorch for "), "{text}");
+        assert!(text.contains("0 passed, 0 failed, 1 skipped"), "{text}");
+        let (text, success) = run(&bundle, &["bench"]);
+        assert!(success && text.lines().any(|line| line == "table --bench"), "{text}");
+    }
+
+    #[test]
+    fn times_of_peers_are_passed_on_to_the_table_alone() {
+        let bundle = bundle(&[]);
+        // Called with `-c …`, then with the script and `--output FILE`.
+        script(&bundle, "python", "test $# = 2 || echo figure > \"$3\"");
+        script(&bundle, "benches/table", "echo \"table $*\"");
+        script(&bundle, "benches/kernels", "echo \"kernels $*\"");
+        let (text, success) = run(&bundle, &["peers"]);
+        assert!(success, "{text}");
+        let (text, success) = run(&bundle, &["bench", "w1"]);
+        assert!(success, "{text}");
+        for line in ["table --bench --peers peers.jsonl w1", "kernels --bench w1"] {
+            assert!(text.lines().any(|printed| printed == line), "{line} is not in {text}");
+        }
     }
 
     #[test]
