@@ -36,7 +36,7 @@ from typing import Any, TextIO, Union
 try:
     import torch
 except (ImportError, OSError):  # --list does without
-    torch = None
+    torch = None  # type: ignore[assignment]
 
 DEVICE = "cuda"
 LAUNCHES = 32
@@ -422,7 +422,7 @@ def measure(job: Job) -> dict[str, object]:
     times.sort()
 
     def quantile(share: float) -> float:
-        return round(times[round(share * (SAMPLES - 1))], 3)
+        return round(float(times[round(share * (SAMPLES - 1))]), 3)
 
     times_us = {"us": quantile(0.5), "low_us": quantile(0.1), "high_us": quantile(0.9)}
     return {**times_us, "launches": launches, "samples": SAMPLES}
