@@ -3,13 +3,17 @@
 use dustin::{
     cache::{
         append::launch::{AppendBuffers, AppendPlan},
+        compact::launch::{CompactBuffers, CompactPlan},
         compare::Written,
         layer::Layer,
-        synthetic::AppendInput,
+        synthetic::{AppendInput, CompactInput},
     },
-    cuda::{AppendKernel, CudaError, DeviceAppendInput, DeviceBuffer, Graph, ModuleCache, Stream, Workspace},
+    cuda::{
+        AppendKernel, CompactKernel, CudaError, DeviceAppendInput, DeviceBuffer, DeviceCompactInput, Graph,
+        ModuleCache, Stream, Workspace,
+    },
 };
-use dustin_kernels::registry::AppendVariant;
+use dustin_kernels::registry::{AppendVariant, CompactVariant};
 
 use crate::gpu::text;
 
@@ -177,6 +181,107 @@ impl PreparedAppend {
     /// # Errors
     /// As [`PreparedAppend::launch`] and [`PreparedAppend::written`].
     pub fn append(&self, stream: &Stream) -> Result<Written, String> {
+        self.launch(stream).map_err(text)?;
+        self.written(stream)
+    }
+}
+
+/// An input of compacting in device memory, ready to be launched.
+#[derive(Debug)]
+pub struct PreparedCompact {
+    kernel: CompactKernel,
+    /// The arrays that launches read.
+    pub input: DeviceCompactInput,
+    layers: Vec<DeviceLayer>,
+    memory: DeviceBuffer<u8>,
+    /// The workspace, in memory that held poison.
+    pub workspace: Workspace,
+}
+
+impl PreparedCompact {
+    /// Puts `input` into device memory.
+    ///
+    /// # Errors
+    /// The launch is not possible, or what the driver returns.
+    pub fn new(
+        modules: &ModuleCache,
+        stream: &Stream,
+        input: &CompactInput,
+        variant: &'static CompactVariant,
+    ) -> Result<Self, String> {
+        let plan = CompactPlan::new(&input.problem, variant).map_err(text)?;
+        Self::of(modules, stream, input, plan).map_err(text)
+    }
+
+    fn of(
+        modules: &ModuleCache,
+        stream: &Stream,
+        input: &CompactInput,
+        plan: CompactPlan,
+    ) -> Result<Self, CudaError> {
+        let memory = poisoned(stream, plan.workspace_bytes())?;
+        // SAFETY: the result keeps the memory, and touches it only to look at it between launches.
+        let workspace = unsafe { Workspace::borrow(&plan, memory.address(), plan.workspace_bytes())? };
+        workspace.initialise(stream)?;
+        let layers = input.layers.iter().map(|layer| DeviceLayer::new(stream, layer));
+        let layers = layers.collect::<Result<Vec<_>, _>>()?;
+        let keys: Vec<u64> = layers.iter().map(DeviceLayer::key_cache).collect();
+        let values: Vec<u64> = layers.iter().map(DeviceLayer::value_cache).collect();
+        Ok(Self {
+            kernel: CompactKernel::new(modules, plan)?,
+            input: DeviceCompactInput::upload(stream, &input.problem, &input.arrays(), &keys, &values)?,
+            layers,
+            memory,
+            workspace,
+        })
+    }
+
+    /// The addresses of a launch.
+    #[must_use]
+    pub fn buffers(&self) -> CompactBuffers {
+        self.input.buffers(&self.workspace)
+    }
+
+    /// Launches the kernel and does not wait.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn launch(&self, stream: &Stream) -> Result<(), CudaError> {
+        // SAFETY: a test's arrays have the shapes of its problem, and it looks at the results, or drops the arrays, behind
+        // a wait.
+        unsafe { self.kernel.launch(stream, &self.buffers()) }
+    }
+
+    /// A graph of one launch.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn capture(&self, stream: &Stream) -> Result<Graph, CudaError> {
+        Graph::capture(stream, || self.launch(stream))
+    }
+
+    /// Makes the caches what they were before.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn renew(&mut self, stream: &Stream) -> Result<(), CudaError> {
+        self.layers.iter_mut().try_for_each(|layer| layer.renew(stream))
+    }
+
+    /// What the launches so far have left.
+    ///
+    /// # Errors
+    /// What the driver returns, or that something was written around the caches.
+    pub fn written(&self, stream: &Stream) -> Result<Written, String> {
+        let layers = self.layers.iter().map(|layer| layer.read(stream)).collect::<Result<_, _>>()?;
+        Ok(Written { layers, status: status(stream, &self.memory)? })
+    }
+
+    /// One launch and what it has left.
+    ///
+    /// # Errors
+    /// As [`PreparedCompact::launch`] and [`PreparedCompact::written`].
+    pub fn compact(&self, stream: &Stream) -> Result<Written, String> {
         self.launch(stream).map_err(text)?;
         self.written(stream)
     }

@@ -2,15 +2,19 @@
 
 use dustin::cache::{
     append::launch::{AppendBuffers, AppendPlan},
+    compact::{
+        launch::{CompactBuffers, CompactPlan},
+        problem::CompactProblem,
+    },
     compare::Written,
     launch::StepBuffers,
     layer::Layer,
     step::Step,
-    synthetic::{AppendInput, StepInput},
+    synthetic::{AppendInput, CompactInput, StepInput},
 };
 use dustin_kernels::{
     executor::{Launch, Memory, Options, Trace, run},
-    registry::AppendVariant,
+    registry::{AppendVariant, CompactVariant},
 };
 
 /// A layer's caches in the executor's memory.
@@ -60,6 +64,20 @@ fn step_buffers(memory: &mut Memory, input: &StepInput) -> StepBuffers {
     }
 }
 
+/// Makes the only page of the step's caches one of caches far beyond 2^32 items. Returns how many bytes before their first
+/// page, and so before the only one that there is memory of, these begin.
+#[must_use]
+pub fn put_far(input: &mut StepInput) -> u64 {
+    const PAGE: u32 = 3;
+    let kv = &mut input.step.kv;
+    assert_eq!(kv.pages, 1);
+    kv.pages = PAGE + 1;
+    kv.page_stride = (1 << 32) + 64;
+    let far = 2 * u64::from(PAGE) * kv.page_stride;
+    input.block_table.iter_mut().filter(|page| **page == 0).for_each(|page| *page = PAGE as i32);
+    far
+}
+
 /// An input of appending in the executor's memory, ready to be launched.
 pub struct PreparedAppend {
     step: Step,
@@ -72,9 +90,15 @@ impl PreparedAppend {
     /// Puts `input` into a memory of its own.
     #[must_use]
     pub fn new(input: &AppendInput) -> Self {
+        Self::with_addresses(input, |_| ())
+    }
+
+    /// The same, with other addresses than those where the arrays lie.
+    #[must_use]
+    pub fn with_addresses(input: &AppendInput, change: impl FnOnce(&mut AppendBuffers)) -> Self {
         let mut memory = Memory::new();
         let layer = DeviceLayer::new(&mut memory, &input.layer);
-        let buffers = AppendBuffers {
+        let mut buffers = AppendBuffers {
             step: step_buffers(&mut memory, &input.step),
             key: memory.input(&input.key),
             value: memory.input(&input.value),
@@ -82,6 +106,7 @@ impl PreparedAppend {
             value_cache: layer.value,
             strides: input.strides,
         };
+        change(&mut buffers);
         Self { step: input.step.step, buffers, layer, memory }
     }
 
@@ -105,6 +130,63 @@ impl PreparedAppend {
     pub fn written(&self) -> Written {
         let status = self.memory.read(self.buffers.step.workspace, 1)[0];
         Written { layers: vec![self.layer.read(&self.memory)], status }
+    }
+}
+
+/// An input of compacting in the executor's memory, ready to be launched.
+pub struct PreparedCompact {
+    problem: CompactProblem,
+    buffers: CompactBuffers,
+    layers: Vec<DeviceLayer>,
+    memory: Memory,
+}
+
+impl PreparedCompact {
+    /// Puts `input` into a memory of its own.
+    #[must_use]
+    pub fn new(input: &CompactInput) -> Self {
+        Self::with_addresses(input, |_, _| ())
+    }
+
+    /// The same, with other addresses of key and value caches than those where they lie.
+    #[must_use]
+    pub fn with_addresses(input: &CompactInput, change: impl FnOnce(&mut [u64], &mut [u64])) -> Self {
+        let mut memory = Memory::new();
+        let layers: Vec<_> = input.layers.iter().map(|layer| DeviceLayer::new(&mut memory, layer)).collect();
+        let mut keys: Vec<u64> = layers.iter().map(|layer| layer.key).collect();
+        let mut values: Vec<u64> = layers.iter().map(|layer| layer.value).collect();
+        change(&mut keys, &mut values);
+        let buffers = CompactBuffers {
+            step: step_buffers(&mut memory, &input.step),
+            key_caches: memory.input(&keys),
+            value_caches: memory.input(&values),
+            accepted: memory.input(&input.accepted),
+            accepted_stride: input.accepted_stride,
+            accepted_counts: input.counts.as_ref().map_or(0, |counts| memory.input(counts)),
+        };
+        Self { problem: input.problem, buffers, layers, memory }
+    }
+
+    /// Launches the kernel.
+    ///
+    /// # Errors
+    /// The launch is not possible, or what the executor found.
+    pub fn launch(&mut self, variant: &'static CompactVariant, options: &Options) -> Result<Trace, String> {
+        let plan = CompactPlan::new(&self.problem, variant).map_err(|error| error.to_string())?;
+        let params = plan.params(&self.buffers).map_err(|error| error.to_string())?;
+        let launch = launch_of(variant.id, plan.grid(), plan.threads());
+        run(&launch, &mut self.memory, options, || {
+            // SAFETY: the executor's memory holds every array that the plan names; it checks each access.
+            unsafe { (variant.body)(&params) }
+        })
+        .map_err(|report| report.to_string())
+    }
+
+    /// What the launches so far have left.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        let status = self.memory.read(self.buffers.step.workspace, 1)[0];
+        Written { layers: self.layers.iter().map(|layer| layer.read(&self.memory)).collect(), status }
     }
 }
 

@@ -11,7 +11,7 @@ use dustin_kernels::{
     executor::{Options, Trace},
     registry::{APPEND, AppendVariant},
 };
-use dustin_tests::executor_cache::PreparedAppend;
+use dustin_tests::executor_cache::{PreparedAppend, put_far};
 use rayon::prelude::*;
 
 /// Random inputs.
@@ -103,6 +103,26 @@ fn every_planted_fault_is_reported_and_leaves_what_it_should() {
             for variant in APPEND {
                 gives_the_reference(variant, &input);
             }
+        }
+    }
+}
+
+#[test]
+fn rows_are_appended_beyond_2_to_the_32_items() {
+    let sequences = vec![SequenceShape { length: 3, rows: 5 }];
+    for interleaved in [false, true] {
+        let recipe = Recipe { sequences: sequences.clone(), spare: 0, interleaved, ..recipe(16) };
+        let near = AppendInput::new(&recipe).expect("a valid recipe");
+        let reference = near.reference().expect("a valid step");
+        let mut input = near.clone();
+        let far = put_far(&mut input.step);
+        for variant in APPEND {
+            let mut prepared = PreparedAppend::with_addresses(&input, |buffers| {
+                buffers.key_cache -= far;
+                buffers.value_cache -= far;
+            });
+            prepared.launch(variant, &Options::default()).expect("nothing to report");
+            compare(&reference, &prepared.written()).expect("the same as in a near cache");
         }
     }
 }

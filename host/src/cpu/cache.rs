@@ -1,10 +1,14 @@
 //! Appending and compacting on the CPU: rows are copied where they lie, in order. Appending is one thread's work, as it moves
 //! no more than the step's own rows of one layer; compacting shares out the layers.
 
+use dustin_kernels::fault::Fault;
+use rayon::prelude::*;
+
 use super::CpuBackend;
 use crate::{
     cache::{
         append::{OPERATION as APPEND, arrays::AppendArrays},
+        compact::{arrays::CompactArrays, problem::CompactProblem, reference::validate_layers},
         layer::{Half, LayerMut},
         step::Step,
     },
@@ -59,6 +63,52 @@ impl CpuBackend {
         });
         Ok(status)
     }
+
+    /// Compacts the accepted rows of `arrays` in each of the `layers`, as [`crate::cache::compact::reference::compact`]
+    /// defines it. Returns the status word, 0 if the arrays' data is as documented.
+    ///
+    /// # Errors
+    /// The problem or the strides are invalid, an array is missing or too short, or there are other than the problem's layers.
+    pub fn compact(
+        &mut self,
+        problem: &CompactProblem,
+        arrays: &CompactArrays<'_>,
+        layers: &mut [LayerMut<'_>],
+    ) -> Result<u64, InvalidInput> {
+        arrays.validate(problem)?;
+        validate_layers(problem, layers)?;
+        let (step, mut status, mut moves) = (&problem.step, 0, Vec::new());
+        for sequence in 0..step.batch {
+            let mut report = |fault: Fault| status = status.max(fault.word(sequence));
+            let rows = match arrays.step.rows(step, sequence) {
+                Ok((_, rows)) => rows,
+                Err(fault) => {
+                    report(fault);
+                    continue;
+                }
+            };
+            let (accepted, fault) = arrays.rows(problem, sequence, rows);
+            fault.into_iter().for_each(&mut report);
+            let moving = (0..).zip(accepted).filter(|(place, row)| place != row);
+            for (place, row) in moving {
+                let mut token = |row| arrays.step.place(step, sequence, row).map_err(&mut report).ok();
+                let (from, to) = (token(row), token(place));
+                moves.extend(from.zip(to));
+            }
+        }
+        let (dim, to_head) = (step.kv.head_dim as usize, step.kv.kv_head_stride as usize);
+        let in_place = |cache: &mut [u16]| {
+            // In order: what a move overwrites has left before.
+            for &(from, to) in &moves {
+                for head in (0..step.kv.kv_heads as usize).map(|head| head * to_head) {
+                    let from = from as usize + head;
+                    cache.copy_within(from..from + dim, to as usize + head);
+                }
+            }
+        };
+        self.pool.install(|| layers.par_iter_mut().for_each(|layer| layer.each(|_, cache| in_place(cache))));
+        Ok(status)
+    }
 }
 
 #[cfg(test)]
@@ -66,7 +116,8 @@ mod tests {
     use super::*;
     use crate::cache::{
         compare::{Written, compare},
-        synthetic::AppendInput,
+        layer::Layer,
+        synthetic::{AppendInput, CompactInput},
     };
 
     #[test]
@@ -77,6 +128,19 @@ mod tests {
             let mut layer = input.layer.clone();
             let status = backend.append(&input.step.step, &input.arrays(), &mut layer.as_mut()).unwrap();
             let written = Written { layers: vec![layer], status };
+            compare(&input.reference().unwrap(), &written).unwrap_or_else(|error| panic!("{seed}: {error}"));
+        }
+    }
+
+    #[test]
+    fn random_steps_are_compacted_as_the_reference_does() {
+        let mut backend = CpuBackend::new(2).unwrap();
+        for seed in 0..500 {
+            let input = CompactInput::random(seed, 300, 20).unwrap();
+            let mut layers = input.layers.clone();
+            let mut caches: Vec<_> = layers.iter_mut().map(Layer::as_mut).collect();
+            let status = backend.compact(&input.problem, &input.arrays(), &mut caches).unwrap();
+            let written = Written { layers, status };
             compare(&input.reference().unwrap(), &written).unwrap_or_else(|error| panic!("{seed}: {error}"));
         }
     }

@@ -1,7 +1,10 @@
-//! Launches of appending.
+//! Launches of appending and of compacting.
 
 use super::{error::CudaError, kernel::Kernel, module::ModuleCache, stream::Stream};
-use crate::cache::append::launch::{AppendBuffers, AppendPlan};
+use crate::cache::{
+    append::launch::{AppendBuffers, AppendPlan},
+    compact::launch::{CompactBuffers, CompactPlan},
+};
 
 /// A plan of appending and its compiled kernel.
 #[derive(Clone, Debug)]
@@ -47,6 +50,56 @@ impl AppendKernel {
         let mut params = self.plan.params(buffers)?;
         let mut arguments = [std::ptr::from_mut(&mut params).cast()];
         // SAFETY: the kernel's one parameter is `AppendParams` by value, which the driver copies before it returns; the rest
+        // is the caller's promise.
+        unsafe { self.kernel.launch(stream, self.plan.grid(), &mut arguments) }
+    }
+}
+
+/// A plan of compacting and its compiled kernel.
+#[derive(Clone, Debug)]
+pub struct CompactKernel {
+    plan: CompactPlan,
+    kernel: Kernel,
+}
+
+impl CompactKernel {
+    /// Compiles the plan's variant, unless `modules` holds it already.
+    ///
+    /// # Errors
+    /// As [`ModuleCache::kernel`].
+    pub fn new(modules: &ModuleCache, plan: CompactPlan) -> Result<Self, CudaError> {
+        let kernel = modules.compact(plan.variant())?;
+        Ok(Self { plan, kernel })
+    }
+
+    /// The plan.
+    #[must_use]
+    pub fn plan(&self) -> &CompactPlan {
+        &self.plan
+    }
+
+    /// The kernel that is launched.
+    #[must_use]
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Launches on `stream`. Allocates nothing, does not wait, and can be captured into a graph.
+    ///
+    /// # Safety
+    /// Until the launch has ended, the arrays of `buffers` exist in the stream's context with the shapes of
+    /// [`CompactParams`](dustin_kernels::cache::params::CompactParams), and so do the caches whose addresses they hold, of which
+    /// no two overlap; nothing else writes the arrays or touches the places of the step's rows and the workspace, no two rows
+    /// have the same place, the workspace has been initialised for this plan, and this kernel, a copy of it or its
+    /// [`ModuleCache`] is kept: the last of them unloads the code. A launch that a graph has captured has ended when the graph
+    /// is gone. Else what the arrays *contain* needs no promise: the device checks it.
+    ///
+    /// # Errors
+    /// As [`CompactPlan::params`]; a stream of another context; what the driver returns.
+    pub unsafe fn launch(&self, stream: &Stream, buffers: &CompactBuffers) -> Result<(), CudaError> {
+        let mut params = self.plan.params(buffers)?;
+        let mut arguments = [std::ptr::from_mut(&mut params).cast()];
+        // SAFETY: the kernel's one parameter is `CompactParams` by value, which the driver copies before it returns; the rest
         // is the caller's promise.
         unsafe { self.kernel.launch(stream, self.plan.grid(), &mut arguments) }
     }

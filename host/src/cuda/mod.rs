@@ -38,7 +38,7 @@ mod timing;
 mod workspace;
 
 pub use attention::AttentionKernel;
-pub use cache::AppendKernel;
+pub use cache::{AppendKernel, CompactKernel};
 pub use context::{Context, device_count};
 pub use device_info::DeviceInfo;
 pub use error::{CudaError, CudaVersion};
@@ -46,8 +46,8 @@ pub use event::Event;
 pub use functions::SYMBOLS;
 pub use graph::Graph;
 pub use input::{
-    DeviceAppendInput, DeviceInput, DeviceItems, DeviceLayer, DeviceOutput, DeviceScoreInput,
-    DeviceSelectInput, DeviceSelectOutput, DeviceSource, DeviceStep,
+    DeviceAppendInput, DeviceCompactInput, DeviceInput, DeviceItems, DeviceLayer, DeviceOutput,
+    DeviceScoreInput, DeviceSelectInput, DeviceSelectOutput, DeviceSource, DeviceStep,
 };
 pub use kernel::{Kernel, Resources};
 pub use library::{REQUIRED_DRIVER, available};

@@ -8,7 +8,7 @@ use std::{
 
 use cudarc::driver::sys;
 use dustin_kernels::registry::{
-    AppendVariant, AttentionVariant, Entry, FoldVariant, LogitsVariant, SelectVariant,
+    AppendVariant, AttentionVariant, CompactVariant, Entry, FoldVariant, LogitsVariant, SelectVariant,
 };
 
 use super::{
@@ -128,6 +128,21 @@ impl ModuleCache {
             target: variant.target,
             threads: 32 * variant.warps,
             blocks: 1,
+            shared_bytes: 0,
+        };
+        self.kernel(&entry, variant.ptx.text())
+    }
+
+    /// The kernel of a `compact` variant.
+    ///
+    /// # Errors
+    /// As [`ModuleCache::kernel`].
+    pub fn compact(&self, variant: &CompactVariant) -> Result<Kernel, CudaError> {
+        let entry = Entry {
+            name: variant.id,
+            target: variant.target,
+            threads: 32 * variant.warps,
+            blocks: 32 / variant.warps,
             shared_bytes: 0,
         };
         self.kernel(&entry, variant.ptx.text())

@@ -8,8 +8,12 @@ use super::{
     stream::Stream,
 };
 use crate::{
-    attention::launch::AttentionPlan, cache::append::launch::AppendPlan, error::InvalidInput,
-    limits::WORKSPACE_ALIGNMENT, score::launch::ScorePlan, select::launch::SelectPlan,
+    attention::launch::AttentionPlan,
+    cache::{append::launch::AppendPlan, compact::launch::CompactPlan},
+    error::InvalidInput,
+    limits::WORKSPACE_ALIGNMENT,
+    score::launch::ScorePlan,
+    select::launch::SelectPlan,
 };
 
 /// Bytes of the status word, which every workspace begins with.
@@ -38,7 +42,7 @@ macro_rules! plans {
     )*};
 }
 
-plans!(AttentionPlan AppendPlan ScorePlan SelectPlan);
+plans!(AttentionPlan AppendPlan CompactPlan ScorePlan SelectPlan);
 
 /// The workspace of one plan's launches, in memory of its own or of the caller. Launches that share a workspace must
 /// not overlap in time.

@@ -4,6 +4,7 @@
 //! shows. Tables name the pages of the step's own rows alone: every other entry is poison.
 
 mod append;
+mod compact;
 mod fault;
 mod recipe;
 
@@ -11,6 +12,7 @@ use rand::{Rng, RngExt};
 
 pub use self::{
     append::AppendInput,
+    compact::{Acceptance, CompactInput, ListPlant},
     fault::Plant,
     recipe::{Recipe, SequenceShape},
 };

@@ -102,3 +102,56 @@ fn random_inputs_are_valid_and_of_every_kind() {
     // Four verdicts, nine page sizes, four layouts, four kinds of rows, and how rows meet pages.
     assert_eq!(seen.len(), 4 + 9 + 4 + 4 + 3, "{seen:#?}");
 }
+
+fn acceptance() -> Acceptance {
+    Acceptance { layers: 2, accepted: Some(3), counted: true }
+}
+
+#[test]
+fn lists_ascend_and_end_as_the_problem_says() {
+    for counted in [true, false] {
+        let input = CompactInput::new(&recipe(), Acceptance { counted, ..acceptance() }).unwrap();
+        assert_eq!((input.problem.accepted, input.accepted_stride), (5, 7));
+        assert_eq!(input.counts.as_deref(), counted.then_some(&[3, 0, 3, 1][..]));
+        assert_eq!(input.accepted.len(), 3 * 7 + 5);
+        assert!(input.accepted[14..17].is_sorted_by(|a, b| a < b));
+        assert!(counted || input.accepted[17] < 0);
+        let written = input.reference().unwrap();
+        assert_eq!(written.status, 0);
+        assert!(written.layers.iter().zip(&input.layers).all(|(after, before)| after != before));
+    }
+}
+
+#[test]
+fn every_fault_planted_in_a_list_is_reported() {
+    for plant in ListPlant::ALL {
+        let mut input = CompactInput::new(&recipe(), acceptance()).unwrap();
+        assert!(input.plant(plant, 2), "{plant:?}");
+        assert_eq!(input.reference().unwrap().status, Fault::Accepted.word(2), "{plant:?}");
+        let of_count = matches!(plant, ListPlant::CountNegative | ListPlant::CountBeyond);
+        assert_eq!(input.plant(plant, 1), of_count, "{plant:?}");
+        assert!(!input.plant(plant, 4));
+    }
+    for seed in 0..100 {
+        let uncounted = Acceptance { counted: false, ..acceptance() };
+        for plant in ListPlant::ALL {
+            let mut input = CompactInput::new(&Recipe { seed, ..recipe() }, uncounted).unwrap();
+            let planted = input.plant(plant, 2);
+            assert_eq!(input.reference().unwrap().status != 0, planted, "{seed}, {plant:?}");
+        }
+    }
+}
+
+#[test]
+fn random_compactions_meet_every_fault_and_move_anything_from_no_row_to_all() {
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..600 {
+        let input = CompactInput::random(seed, 300, 9).unwrap();
+        let written = input.reference().unwrap();
+        let fault = Fault::parse(written.status).map(|(fault, _)| fault);
+        let still = written.layers == input.layers;
+        seen.insert(format!("fault {fault:?}, still {still}"));
+        seen.insert(format!("counted {}, still {still}", input.problem.counted));
+    }
+    assert_eq!(seen.len(), 5 * 2 + 2 * 2, "{seen:#?}");
+}

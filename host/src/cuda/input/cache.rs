@@ -1,10 +1,15 @@
-//! The arrays of a step, and of what appending moves.
+//! The arrays of a step, and of what appending and compacting move.
 
 use crate::{
     cache::{
         append::{
             arrays::{AppendArrays, AppendStrides},
             launch::AppendBuffers,
+        },
+        compact::{
+            arrays::CompactArrays,
+            launch::{CompactBuffers, require_layers},
+            problem::CompactProblem,
         },
         launch::StepBuffers,
         layer::Layer,
@@ -120,6 +125,62 @@ impl DeviceAppendInput {
             key_cache: layer.key_cache(),
             value_cache: layer.value_cache(),
             strides: self.strides,
+        }
+    }
+}
+
+/// What compacting reads.
+#[derive(Debug)]
+pub struct DeviceCompactInput {
+    /// The step's arrays.
+    pub step: DeviceStep,
+    /// The accepted rows of each sequence.
+    pub accepted: DeviceBuffer<i32>,
+    /// Items from one sequence's list to the next.
+    pub accepted_stride: u64,
+    /// Entries of each list, if the problem counts them.
+    pub counts: Option<DeviceBuffer<i32>>,
+    /// The address of each layer's key cache.
+    pub key_caches: DeviceBuffer<u64>,
+    /// The address of each layer's value cache.
+    pub value_caches: DeviceBuffer<u64>,
+}
+
+impl DeviceCompactInput {
+    /// A copy of `arrays`, and of the addresses of each layer's caches. Waits for the stream.
+    ///
+    /// # Errors
+    /// Arrays that do not fit the problem, or addresses that [`require_layers`] refuses; [`CudaError::OutOfMemory`]; what the
+    /// driver returns.
+    pub fn upload(
+        stream: &Stream,
+        problem: &CompactProblem,
+        arrays: &CompactArrays<'_>,
+        key_caches: &[u64],
+        value_caches: &[u64],
+    ) -> Result<Self, CudaError> {
+        arrays.validate(problem)?;
+        require_layers(problem, key_caches, value_caches)?;
+        Ok(Self {
+            step: DeviceStep::upload(stream, &arrays.step)?,
+            accepted: DeviceBuffer::of(stream, arrays.accepted)?,
+            accepted_stride: arrays.accepted_stride,
+            counts: arrays.counts.map(|counts| DeviceBuffer::of(stream, counts)).transpose()?,
+            key_caches: DeviceBuffer::of(stream, key_caches)?,
+            value_caches: DeviceBuffer::of(stream, value_caches)?,
+        })
+    }
+
+    /// The buffers of a launch.
+    #[must_use]
+    pub fn buffers(&self, workspace: &Workspace) -> CompactBuffers {
+        CompactBuffers {
+            step: self.step.buffers(workspace),
+            key_caches: self.key_caches.address(),
+            value_caches: self.value_caches.address(),
+            accepted: self.accepted.address(),
+            accepted_stride: self.accepted_stride,
+            accepted_counts: self.counts.as_ref().map_or(0, DeviceBuffer::address),
         }
     }
 }

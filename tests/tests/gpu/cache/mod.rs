@@ -3,11 +3,13 @@
 //! | file | what it tests |
 //! |---|---|
 //! | `append` | a step's own rows: random steps, faults, repeats, graphs, caches beyond 2^32 items, and small problems for compute-sanitizer |
+//! | `compact` | the accepted rows of all layers: random lists, faults, repeats and graphs, and small problems for compute-sanitizer |
 
 mod append;
+mod compact;
 
 use libtest_mimic::Trial;
 
 pub(super) fn trials() -> Vec<Trial> {
-    append::trials()
+    append::trials().into_iter().chain(compact::trials()).collect()
 }
