@@ -4,6 +4,8 @@ use std::{ops::RangeBounds, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedI64ValueParser, value_parser};
 
+use crate::search::MethodKind;
+
 const EXAMPLES: &str = "\
 Examples:
   autotune plan                                  what would run, where the result goes, how long it takes
@@ -12,6 +14,7 @@ Examples:
   autotune tune --model Llama-3.1-8B --batch 8 --context 65536 --gamma 5 --budget-k 1024
   autotune show profiles/nvidia-h200.toml        a profile as tables
   autotune verify profiles/nvidia-h200.toml      is it still right, and still as fast, here?
+  autotune replay space.csv.gz                   how well does the search do on a recorded space?
 
 Exit codes:
   0    done
@@ -38,6 +41,8 @@ pub(crate) enum Command {
     Show(ShowArgs),
     /// Check a profile on the device at hand: that each choice is valid and correct, and its time still holds.
     Verify(VerifyArgs),
+    /// Run the search on recorded spaces, without a device, and print how near it comes to their optimum.
+    Replay(ReplayArgs),
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +87,27 @@ pub(crate) struct VerifyArgs {
     /// Seed of the inputs.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) console: ConsoleArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Recorded spaces: CSV, also compressed with gzip.
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Trials after which the choice is scored.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [25, 50, 100, 200, 400], value_parser = range(1..=100_000))]
+    pub(crate) trials: Vec<u32>,
+    /// Searches of each space.
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = range(1..=100_000))]
+    pub(crate) repetitions: u32,
+    /// Seed of the first search.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// How the points to try are chosen.
+    #[arg(long, value_enum, default_value_t = MethodKind::Surrogate)]
+    pub(crate) method: MethodKind,
     #[command(flatten)]
     pub(crate) console: ConsoleArgs,
 }

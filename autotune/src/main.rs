@@ -6,6 +6,7 @@ mod command;
 mod console;
 mod device;
 mod outcome;
+mod replay;
 mod report;
 mod resolve;
 mod search;
@@ -37,6 +38,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Plan(args) => command::plan(&TuneRequest::resolve(args)?),
         Command::Tune(args) => command::tune(&TuneRequest::resolve(args)?, &Stop::listen()?),
+        Command::Replay(args) => command::replay(&args),
         Command::Show(args) => command::show(&args),
         Command::Verify(args) => command::verify(&VerifyRequest::resolve(args), &Stop::listen()?),
     }

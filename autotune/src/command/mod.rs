@@ -1,12 +1,14 @@
 //! The subcommands, one file each.
 
 mod plan;
+mod replay;
 mod show;
 mod tune;
 mod verify;
 mod workloads;
 
 pub(crate) use plan::plan;
+pub(crate) use replay::replay;
 pub(crate) use show::show;
 pub(crate) use tune::tune;
 pub(crate) use verify::verify;

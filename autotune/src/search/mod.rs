@@ -7,6 +7,10 @@
 mod bench;
 mod confirm;
 mod engine;
+mod history;
+mod method;
+mod race;
+mod space;
 mod statistics;
 mod verdict;
 
@@ -15,4 +19,8 @@ mod tests;
 
 pub(crate) use bench::{Bench, Candidate, Failure, Field, Resources};
 pub(crate) use engine::{Ending, Outcome, SearchError, Settings, Stage, Status, Surroundings, search};
-pub(crate) use statistics::Estimate;
+pub(crate) use history::History;
+pub(crate) use method::MethodKind;
+pub(crate) use race::{Entrant, Race};
+pub(crate) use space::{Space, Value};
+pub(crate) use statistics::{Estimate, median};

@@ -1,9 +1,10 @@
 //! Bad input gives one clear sentence and an exit code.
 
-use std::{fs, path::Path};
+use std::{fs, io::Write as _, path::Path};
 
 use crate::common::run;
 use dustin::profile::{self, DeviceId, Profile, Provenance};
+use flate2::{Compression, write::GzEncoder};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -54,6 +55,10 @@ fn impossible_requests_are_usage_errors() {
         (&["tune", "--budget", "-5s"], &["--budget", "a positive time"]),
         (&["verify", "--tolerance", "-1"], &["--tolerance", "a percentage"]),
         (&["verify", "--tolerance=-3"], &["--tolerance"]),
+        (&["replay"], &["FILE"]),
+        (&["replay", "space.csv", "--trials", "0"], &["--trials", "1..="]),
+        (&["replay", "space.csv", "--repetitions", "0"], &["--repetitions", "1..="]),
+        (&["replay", "space.csv", "--method", "magic"], &["--method", "surrogate"]),
     ] {
         run(folder.path(), arguments).refuses(2, words);
     }
@@ -103,6 +108,42 @@ fn files_that_are_no_profile_are_refused() {
     run(folder.path(), &["verify", "--device", "cpu"]).refuses(1, &["profiles/", "autotune tune"]);
     run(folder.path(), &["show", "."]).refuses(1, &[]);
     run(folder.path(), &["plan", "--device", "cpu", "-o", "."]).refuses(1, &["--output"]);
+}
+
+#[test]
+fn files_that_are_no_recorded_space_are_refused() {
+    let folder = folder();
+    let zipped = |text: &str| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text.as_bytes()).expect("memory can be written");
+        encoder.finish().expect("memory can be written")
+    };
+    let whole = "param:x,param:y,sample_ms_0,sample_ms_1\n1,2,3.5,3.6\n2,2,3.1,3.2\n";
+    let cut = zipped(whole);
+    for (name, content, words) in [
+        ("empty.csv", &b""[..], &["empty.csv", "it is empty", "param:NAME"][..]),
+        ("blank.csv", b" \n\n", &["it is empty"]),
+        ("empty.csv.gz", &zipped(""), &["empty.csv.gz", "it is empty"]),
+        ("header.csv", b"param:x,sample_ms_0\n", &["none of its rows has a time"]),
+        ("failed.csv", b"param:x,sample_ms_0\n1,\n2,\n", &["none of its rows has a time"]),
+        ("binary.csv", &[0xff, 0xfe, 0x00, 0x80, b'\n', 0xff], &["binary.csv"]),
+        ("foreign.csv", b"name,age\nAda,36\n", &["foreign.csv", "no column param:", "sample_ms_0"]),
+        ("times.csv", b"param:x,time\n1,2\n", &["no column sample_ms_"]),
+        ("profile.csv", b"format = \"dustin-profile\"\n", &["no column param:"]),
+        ("cut.csv", &whole.as_bytes()[..whole.len() - 8], &["cut.csv, line 3", "3 cells", "4"]),
+        ("cut.csv.gz", &cut[..cut.len() - 12], &["cut.csv.gz", "cut or damaged"]),
+        ("short.csv.gz", &cut[..2], &["short.csv.gz", "cut or damaged"]),
+        ("text.csv", b"param:x,sample_ms_0\n1,fast\n", &["line 2", "sample_ms_0", "fast", "milliseconds"]),
+        ("negative.csv", b"param:x,sample_ms_0\n1,2\n2,-1\n", &["line 3", "-1", "positive"]),
+        ("infinite.csv", b"param:x,sample_ms_0\n1,inf\n", &["line 2", "inf", "positive"]),
+        ("bare.csv", b"param:x,sample_ms_0\n,1\n", &["line 2", "param:x has no value"]),
+    ] {
+        fs::write(folder.path().join(name), content).expect("it can be written");
+        run(folder.path(), &["replay", name]).refuses(1, words);
+        run(folder.path(), &["replay", name, "--json", "--quiet"]).refuses(1, words);
+    }
+    run(folder.path(), &["replay", "missing.csv"]).refuses(1, &["cannot read missing.csv"]);
+    run(folder.path(), &["replay", "."]).refuses(1, &["cannot read ."]);
 }
 
 #[test]
