@@ -1,8 +1,10 @@
 //! What the tests of selection share: the reference, the verdict on what a back end gave, and batches of the same sequences.
 
 use dustin::select::{
+    arrays::SelectStrides,
     compare::{Selected, compare},
-    reference::{self, Reference},
+    problem::{SelectProblem, SlotTable},
+    reference::{self, Reference, Selection},
     synthetic::SelectInput,
 };
 
@@ -20,6 +22,40 @@ pub fn reference_of(input: &SelectInput) -> Result<Reference, String> {
 /// What is wrong, in a sentence.
 pub fn judge(input: &SelectInput, reference: &Reference, selected: &Selected) -> Result<(), String> {
     compare(&input.problem, &input.strides, reference, selected).map_err(|mismatch| mismatch.to_string())
+}
+
+/// Sequences of the given `lengths` and what their sets of sinks and a window are, with physical slots on pages of 16 tokens that
+/// lie in the reverse order of the table's.
+#[must_use]
+pub fn sinks_and_window(lengths: &[i32], sinks: i32, recent: i32) -> (SelectInput, Reference) {
+    const PAGE: i32 = 16;
+    let most = lengths.iter().copied().max().unwrap_or(0).max(1);
+    let (batch, width) = (lengths.len() as i32, (most + PAGE - 1) / PAGE);
+    let pages = batch * width;
+    let table = SlotTable { pages: pages as u32, page_size: PAGE as u32, table_width: width as u32 };
+    let window = SelectProblem::sinks_and_window(batch as u32, most as u32, sinks as u32, recent as u32);
+    let problem = SelectProblem { table: Some(table), ..window };
+    let slot = |sequence: i32, position: i32| {
+        (pages - 1 - (sequence * width + position / PAGE)) * PAGE + position % PAGE
+    };
+    let set = |(sequence, &length): (i32, &i32)| {
+        let positions: Vec<i32> =
+            (0..length).filter(|&position| position < sinks || position >= length - recent).collect();
+        let physical = positions.iter().map(|&position| slot(sequence, position)).collect();
+        Selection::Set { positions, physical: Some(physical) }
+    };
+    let reference = Reference { sets: (0..).zip(lengths).map(set).collect(), status: 0 };
+    let input = SelectInput {
+        problem,
+        strides: SelectStrides::dense(&problem),
+        draft: None,
+        target: None,
+        map_starts: problem.equal_parts(),
+        lengths: lengths.to_vec(),
+        target_slots: None,
+        block_table: Some((0..pages).rev().collect()),
+    };
+    (input, reference)
 }
 
 /// The sequences of `input`, in which there is no fault, in `order`; their parts of the maps begin elsewhere.

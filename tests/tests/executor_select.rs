@@ -8,7 +8,10 @@ use dustin::select::{
     synthetic::{Contents, Plant, Recipe, Scores, SelectInput, SequenceShape},
 };
 use dustin_kernels::executor::Options;
-use dustin_tests::executor_select::{PreparedSelect, select_candidates};
+use dustin_tests::{
+    executor_select::{PreparedSelect, select_candidates},
+    select::{reference_of, sinks_and_window},
+};
 use rayon::prelude::*;
 
 /// Random inputs for each candidate.
@@ -79,6 +82,20 @@ fn every_kind_of_map_gives_the_reference_by_tokens_by_blocks_and_pooled() {
         let form = forms[index / Scores::ALL.len()];
         let input = input(form, &[301, 0, 1, 47, 48, 49, 130], kind(0), kind(index / 5));
         gives_the_reference(candidates[index % candidates.len()], &input);
+    });
+}
+
+/// MagicDec's set for a draft model. What is expected is written down here, and by the reference.
+#[test]
+fn sinks_and_a_window_are_the_first_and_the_last_positions() {
+    select_candidates().par_iter().for_each(|&candidate| {
+        for (sinks, recent) in [(4, 28), (0, 32), (32, 0), (1, 16)] {
+            let budget = sinks + recent;
+            let lengths = [budget + 1, 0, 1, budget - 1, budget, 333, 9000];
+            let (input, expected) = sinks_and_window(&lengths, sinks, recent);
+            assert_eq!(reference_of(&input).as_ref(), Ok(&expected));
+            gives_the_reference(candidate, &input);
+        }
     });
 }
 

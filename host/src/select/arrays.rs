@@ -55,7 +55,8 @@ pub struct SelectArrays<'a> {
     pub draft: Option<&'a [f32]>,
     /// The target's importance map, `[map_capacity]`; given if the problem has one.
     pub target: Option<&'a [f32]>,
-    /// First position of each sequence's part of the maps and, last, the end, `[batch + 1]`.
+    /// First position of each sequence's part of the maps and, last, the end, `[batch + 1]`. Without maps, the parts only say
+    /// how many positions each sequence may have.
     pub map_starts: &'a [i32],
     /// Confirmed lengths, `[batch]`.
     pub lengths: &'a [i32],

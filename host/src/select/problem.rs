@@ -25,19 +25,21 @@ pub enum Maps {
     /// The draft's for the quota, and for sequences without a target map if the [`Fallback`] says so; the target's for
     /// the rest.
     Both,
+    /// None: sets are the sinks and the recent positions alone.
+    Neither,
 }
 
 impl Maps {
     /// Whether there is a target map.
     #[must_use]
     pub const fn target(self) -> bool {
-        !matches!(self, Self::Draft)
+        matches!(self, Self::Target | Self::Both)
     }
 
     /// Whether there is a draft map.
     #[must_use]
     pub const fn draft(self) -> bool {
-        !matches!(self, Self::Target)
+        matches!(self, Self::Draft | Self::Both)
     }
 }
 
@@ -76,7 +78,7 @@ pub struct SlotTable {
 pub struct SelectProblem {
     /// Sequences in the batch, 1 to 65,535.
     pub batch: u32,
-    /// Positions of the maps, for all sequences: at least 1, below 2^31.
+    /// Positions of the maps, for all sequences: at least 1, below 2^31. Without maps, those that sequences may have together.
     pub map_capacity: u32,
     /// The most positions of one set (k): 1 to [`MAX_BUDGET`], a multiple of `block`.
     pub budget: u32,
@@ -129,6 +131,27 @@ impl SelectProblem {
         }
     }
 
+    /// The set of a draft model's cache of sinks and a window (MagicDec's policy): the first `sinks` and the last `recent`
+    /// confirmed positions of each sequence, of which it may have `max_length`; all of a sequence that has no more. No map is
+    /// read: the parts that a launch is told of only bound lengths, and [equal ones](Self::equal_parts) serve.
+    #[must_use]
+    pub const fn sinks_and_window(batch: u32, max_length: u32, sinks: u32, recent: u32) -> Self {
+        Self {
+            sinks,
+            recent,
+            maps: Maps::Neither,
+            ..Self::plain(batch, batch.saturating_mul(max_length), sinks.saturating_add(recent))
+        }
+    }
+
+    /// First positions of parts of the maps that are equal for all sequences and, last, the end: `[batch + 1]`. For a valid
+    /// problem.
+    #[must_use]
+    pub fn equal_parts(&self) -> Vec<i32> {
+        let part = self.map_capacity / self.batch.max(1);
+        (0..=self.batch).map(|sequence| sequence.wrapping_mul(part).cast_signed()).collect()
+    }
+
     /// The most blocks that sinks and recent positions may force: the last `recent` positions may touch one block more
     /// than they fill. 0 if blocks have no positions.
     #[must_use]
@@ -145,7 +168,8 @@ impl SelectProblem {
     /// and the sets, in positions and, if asked for, in slots.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let maps = u64::from(self.maps.target()) + u64::from(self.quota > 0 || !self.maps.target());
+        let draft = self.maps.draft() && (self.quota > 0 || !self.maps.target());
+        let maps = u64::from(self.maps.target()) + u64::from(draft);
         let outputs = 1 + u64::from(self.table.is_some());
         let sets = u64::from(self.batch) * u64::from(self.budget) * outputs;
         4 * (maps * u64::from(self.map_capacity) + sets)
@@ -333,5 +357,21 @@ mod tests {
         assert_eq!(SelectProblem { maps: Maps::Draft, ..plain }.bytes(), plain.bytes());
         let table = Some(SlotTable { pages: 1, page_size: 1, table_width: 1 });
         assert_eq!(SelectProblem { table, ..plain }.bytes(), 4 * (1000 + 40));
+        assert_eq!(SelectProblem { maps: Maps::Neither, ..plain }.bytes(), 4 * 20);
+    }
+
+    #[test]
+    fn sinks_and_a_window_need_no_map() {
+        let problem = SelectProblem::sinks_and_window(3, 1000, 4, 60);
+        assert_eq!(problem.validate(), Ok(()));
+        assert!(!problem.maps.draft() && !problem.maps.target());
+        assert_eq!((problem.budget, problem.map_capacity), (64, 3000));
+        assert_eq!(problem.equal_parts(), [0, 1000, 2000, 3000]);
+        let field = |problem: SelectProblem| problem.validate().unwrap_err().field;
+        assert_eq!(field(SelectProblem { quota: 1, ..problem }), "quota");
+        assert_eq!(field(SelectProblem { slots: Some(1), ..problem }), "slots");
+        assert_eq!(field(SelectProblem::sinks_and_window(65_535, 1 << 20, 4, 60)), "map_capacity");
+        assert_eq!(field(SelectProblem::sinks_and_window(1, 1, 0, 0)), "budget");
+        assert_eq!(field(SelectProblem::sinks_and_window(1, 1, 1, u32::MAX)), "budget");
     }
 }

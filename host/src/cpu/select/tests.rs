@@ -49,6 +49,31 @@ fn long_inputs_give_the_reference_whatever_the_chunks_and_threads() {
 }
 
 #[test]
+fn a_window_is_the_first_and_the_last_positions() {
+    let mut backend = CpuBackend::new(2).unwrap();
+    let problem = SelectProblem::sinks_and_window(5, 100, 2, 3);
+    let arrays = SelectArrays {
+        draft: None,
+        target: None,
+        map_starts: &problem.equal_parts(),
+        lengths: &[100, 0, 6, 5, 101],
+        target_slots: None,
+        block_table: None,
+        strides: SelectStrides::dense(&problem),
+    };
+    for variant in VARIANTS {
+        let mut selected = Selected::unwritten(&problem, &arrays.strides);
+        let output =
+            SelectOutput { set: &mut selected.set, physical: None, set_sizes: &mut selected.set_sizes };
+        let status = backend.select(&problem, &Candidate { variant, threads: 2 }, &arrays, output).unwrap();
+        assert_eq!(status, dustin_kernels::fault::Fault::Map.word(4));
+        assert_eq!(selected.set_sizes, [5, 0, 5, 5, 0]);
+        assert_eq!(selected.set[..5], [0, 1, 97, 98, 99]);
+        assert_eq!(selected.set[10..20], [0, 1, 3, 4, 5, 0, 1, 2, 3, 4]);
+    }
+}
+
+#[test]
 fn bad_requests_are_refused_by_field() {
     let mut backend = CpuBackend::new(2).unwrap();
     let problem = SelectProblem::plain(2, 100, 5);

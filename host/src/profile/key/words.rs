@@ -116,4 +116,5 @@ pub(super) enum MapsWord {
     Target,
     Draft,
     Both,
+    Neither,
 }

@@ -139,7 +139,12 @@ fn random_rules(rng: &mut impl Rng, max_length: u32) -> SelectProblem {
     let most = (max_length.min(MAX_BUDGET) / block).max(1) >> rng.random_range(0..8);
     let blocks = rng.random_range(1..=most.max(1));
     let budget = blocks * block;
-    let maps = [Maps::Target, Maps::Draft, Maps::Both, Maps::Both][rng.random_range(0..4)];
+    let maps = match rng.random_range(0..16) {
+        0 => Maps::Neither,
+        1..4 => Maps::Target,
+        4..8 => Maps::Draft,
+        _ => Maps::Both,
+    };
     let quota = match rng.random_range(0..4) {
         _ if !maps.draft() => 0,
         0 => 0,

@@ -11,7 +11,7 @@ use dustin_tests::{
     cuda_select::Prepared,
     gpu::{Gpu, text, trial},
     score::for_each_seed,
-    select::{judge, reference_of},
+    select::{judge, reference_of, sinks_and_window},
 };
 use libtest_mimic::Trial;
 
@@ -28,6 +28,7 @@ pub(super) fn trials() -> Vec<Trial> {
     vec![
         trial("random_selections_over_all_variants_and_clusters_give_the_reference", random_problems),
         trial("every_kind_of_map_gives_the_reference_with_every_rule", every_kind),
+        trial("sinks_and_a_window_are_the_first_and_the_last_positions", windows),
         trial("selections_of_4096_of_1048576_give_the_reference", million),
         trial("full_batches_give_the_reference_with_the_untuned_choice", full_batches),
     ]
@@ -80,6 +81,22 @@ fn every_kind(gpu: &'static Gpu) -> Result<(), String> {
             let other = Scores::ALL[(seed + number) % Scores::ALL.len()];
             let input = ragged(form, other, kind, seed as u64)?;
             judge_all(gpu, &input, &candidates).map_err(|error| format!("{other:?}, {kind:?}: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// MagicDec's set for a draft model.
+fn windows(gpu: &'static Gpu) -> Result<(), String> {
+    let stream = stream(gpu)?;
+    for (sinks, recent) in [(4, 252), (0, 64), (64, 0), (16, 2000)] {
+        let budget = sinks + recent;
+        let lengths = [budget + 1, 0, 1, budget - 1, budget, 32_768, 131_072];
+        let (input, expected) = sinks_and_window(&lengths, sinks, recent);
+        for candidate in candidates(gpu)? {
+            let selected = Prepared::new(&gpu.modules, &stream, &input, candidate)?.select(&stream)?;
+            judge(&input, &expected, &selected)
+                .map_err(|error| format!("{sinks} + {recent}, {candidate}: {error}"))?;
         }
     }
     Ok(())
