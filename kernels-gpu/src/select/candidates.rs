@@ -3,7 +3,8 @@
 //! A unit that is among the best of its sequence is among the best of its block. So each block bounds the scores of its
 //! own from below: of groups of four units the greatest scores are counted by their [coarse] digit, and as many groups
 //! as units are wanted have a unit above the bound each. What lies above is handed to the team's leader, block 0, which
-//! needs nothing more of the others: one exchange serves all. Most maps give little more than what is wanted.
+//! needs nothing more of the others: one exchange serves all. Most maps give little more than what is wanted. Scores that do
+//! not fit a lane's registers are read twice.
 //!
 //! [coarse]: super::rank::coarse
 
@@ -21,7 +22,7 @@ use crate::simt::{
     vote,
 };
 
-/// Units that a lane may have: in the 64 registers of a thread, one map's scores leave room.
+/// Units whose scores of one map a lane keeps: in the 64 registers of a thread, so many leave room.
 pub(super) const MANY: usize = 16;
 
 /// Units of which a lane keeps both maps' scores.
@@ -72,34 +73,27 @@ pub(super) unsafe fn count<const CLUSTERED: bool>(team: &Team<CLUSTERED>, map: u
 ///
 /// # Safety
 /// As [`select`](super::kernel::select); the team's blocks have announced themselves and zeroed their histograms. Units are
-/// single positions, whose scores are items, and a warp has up to `K` of them for each lane.
+/// single positions, whose scores are items, and there are bits for all of them. A warp has at most `K` for each lane, or `K`
+/// is [`MANY`].
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) unsafe fn gather<const CLUSTERED: bool, const K: usize>(
     team: &Team<CLUSTERED>,
     params: &Params,
     choice: &Choice,
 ) -> bool {
-    let [begin, end] = team.share(choice.units);
-    let first = begin + lane();
+    let share = Share::<K>::of_warp(team, choice);
+    let of_map = |map: u32| {
+        let map = if map == 0 { params.draft } else { params.target };
+        Scores::new(params, map, choice.map_start, choice.length)
+    };
     let load = |map: u32| {
-        let (map, count) =
-            if map == 0 { (params.draft, choice.draft) } else { (params.target, choice.target) };
-        if count == 0 {
-            return [0.0; K];
-        }
-        let scores = Scores::new(params, map, choice.map_start, choice.length);
-        // Taken as unknown, the numbers of the units are not kept in registers of their own for later use.
+        let count = if map == 0 { choice.draft } else { choice.target };
         // SAFETY: the caller's promise; the map is there, as something is wanted of it.
-        unsafe { scores.items::<K>(thread::opaque(first)) }
+        if count == 0 { [0; K] } else { unsafe { share.keys(&of_map(map), 0) } }
     };
     // Few fit twice into the registers: then all loads are in flight together.
-    let both = if K <= FEW { [load(0), load(1)] } else { [[0.0; K]; 2] };
+    let both = if K <= FEW { [load(0), load(1)] } else { [[0; K]; 2] };
 
-    let mut free = 0;
-    for i in 0..K {
-        let unit = first + WARP * i as u32;
-        free |= u32::from(unit < end && !choice.forces(unit)) << i;
-    }
     // While the scores are on their way, what the block has zeroed is ordered, and the leader has long started.
     barrier::block_sync_aligned();
     team.wait();
@@ -107,7 +101,7 @@ pub(super) unsafe fn gather<const CLUSTERED: bool, const K: usize>(
     let mut histogram = Histogram::zeroed(&block);
     // One copy of the code serves both maps: a kernel this short waits for its instructions, too.
     for map in choice.maps() {
-        let scores = match map {
+        let first = match map {
             _ if K > FEW => load(map),
             0 => both[0],
             _ => both[1],
@@ -115,7 +109,7 @@ pub(super) unsafe fn gather<const CLUSTERED: bool, const K: usize>(
         // What the draft's map takes may be what is best by the target's.
         let wanted = if map == 0 { choice.draft } else { choice.draft + choice.target };
         // SAFETY: the caller's promise.
-        unsafe { hand_over(team, &mut histogram, map, first, scores.map(key), free, wanted) };
+        unsafe { hand_over(team, &mut histogram, map, &of_map(map), &share, first, wanted) };
     }
     // SAFETY: all threads of the team take part, having met.
     unsafe { exchange_counts(team) };
@@ -128,39 +122,127 @@ pub(super) unsafe fn gather<const CLUSTERED: bool, const K: usize>(
     all
 }
 
-/// Hands over those of the block's units that are free and may be among the `wanted` best of a map.
+/// The units of the calling warp, in batches of `K` for each lane.
+struct Share<'a, const K: usize> {
+    choice: &'a Choice,
+    /// The lane's first unit.
+    first: u32,
+    /// The end of the warp's units.
+    end: u32,
+    batches: u32,
+}
+
+impl<'a, const K: usize> Share<'a, K> {
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    fn of_warp<const CLUSTERED: bool>(team: &Team<CLUSTERED>, choice: &'a Choice) -> Self {
+        let [begin, end] = team.share(choice.units);
+        let batches = if K <= FEW { 1 } else { (end - begin).div_ceil(WARP * K as u32) };
+        Self { choice, first: begin + lane(), end, batches }
+    }
+
+    /// The lane's first unit of a batch. Taken as unknown, so that the numbers of its units are not kept in registers.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    fn first_of(&self, batch: u32) -> u32 {
+        thread::opaque(self.first + batch * WARP * K as u32)
+    }
+
+    /// The keys of a batch; unspecified for units that are not there.
+    ///
+    /// # Safety
+    /// As [`Scores::items`].
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    unsafe fn keys(&self, scores: &Scores, batch: u32) -> [u32; K] {
+        // SAFETY: the caller's promise.
+        unsafe { scores.items::<K>(self.first_of(batch)) }.map(key)
+    }
+
+    /// Which of a batch's units are there to be chosen, a bit each.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    fn free(&self, batch: u32) -> u32 {
+        let first = self.first_of(batch);
+        let mut free = 0;
+        for i in 0..K {
+            let unit = first + WARP * i as u32;
+            free |= u32::from(unit < self.end && !self.choice.forces(unit)) << i;
+        }
+        free
+    }
+}
+
+/// Hands over those of the block's units that are free and may be among the `wanted` best of a map. `keys` are those of the
+/// first batch.
 ///
 /// # Safety
-/// The team has met behind [`Histogram::new`]. All threads of the block take part.
+/// As [`gather`]; the block has met since it zeroed its histograms, and the leader has started. All threads of the block take
+/// part.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 unsafe fn hand_over<const CLUSTERED: bool, const K: usize>(
     team: &Team<CLUSTERED>,
     histogram: &mut Histogram<'_, false>,
     map: u32,
-    first: u32,
-    keys: [u32; K],
-    free: u32,
+    scores: &Scores,
+    share: &Share<'_, K>,
+    mut keys: [u32; K],
     wanted: u32,
 ) {
+    for batch in 0..share.batches {
+        if batch > 0 {
+            // SAFETY: the caller's promise.
+            keys = unsafe { share.keys(scores, batch) };
+        }
+        // SAFETY: the caller's promise, or the last `find`.
+        unsafe { count_groups(histogram, &keys, share.free(batch)) };
+    }
+    let bound = histogram.find(wanted).digit;
+    for batch in 0..share.batches {
+        if share.batches > 1 {
+            // SAFETY: the caller's promise.
+            keys = unsafe { share.keys(scores, batch) };
+        }
+        let mut taken = 0;
+        for i in 0..K {
+            taken |= u32::from(coarse(keys[i]) >= bound) << i;
+        }
+        // SAFETY: the caller's promise.
+        unsafe { push(team, map, &keys, taken & share.free(batch), share.first_of(batch)) };
+    }
+}
+
+/// Counts the greatest key of each group that has free units.
+///
+/// # Safety
+/// As [`Histogram::count`].
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+unsafe fn count_groups<const K: usize>(histogram: &Histogram<'_, false>, keys: &[u32; K], free: u32) {
     for group in 0..K / GROUP {
         let mut best = 0;
         for i in GROUP * group..GROUP * (group + 1) {
             best = best.max(if free >> i & 1 != 0 { keys[i] } else { 0 });
         }
         if free >> (GROUP * group) & ((1 << GROUP) - 1) != 0 {
-            // SAFETY: a digit is one of the bins; the caller's promise, or the last `find`.
+            // SAFETY: a digit is one of the bins; the caller's promise.
             unsafe { histogram.count(coarse(best)) };
         }
     }
-    let bound = histogram.find(wanted).digit;
-    let mut taken = 0;
-    for i in 0..K {
-        taken |= u32::from(coarse(keys[i]) >= bound) << i;
-    }
-    taken &= free;
+}
 
-    let mut place = 0;
+/// Writes the ranks of the units that `taken` has a bit for to the leader's memory, as far as there is room, and counts all.
+///
+/// # Safety
+/// The leader has started, and the block has met since it zeroed its counts. All lanes of the warp take part.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+unsafe fn push<const CLUSTERED: bool, const K: usize>(
+    team: &Team<CLUSTERED>,
+    map: u32,
+    keys: &[u32; K],
+    taken: u32,
+    first: u32,
+) {
     let count = redux::reduce_add(taken.count_ones());
+    if count == 0 {
+        return;
+    }
+    let mut place = 0;
     if lane() == 0 {
         let found = Shared::<u32>::at(team.plan.found_here);
         // SAFETY: the plan has an item for each map, accessed by atomics alone until the block meets.
@@ -170,7 +252,6 @@ unsafe fn hand_over<const CLUSTERED: bool, const K: usize>(
     let list = Candidates::of_block(team, map, team.rank);
     // The leader's memory, which it has in a cluster of its own, too.
     let ranks = list.ranks.of_block(0);
-    let first = thread::opaque(first);
     for i in 0..K {
         let mine = taken >> i & 1 != 0;
         let mask = vote::ballot(mine);

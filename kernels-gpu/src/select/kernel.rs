@@ -78,11 +78,12 @@ unsafe fn best_items<const CLUSTERED: bool>(
     // The length being taken as unknown, nothing of it is computed for all paths ahead of where they part.
     let choice = Choice::new(params, free.opaque(), 1);
     let each = team.warp_units(choice.units) / WARP;
-    // SAFETY: the caller's promise; a lane has room for what it keeps.
+    let fits = choice.units <= WARP * team.plan.words && params.budget <= team.plan.room;
+    // SAFETY: the caller's promise; there are bits for all units.
     let gathered = unsafe {
-        if each <= FEW as u32 && params.budget <= team.plan.room {
+        if fits && each <= FEW as u32 {
             candidates::gather::<CLUSTERED, FEW>(team, params, &choice)
-        } else if each <= MANY as u32 && params.budget <= team.plan.room {
+        } else if fits {
             candidates::gather::<CLUSTERED, MANY>(team, params, &choice)
         } else {
             team.wait();

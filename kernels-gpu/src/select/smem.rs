@@ -1,6 +1,6 @@
 //! The plan of a block's shared memory, whose size follows from it.
 
-use super::{candidates::MANY, config::Tile, histogram::BINS};
+use super::{config::Tile, histogram::BINS};
 
 /// The most blocks of a cluster.
 pub const MAX_BLOCKS: u32 = 8;
@@ -44,14 +44,15 @@ impl Plan {
         let own = 2 * BINS * 4;
         let found_here = own + if tile.clustered { BINS * 4 } else { 0 };
         let bits = found_here + 16;
-        let words = MANY as u32 * tile.warps * tile.max_blocks();
+        // 262,144 units for the largest blocks, which have a multiprocessor to themselves; else 65,536.
+        let words = if tile.warps == 32 { 8192 } else { 2048 };
         let zeroed = bits + 2 * words * 4;
         let found = zeroed;
         let warp_sums = found + 16;
         let chosen = warp_sums + tile.warps * 4;
         let found_there = chosen + tile.max_blocks() * tile.warps * 4;
         let candidates = (found_there + tile.max_blocks() * 2 * 4).next_multiple_of(16);
-        let room = 256 * tile.warps;
+        let room = if tile.clustered { 256 * tile.warps } else { 2048 };
         let bytes = candidates + 2 * room * 8;
         Self {
             totals: 0,
