@@ -4,7 +4,6 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::bail;
 use criterion::{Criterion, SamplingMode, Throughput};
-use dustin_autotune::workload::{Problem, Workload};
 use dustin_benches::Device;
 
 fn main() -> ExitCode {
@@ -20,38 +19,29 @@ fn main() -> ExitCode {
     }
 }
 
-/// The group of the kernel that serves a workload.
-fn group(workload: &Workload) -> &'static str {
-    match workload.problem {
-        Problem::Attention(_) => "attention",
-        Problem::Score(_) => "score",
-        Problem::Select(_) => "selection",
-    }
-}
-
-/// Times every workload that can be prepared.
+/// Times everything that can be prepared.
 fn kernels(criterion: &mut Criterion) -> anyhow::Result<()> {
     let mut device = Device::open()?;
     let mut failed = Vec::new();
-    let workloads = device.workloads()?;
-    for workloads in workloads.chunk_by(|a, b| group(a) == group(b)) {
-        let mut group = criterion.benchmark_group(group(&workloads[0]));
+    let work = device.work()?;
+    for work in work.chunk_by(|a, b| a.operation() == b.operation()) {
+        let mut group = criterion.benchmark_group(work[0].operation());
         group.sampling_mode(SamplingMode::Flat);
         group
             .sample_size(20)
             .warm_up_time(Duration::from_millis(200))
             .measurement_time(Duration::from_secs(1));
-        for workload in workloads {
-            let name = &workload.name;
-            let mut bench = match device.bench(workload) {
+        for work in work {
+            let name = work.name();
+            let mut bench = match device.bench(work) {
                 Ok(bench) => bench,
                 Err(error) => {
                     eprintln!("{name}: {error:#}");
-                    failed.push(name.clone());
+                    failed.push(name.to_owned());
                     continue;
                 }
             };
-            group.throughput(Throughput::Bytes(workload.problem.bytes()));
+            group.throughput(Throughput::Bytes(work.bytes()));
             group.bench_function(name, |bencher| {
                 bencher.iter_custom(|iterations| {
                     // A sample is a whole graph of launches: their mean stands for each of the iterations asked for.

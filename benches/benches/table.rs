@@ -4,12 +4,12 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::bail;
 use clap::Parser;
-use dustin_autotune::workload::Workload;
 use dustin_benches::{
     Bench, Device,
     baseline::{Baseline, Baselines},
     peers::Peers,
     quantile,
+    work::Work,
 };
 
 const SAMPLES: u32 = 30;
@@ -56,17 +56,20 @@ fn table(arguments: &Arguments) -> anyhow::Result<()> {
     let names = &arguments.names;
     let wanted = |name: &str| names.is_empty() || names.iter().any(|part| name.contains(part.as_str()));
     let mut failed = Vec::new();
-    for workload in device.workloads()?.iter().filter(|workload| wanted(&workload.name)) {
-        let baseline = baselines.of(&model, workload).unwrap_or_else(|error| {
-            eprintln!("{}: {error:#}", workload.name);
-            None
-        });
-        let line = device.bench(workload).and_then(|bench| line(workload, bench, bandwidth, baseline));
+    for work in device.work()?.iter().filter(|work| wanted(work.name())) {
+        let baseline = match work {
+            Work::Tuned(workload) => baselines.of(&model, workload).unwrap_or_else(|error| {
+                eprintln!("{}: {error:#}", work.name());
+                None
+            }),
+            Work::Cache(_) => None,
+        };
+        let line = device.bench(work).and_then(|bench| line(work, bench, bandwidth, baseline));
         match line {
             Ok(line) => println!("{line}"),
             Err(error) => {
-                eprintln!("{}: {error:#}", workload.name);
-                failed.push(workload.name.clone());
+                eprintln!("{}: {error:#}", work.name());
+                failed.push(work.name().to_owned());
             }
         }
     }
@@ -77,21 +80,21 @@ fn table(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn line(
-    workload: &Workload,
+    work: &Work,
     mut bench: Box<dyn Bench + '_>,
     bandwidth: Option<f64>,
     baseline: Option<Baseline>,
 ) -> anyhow::Result<String> {
     let times = bench.time(SAMPLES)?;
     let (low, median, high) = (quantile(&times, 0.1), quantile(&times, 0.5), quantile(&times, 0.9));
-    let bytes = workload.problem.bytes() as f64;
+    let bytes = work.bytes() as f64;
     let floor = bandwidth.map_or("-".into(), |rate| format!("{:.2}", median * 1e-6 * rate / bytes));
     let baseline = baseline.map_or("-".into(), |baseline| {
         format!("{} {}, {:.2}", baseline.name, baseline.us, baseline.us / median)
     });
     Ok(format!(
         "{:<16} {median:>9.2} {:>19} {:>8.1} {floor:>9}  {baseline:<32} {}",
-        workload.name,
+        work.name(),
         format!("{low:.2} to {high:.2}"),
         bytes / median / 1e3,
         bench.label(),

@@ -1,4 +1,4 @@
-//! What the benchmarks share: the devices that run the workloads that `autotune` tunes for.
+//! What the benchmarks share: the devices that run the workloads that `autotune` tunes for, and those that need no tuning.
 //!
 //! | bench | what it does |
 //! |---|---|
@@ -14,12 +14,15 @@ pub mod cpu;
 pub mod gpu;
 pub mod peers;
 mod small;
+pub mod work;
 
 use std::ffi::OsString;
 
 use anyhow::bail;
 use dustin::cuda::{self, CudaError};
-use dustin_autotune::workload::{self, Impossible, Workload};
+use dustin_autotune::workload::Impossible;
+
+use self::work::Work;
 
 /// Seed of all inputs.
 const SEED: u64 = 1;
@@ -73,12 +76,12 @@ impl Device {
         }
     }
 
-    /// The workloads that suit the device: those that it is tuned for by default.
+    /// What suits the device: the workloads that it is tuned for by default, and writing to caches.
     ///
     /// # Errors
     /// None, unless one of them is impossible.
-    pub fn workloads(&self) -> Result<Vec<Workload>, Impossible> {
-        workload::defaults(matches!(self, Self::Gpu(_)))
+    pub fn work(&self) -> Result<Vec<Work>, Impossible> {
+        Work::defaults(matches!(self, Self::Gpu(_)))
     }
 
     /// The most bytes per second that the device's memory was measured to deliver, where that is known.
@@ -90,14 +93,14 @@ impl Device {
         }
     }
 
-    /// Prepares `workload`, checked against the reference on a batch of one.
+    /// Prepares `work`, checked against the reference on a batch of one.
     ///
     /// # Errors
     /// The device has no room for it, fails, or gives a wrong result.
-    pub fn bench<'a>(&'a mut self, workload: &Workload) -> anyhow::Result<Box<dyn Bench + 'a>> {
+    pub fn bench<'a>(&'a mut self, work: &Work) -> anyhow::Result<Box<dyn Bench + 'a>> {
         match self {
-            Self::Gpu(gpu) => Ok(Box::new(gpu.bench(workload)?)),
-            Self::Cpu(cpu) => Ok(Box::new(cpu.bench(workload)?)),
+            Self::Gpu(gpu) => Ok(Box::new(gpu.bench(work)?)),
+            Self::Cpu(cpu) => Ok(Box::new(cpu.bench(work)?)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Workloads on the CPU back end.
 
 mod attention;
+mod cache;
 mod score;
 mod select;
 
@@ -8,9 +9,9 @@ use std::{fmt, time::Instant};
 
 use anyhow::ensure;
 use dustin::cpu::CpuBackend;
-use dustin_autotune::workload::{Problem, Workload};
+use dustin_autotune::workload::Problem;
 
-use crate::Bench;
+use crate::{Bench, work::Work};
 
 /// The CPU back end.
 #[derive(Debug)]
@@ -49,16 +50,22 @@ impl Cpu {
         format!("CPU, {} threads", self.0.limits().threads)
     }
 
-    /// Prepares `workload` with the choice that is made without tuning.
+    /// Prepares `work` with the choice that is made without tuning.
     ///
     /// # Errors
     /// The result is wrong.
-    pub fn bench(&mut self, workload: &Workload) -> anyhow::Result<CpuBench<'_>> {
-        let (context, limits) = (workload.context(), self.0.limits());
-        let (small, job) = match &workload.problem {
-            Problem::Attention(problem) => attention::jobs(problem, context, limits)?,
-            Problem::Score(problem) => score::jobs(problem, context, limits)?,
-            Problem::Select(problem) => select::jobs(problem, context, limits)?,
+    pub fn bench(&mut self, work: &Work) -> anyhow::Result<CpuBench<'_>> {
+        let limits = self.0.limits();
+        let (small, job) = match work {
+            Work::Cache(work) => cache::jobs(work)?,
+            Work::Tuned(workload) => {
+                let context = workload.context();
+                match &workload.problem {
+                    Problem::Attention(problem) => attention::jobs(problem, context, limits)?,
+                    Problem::Score(problem) => score::jobs(problem, context, limits)?,
+                    Problem::Select(problem) => select::jobs(problem, context, limits)?,
+                }
+            }
         };
         let mut small = CpuBench { backend: &mut self.0, job: small };
         small.launch()?;

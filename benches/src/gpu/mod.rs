@@ -1,6 +1,7 @@
 //! Workloads on a GPU: replays of a graph whose launches read inputs in turns.
 
 mod attention;
+mod cache;
 mod score;
 mod select;
 
@@ -8,9 +9,9 @@ use std::fmt;
 
 use anyhow::bail;
 use dustin::cuda::{Context, CudaError, Graph, ModuleCache, Stream, TimingPolicy, Workspace, time_graph};
-use dustin_autotune::workload::{Problem, Workload};
+use dustin_autotune::workload::Problem;
 
-use crate::Bench;
+use crate::{Bench, work::Work};
 
 /// The least launches in a graph: events and the graph's own launch cost some microseconds, which they share.
 const LAUNCHES: u32 = 32;
@@ -65,11 +66,15 @@ impl Gpu {
         self.name().contains("H200").then_some(4.5e12)
     }
 
-    /// Prepares `workload` with the choice that is made without tuning.
+    /// Prepares `work` with the choice that is made without tuning.
     ///
     /// # Errors
     /// There is no room for it, the driver fails, or the result is wrong.
-    pub fn bench(&self, workload: &Workload) -> anyhow::Result<GpuBench<'_>> {
+    pub fn bench(&self, work: &Work) -> anyhow::Result<GpuBench<'_>> {
+        let workload = match work {
+            Work::Cache(work) => return cache::bench(self, work),
+            Work::Tuned(workload) => workload,
+        };
         let context = workload.context();
         match &workload.problem {
             Problem::Attention(problem) => attention::bench(self, problem, context),
