@@ -40,14 +40,15 @@ impl Fault {
         Fault::Layer,
     ];
 
-    /// The status word of this fault in `sequence`: kind in the high half, sequence in the low half. The highest
+    /// The status word of this fault in `sequence` (of [`Fault::Layer`]: in that layer): kind in the high half, sequence in
+    /// the low half. The highest
     /// word stays, so that the word is the same whatever the order of the blocks.
     #[must_use]
     pub const fn word(self, sequence: u32) -> u64 {
         (self as u64) << 32 | sequence as u64
     }
 
-    /// The fault and the sequence of a status word; nothing for 0 or for a word that no kernel writes.
+    /// The fault and the sequence, or the layer, of a status word; nothing for 0 or for a word that no kernel writes.
     #[must_use]
     pub fn parse(word: u64) -> Option<(Fault, u32)> {
         let fault = Self::ALL.into_iter().find(|&fault| fault as u64 == word >> 32)?;

@@ -31,19 +31,12 @@ impl CpuBackend {
         layer.validate(APPEND, &step.kv)?;
         let (mut status, mut rows) = (0, Vec::new());
         for sequence in 0..step.batch {
-            let of_sequence = arrays.step.rows(step, sequence).map(|(first, count)| {
-                (0..count).map(move |row| (first + row, arrays.step.place(step, sequence, row)))
-            });
-            match of_sequence {
-                Err(fault) => status = status.max(fault.word(sequence)),
-                Ok(of_sequence) => {
-                    for (row, place) in of_sequence {
-                        match place {
-                            Err(fault) => status = status.max(fault.word(sequence)),
-                            Ok(place) => rows.push((row as usize, place as usize)),
-                        }
-                    }
-                }
+            let mut report = |fault: Fault| status = status.max(fault.word(sequence));
+            let of_sequence = arrays.step.rows(step, sequence).map_err(&mut report);
+            let Ok((first, count)) = of_sequence else { continue };
+            for row in 0..count {
+                let place = arrays.step.place(step, sequence, row).map_err(&mut report);
+                rows.extend(place.map(|place| ((first + row) as usize, place as usize)));
             }
         }
         let strides = &arrays.strides;
@@ -80,13 +73,8 @@ impl CpuBackend {
         let (step, mut status, mut moves) = (&problem.step, 0, Vec::new());
         for sequence in 0..step.batch {
             let mut report = |fault: Fault| status = status.max(fault.word(sequence));
-            let rows = match arrays.step.rows(step, sequence) {
-                Ok((_, rows)) => rows,
-                Err(fault) => {
-                    report(fault);
-                    continue;
-                }
-            };
+            let of_sequence = arrays.step.rows(step, sequence).map_err(&mut report);
+            let Ok((_, rows)) = of_sequence else { continue };
             let (accepted, fault) = arrays.rows(problem, sequence, rows);
             fault.into_iter().for_each(&mut report);
             let moving = (0..).zip(accepted).filter(|(place, row)| place != row);

@@ -102,7 +102,8 @@ impl Workspace {
     }
 
     /// What launches have found wrong since the word was cleared, with the sequence: of several faults the one of
-    /// the highest kind, and of the highest sequence. [`Fault::Length`] is also a negative length. Waits for the stream.
+    /// the highest kind, and of the highest sequence. [`Fault::Length`] is also a negative length; of [`Fault::Layer`] the layer
+    /// stands in the sequence's place. Waits for the stream.
     ///
     /// # Errors
     /// [`CudaError::StatusWord`] if the memory was not initialised, or something else has written it; what the driver

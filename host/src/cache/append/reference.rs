@@ -1,5 +1,7 @@
 //! Appending item by item, written for clarity: it judges every back end, bit for bit.
 
+use dustin_kernels::fault::Fault;
+
 use super::{OPERATION, arrays::AppendArrays};
 use crate::{
     cache::{
@@ -23,15 +25,12 @@ pub fn append(step: &Step, arrays: &AppendArrays<'_>, layer: &mut LayerMut<'_>) 
     layer.validate(OPERATION, &step.kv)?;
     let mut status = 0;
     for sequence in 0..step.batch {
-        match arrays.step.rows(step, sequence) {
-            Err(fault) => status = status.max(fault.word(sequence)),
-            Ok((first, rows)) => {
-                for row in 0..rows {
-                    match arrays.step.place(step, sequence, row) {
-                        Err(fault) => status = status.max(fault.word(sequence)),
-                        Ok(place) => write_row(step, arrays, u64::from(first + row), place, layer),
-                    }
-                }
+        let mut report = |fault: Fault| status = status.max(fault.word(sequence));
+        let of_sequence = arrays.step.rows(step, sequence).map_err(&mut report);
+        let Ok((first, rows)) = of_sequence else { continue };
+        for row in 0..rows {
+            if let Ok(place) = arrays.step.place(step, sequence, row).map_err(&mut report) {
+                write_row(step, arrays, u64::from(first + row), place, layer);
             }
         }
     }
@@ -56,8 +55,6 @@ fn write_row(step: &Step, arrays: &AppendArrays<'_>, row: u64, place: u64, layer
 
 #[cfg(test)]
 mod tests {
-    use dustin_kernels::fault::Fault;
-
     use super::*;
     use crate::{
         cache::{append::arrays::AppendStrides, step::StepArrays},

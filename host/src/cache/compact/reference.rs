@@ -34,13 +34,8 @@ pub fn compact(
     let mut moves = Vec::new();
     for sequence in 0..step.batch {
         let mut report = |fault: Fault| status = status.max(fault.word(sequence));
-        let rows = match arrays.step.rows(step, sequence) {
-            Ok((_, rows)) => rows,
-            Err(fault) => {
-                report(fault);
-                continue;
-            }
-        };
+        let of_sequence = arrays.step.rows(step, sequence).map_err(&mut report);
+        let Ok((_, rows)) = of_sequence else { continue };
         let (accepted, fault) = arrays.rows(problem, sequence, rows);
         fault.into_iter().for_each(&mut report);
         for (place, row) in accepted.into_iter().enumerate() {
