@@ -103,6 +103,7 @@ fn lists_of_every_kind_give_the_reference_up_to_64_rows() {
         every(2, 0),
         every(3, 2),
         every(1, 31),
+        every(1, 32),
         two_runs,
         one_gap,
         vec![],
@@ -119,6 +120,22 @@ fn lists_of_every_kind_give_the_reference_up_to_64_rows() {
         input.counts = Some(vec![list.len() as i32; 3]);
         assert_eq!(input.reference().expect("a valid input").status, 0);
         gives_the_reference(&COMPACT[index % COMPACT.len()], &input);
+    });
+}
+
+/// A warp looks at 32 entries at a time.
+#[test]
+fn a_list_ends_where_it_repeats_an_entry_wherever_that_is() {
+    let sequences = vec![SequenceShape { length: 9, rows: 64 }];
+    let recipe = Recipe { sequences, kv_heads: 1, ..recipe(16) };
+    let acceptance = Acceptance { layers: 1, accepted: Some(48), counted: true };
+    [1, 2, 30, 31, 32, 33, 34, 46, 47].par_iter().for_each(|&place| {
+        let mut input = CompactInput::new(&recipe, acceptance).expect("a valid recipe");
+        (0..48).for_each(|entry| input.accepted[entry] = entry as i32 + 5);
+        input.accepted[place] -= 1;
+        let reference = input.reference().expect("a valid input");
+        assert_eq!(reference.status, Fault::Accepted.word(0), "{place}");
+        COMPACT.iter().for_each(|variant| _ = gives_the_reference(variant, &input));
     });
 }
 
