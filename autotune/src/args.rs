@@ -54,6 +54,12 @@ pub(crate) struct TuneArgs {
     /// Time for all workloads together, such as 90s or 5m [default: until every candidate had its turn].
     #[arg(long, value_name = "TIME", value_parser = budget, allow_hyphen_values = true)]
     pub(crate) budget: Option<std::time::Duration>,
+    /// The most candidates to try of a workload, chosen by `--method` [default: all].
+    #[arg(long, value_name = "N", value_parser = range(1..))]
+    pub(crate) trials: Option<u32>,
+    /// How the candidates to try are chosen [default: surrogate with --trials, else random: all are tried].
+    #[arg(long, value_enum)]
+    pub(crate) method: Option<MethodKind>,
     /// Seed of the order in which candidates are tried, and of the inputs.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,

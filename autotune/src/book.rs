@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use dustin::profile::{self, DeviceId, Entry, Profile, Provenance, Read};
+use dustin::profile::{self, Choice, DeviceId, Entry, Key, Profile, Provenance, Read, distance};
 
 use crate::console::Console;
 
@@ -96,6 +96,14 @@ impl Book {
     /// Where it lies.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The choice of the entry nearest to `key`, of those that are near at all.
+    pub(crate) fn nearest(&self, key: &Key) -> Option<&Choice> {
+        let distance =
+            |entry: &Entry| distance::between(key, &entry.key).filter(|&far| far <= distance::BOUND);
+        let near = self.profile.entries.iter().filter_map(|entry| Some((distance(entry)?, entry)));
+        near.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, entry)| &entry.choice)
     }
 
     /// Puts an entry in the place of the one of its bucket, and writes the file. What others have put there since is

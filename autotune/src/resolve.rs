@@ -9,6 +9,7 @@ use crate::{
     args::{DeviceArgs, DeviceKind, DtypeArg, LayoutArg, ShapeArgs, TuneArgs, VerifyArgs, WorkloadArgs},
     console::Console,
     outcome::Usage,
+    search::MethodKind,
 };
 
 /// The device asked for.
@@ -37,6 +38,10 @@ pub(crate) struct TuneRequest {
     pub(crate) workloads: Option<Vec<Workload>>,
     /// Time for all workloads together.
     pub(crate) budget: Option<Duration>,
+    /// The most candidates to try of a workload, if not all.
+    pub(crate) trials: Option<u32>,
+    /// How they are chosen.
+    pub(crate) method: MethodKind,
     /// Seed of order and inputs.
     pub(crate) seed: u64,
     /// Where the profile goes, if not to the device's default.
@@ -68,10 +73,20 @@ impl TuneRequest {
             device: DeviceChoice::resolve(&args.device),
             workloads: workloads(&args.workloads)?,
             budget: args.budget,
+            trials: args.trials,
+            method: args.method.unwrap_or(match args.trials {
+                Some(_) => MethodKind::Surrogate,
+                None => MethodKind::Random,
+            }),
             seed: args.seed,
             output: args.output,
             console: Console { quiet: args.console.quiet, json: args.console.json },
         })
+    }
+
+    /// How many of `points` are tried.
+    pub(crate) fn trials(&self, points: usize) -> usize {
+        self.trials.map_or(points, |trials| points.min(trials as usize))
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
             default: task.points[task.default].to_string(),
             candidates: task.points.len(),
             excluded: task.excluded.len(),
-            seconds: device.estimate(task).as_secs_f64(),
+            seconds: device.estimate(task, request.trials(task.points.len())).as_secs_f64(),
         })
         .collect();
     let whole: f64 = planned.iter().map(|task| task.seconds).sum();

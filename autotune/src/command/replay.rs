@@ -1,6 +1,6 @@
 //! `replay`: how near the search comes to the optimum of recorded spaces.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
@@ -28,6 +28,8 @@ struct Report<'a> {
     random: Summary,
     /// The same method with every point launched ten times.
     uniform: Summary,
+    /// Launches with which the method reaches what uniform repetition does, as a share of that one's launches.
+    launches_against_uniform: BTreeMap<usize, Option<f64>>,
 }
 
 /// Runs the search on recorded spaces and prints the fraction of the optimum against trials, launches and simulated
@@ -56,13 +58,21 @@ pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
         bar.finish_and_clear();
         summary
     };
+    let own = run(args.method.name(), args.method, Measuring::Racing);
+    let random = run("random search", MethodKind::Random, Measuring::Racing);
+    let uniform = run("uniform", args.method, Measuring::Uniform(UNIFORM));
+    let share = |trials: &usize| {
+        let launches = own.launches_to_reach(uniform.trials[trials].mean);
+        launches.map(|launches| launches / uniform.launches[trials])
+    };
     let report = Report {
         method: args.method.name(),
         repetitions: args.repetitions,
         seed: args.seed,
-        own: run(args.method.name(), args.method, Measuring::Racing),
-        random: run("random search", MethodKind::Random, Measuring::Racing),
-        uniform: run("uniform", args.method, Measuring::Uniform(UNIFORM)),
+        launches_against_uniform: trials.iter().map(|trials| (*trials, share(trials))).collect(),
+        own,
+        random,
+        uniform,
     };
     console.print(&curve(&report).to_string())?;
     console.print(&spaces(&report.own, &trials).to_string())?;
@@ -82,8 +92,8 @@ fn curve(report: &Report<'_>) -> comfy_table::Table {
         "random",
         "worst space",
         &uniform,
-        "worst space",
         "launches",
+        "for the same",
     ];
     let mut table = table::new(&headings, 0);
     for (trials, score) in &report.own.trials {
@@ -97,8 +107,8 @@ fn curve(report: &Report<'_>) -> comfy_table::Table {
             fraction(random.mean),
             fraction(random.worst),
             fraction(uniform.mean),
-            fraction(uniform.worst),
             format!("{:.0}", report.uniform.launches[trials]),
+            report.launches_against_uniform[trials].map_or("–".into(), table::percent),
         ]);
     }
     table

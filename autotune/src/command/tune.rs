@@ -13,7 +13,7 @@ use crate::{
     outcome::{self, Exit},
     report::{self, Row},
     resolve::TuneRequest,
-    search::{Ending, Outcome, Settings, search},
+    search::{Course, Ending, Outcome, Settings, search},
     table,
     task::Task,
 };
@@ -44,8 +44,12 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
         }
         let left = request.budget.map(|budget| budget.saturating_sub(start.elapsed()));
         let budget = left.map(|left| left / (tasks.len() - done) as u32);
-        let settings = Settings { budget, seed: request.seed, ..device.settings() };
-        match run(task, device.as_ref(), &settings, request, stop) {
+        let settings = Settings { budget, ..device.settings() };
+        let near = book.nearest(&task.key).and_then(|choice| task.position(choice));
+        let course = Course::new(&task.space, request.method, request.seed)
+            .from(near)
+            .at_most(request.trials(task.points.len()));
+        match run(task, course, device.as_ref(), &settings, request, stop) {
             Ok(outcome) => {
                 let row = Row::new(task, &outcome, device.as_ref());
                 for rejected in &row.rejected {
@@ -98,14 +102,15 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
 
 fn run(
     task: &Task,
+    course: Course<'_>,
     device: &dyn Device,
     settings: &Settings,
     request: &TuneRequest,
     stop: &Stop,
 ) -> anyhow::Result<Outcome> {
     // The clock runs while inputs are made: they belong to the budget.
-    let mut watch = Watch::new(request.console, &task.name, task.points.len(), stop);
+    let mut watch = Watch::new(request.console, &task.name, course.trials(), stop);
     let of = || format!("workload {}", task.name);
     let mut bench = device.bench(task, request.seed).with_context(of)?;
-    search(task.field(), bench.as_mut(), settings, &mut watch).with_context(of)
+    search(task.field(), course, bench.as_mut(), settings, &mut watch).with_context(of)
 }

@@ -52,8 +52,8 @@ pub(crate) trait Device {
     /// The problem is invalid.
     fn points(&self, problem: &Problem) -> Result<Offers, InvalidInput>;
 
-    /// About how long a search of `task` takes.
-    fn estimate(&self, task: &Task) -> Duration;
+    /// About how long a search of `task` takes that tries so many of its points.
+    fn estimate(&self, task: &Task, trials: usize) -> Duration;
 
     /// Prepares inputs from `seed`, reference and workspace for the points of `task`.
     ///

@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::Recording;
-use crate::search::{Entrant, History, MethodKind, Race, median};
+use crate::search::{Course, Entrant, History, MethodKind, Race, median};
 
 /// How often a point is launched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +15,15 @@ pub(crate) enum Measuring {
     Uniform(usize),
 }
 
-/// Launches of a point that is not far from the best.
-const SCREENING: usize = 3;
+impl Measuring {
+    /// Launches of a point when it is tried.
+    fn launches(self) -> usize {
+        match self {
+            Self::Racing => 1,
+            Self::Uniform(launches) => launches,
+        }
+    }
+}
 
 const RACE: Race = Race { entrants: 16, reach: 1.25, finalists: 4, launches: 12 };
 
@@ -43,24 +50,19 @@ pub(crate) fn run(
     seed: u64,
 ) -> Vec<Reading> {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
-    let mut method = method.start(rng.random());
+    let mut course = Course::new(&recording.space, method, rng.random());
     let mut stopwatch = Stopwatch { recording, rng, launches: 0, milliseconds: 0.0 };
     let mut history = History::new(recording.space.len());
     let mut entrants: Vec<Entrant> = Vec::new();
-    let mut best = f64::INFINITY;
     let mut readings = Vec::with_capacity(levels.len());
     for &level in levels {
         while history.trials().len() < level
-            && let Some(point) = method.ask(&recording.space, &history)
+            && let Some(point) = course.next(&history)
         {
-            let times = match measuring {
-                Measuring::Racing => stopwatch.screen(point, best * RACE.reach),
-                Measuring::Uniform(launches) => stopwatch.time(point, launches),
-            };
+            let times = stopwatch.time(point, measuring.launches());
             let time = median(&times);
             history.tell(point, time);
-            if let Some(time) = time {
-                best = best.min(time);
+            if time.is_some() {
                 entrants.push(Entrant { candidate: point, times });
             }
         }
@@ -90,15 +92,6 @@ impl Stopwatch<'_> {
             (0..launches).map(|_| samples[self.rng.random_range(0..samples.len())]).collect();
         self.launches += launches;
         self.milliseconds += times.iter().sum::<f64>();
-        times
-    }
-
-    /// One time, and the rest of screening unless that lies above `limit`.
-    fn screen(&mut self, point: usize, limit: f64) -> Vec<f64> {
-        let mut times = self.time(point, 1);
-        if times.first().is_some_and(|&first| first <= limit) {
-            times.extend(self.time(point, SCREENING - 1));
-        }
         times
     }
 

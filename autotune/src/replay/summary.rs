@@ -72,6 +72,20 @@ impl Series {
 }
 
 impl Summary {
+    /// Launches with which the mean fraction is at least `mean`, between two numbers of trials as if it grew evenly;
+    /// nothing if it never is.
+    pub(crate) fn launches_to_reach(&self, mean: f64) -> Option<f64> {
+        let mut before: Option<(f64, f64)> = None;
+        for (score, &launches) in self.trials.values().zip(self.launches.values()) {
+            if score.mean >= mean {
+                let Some((low, fewer)) = before else { return Some(launches) };
+                return Some(fewer + (launches - fewer) * (mean - low) / (score.mean - low));
+            }
+            before = Some((score.mean, launches));
+        }
+        None
+    }
+
     fn of(trials: &[usize], spaces: Vec<(String, Vec<Reading>)>) -> Self {
         let over_spaces =
             |level: usize| spaces.iter().map(move |(_, readings)| readings[level]).collect::<Vec<_>>();

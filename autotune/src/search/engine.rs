@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use rand::{SeedableRng, seq::SliceRandom};
-use rand_pcg::Pcg64Mcg;
-
 use super::{
     bench::{Bench, Failure, Field},
     confirm::run_off,
+    course::Course,
+    history::History,
     statistics::{Estimate, median, spread},
     verdict::{Finalist, Verdict, judge},
 };
@@ -17,8 +16,6 @@ use super::{
 pub(crate) struct Settings {
     /// Time for this problem; screening ends at four fifths of it, so that the finals have the rest.
     pub(crate) budget: Option<Duration>,
-    /// Seed of the order in which candidates are tried.
-    pub(crate) seed: u64,
     /// Repetitions of a candidate that is screened.
     pub(crate) screening: u32,
     /// A candidate whose first repetition takes this many times the best median so far is not repeated.
@@ -71,10 +68,21 @@ pub(crate) enum Status {
     Finalist(Estimate),
 }
 
+impl Status {
+    /// What is known of its time, in microseconds.
+    fn time(&self) -> Option<f64> {
+        match self {
+            Self::Untried | Self::Rejected(_) => None,
+            Self::Pruned(time) | Self::Screened(time) => Some(*time),
+            Self::Finalist(estimate) => Some(estimate.median),
+        }
+    }
+}
+
 /// Why a search ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Every candidate had its turn.
+    /// Every candidate, or as many as were wanted, had its turn.
     Complete,
     /// The budget ran out.
     Budget,
@@ -123,12 +131,13 @@ pub(crate) enum SearchError {
     Device(String),
 }
 
-/// Searches the candidates of `field`, which `bench` was prepared for.
+/// Searches the candidates of `field`, which `bench` was prepared for, on the `course` through them, the default first.
 ///
 /// # Errors
 /// No candidate serves the problem, none was timed before the search was stopped, or the device is lost.
 pub(crate) fn search(
     field: Field<'_>,
+    course: Course<'_>,
     bench: &mut dyn Bench,
     settings: &Settings,
     surroundings: &mut dyn Surroundings,
@@ -136,7 +145,7 @@ pub(crate) fn search(
     let statuses = vec![Status::Untried; field.candidates.len()];
     let mut engine =
         Engine { field, bench, settings, surroundings, statuses, best: None, ending: Ending::Complete };
-    engine.screen()?;
+    engine.screen(course)?;
     let verdict = engine.finals()?;
     engine.confirm(verdict)
 }
@@ -174,22 +183,24 @@ impl Engine<'_> {
         true
     }
 
-    /// Checks and times every candidate, the default first, the others in the seed's order.
-    fn screen(&mut self) -> Result<(), SearchError> {
-        let default = self.field.default;
-        let mut order: Vec<usize> = (0..self.statuses.len()).filter(|&index| index != default).collect();
-        order.shuffle(&mut Pcg64Mcg::seed_from_u64(self.settings.seed));
-        order.insert(0, default);
-        for (done, &candidate) in order.iter().enumerate() {
-            self.surroundings.progress(Stage::Screening, done, order.len(), self.best);
+    /// Checks and times the default and the candidates of `course`.
+    fn screen(&mut self, mut course: Course<'_>) -> Result<(), SearchError> {
+        let mut history = History::new(self.statuses.len());
+        let mut next = Some(self.field.default);
+        while let Some(candidate) = next {
+            let done = history.trials().len();
+            self.surroundings.progress(Stage::Screening, done, course.trials(), self.best);
             if done > 0 && self.over(0.8) {
                 break;
             }
-            self.statuses[candidate] = match self.try_one(candidate) {
+            let status = match self.try_one(candidate) {
                 Ok(status) => status,
                 Err(Failure::Candidate(reason)) => Status::Rejected(reason),
                 Err(Failure::Device(reason)) => return Err(SearchError::Device(reason)),
             };
+            history.tell(candidate, status.time());
+            self.statuses[candidate] = status;
+            next = course.next(&history);
         }
         Ok(())
     }

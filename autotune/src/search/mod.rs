@@ -6,6 +6,7 @@
 
 mod bench;
 mod confirm;
+mod course;
 mod engine;
 mod history;
 mod method;
@@ -18,6 +19,7 @@ mod verdict;
 mod tests;
 
 pub(crate) use bench::{Bench, Candidate, Failure, Field, Resources};
+pub(crate) use course::Course;
 pub(crate) use engine::{Ending, Outcome, SearchError, Settings, Stage, Status, Surroundings, search};
 pub(crate) use history::History;
 pub(crate) use method::MethodKind;

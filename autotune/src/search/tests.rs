@@ -22,6 +22,10 @@ struct Oracle {
     checked: Vec<usize>,
     timed: Vec<usize>,
     rng: Pcg64Mcg,
+    method: MethodKind,
+    seed: u64,
+    near: Option<usize>,
+    trials: Option<usize>,
     clock: Rc<Cell<Duration>>,
 }
 
@@ -43,6 +47,10 @@ impl Oracle {
             checked: Vec::new(),
             timed: Vec::new(),
             rng: Pcg64Mcg::seed_from_u64(5),
+            method: MethodKind::Random,
+            seed: 1,
+            near: None,
+            trials: None,
             clock: Rc::new(Cell::new(Duration::ZERO)),
         }
     }
@@ -50,7 +58,14 @@ impl Oracle {
     fn search(&mut self, settings: &Settings, watcher: &mut Watcher) -> Result<Outcome, SearchError> {
         watcher.clock = Rc::clone(&self.clock);
         let candidates = self.candidates.clone();
-        search(Field { candidates: &candidates, default: 0 }, self, settings, watcher)
+        let points: Vec<Vec<Value>> =
+            (0..self.times.len()).map(|index| vec![Value::Number(index as f64)]).collect();
+        let space = Space::new(&points);
+        let mut course = Course::new(&space, self.method, self.seed).from(self.near);
+        if let Some(trials) = self.trials {
+            course = course.at_most(trials);
+        }
+        search(Field { candidates: &candidates, default: 0 }, course, self, settings, watcher)
     }
 }
 
@@ -112,7 +127,6 @@ impl Surroundings for Watcher {
 fn settings() -> Settings {
     Settings {
         budget: None,
-        seed: 1,
         screening: 3,
         prune: 3.0,
         finalists: 8,
@@ -289,10 +303,33 @@ fn an_interruption_keeps_the_best_so_far() {
 fn the_order_follows_the_seed_and_starts_with_the_default() {
     let order = |seed| {
         let mut oracle = Oracle::new(&[30.0; 30]);
-        oracle.search(&Settings { seed, ..settings() }, &mut Watcher::default()).unwrap();
+        oracle.seed = seed;
+        run(&mut oracle);
         oracle.checked
     };
     assert_eq!(order(1), order(1));
     assert_ne!(order(1), order(2));
     assert_eq!((order(1)[0], order(2)[0]), (0, 0));
+}
+
+#[test]
+fn a_surrogate_finds_the_fastest_in_a_fraction_of_the_trials() {
+    let times: Vec<f64> = (0..200).map(|index| 20.0 + (f64::from(index) - 137.0).abs()).collect();
+    for seed in 0..10 {
+        let mut oracle = Oracle::new(&times);
+        (oracle.method, oracle.seed, oracle.trials, oracle.noise) =
+            (MethodKind::Surrogate, seed, Some(40), 0.2);
+        let outcome = run(&mut oracle);
+        assert_eq!(outcome.chosen, 137, "seed {seed}");
+        let untried = outcome.statuses.iter().filter(|status| **status == Status::Untried).count();
+        assert_eq!((untried, outcome.ending), (160, Ending::Complete));
+    }
+}
+
+#[test]
+fn the_choice_of_a_near_problem_is_tried_right_after_the_default() {
+    let mut oracle = Oracle::new(&[30.0; 30]);
+    (oracle.near, oracle.trials) = (Some(17), Some(2));
+    run(&mut oracle);
+    assert_eq!(oracle.checked, [0, 17]);
 }

@@ -1,6 +1,7 @@
 //! A task: one bucket of the tuning key on one device, the problem that stands for it, and the points to try.
 
 mod name;
+mod parameters;
 mod representative;
 
 use std::fmt;
@@ -13,7 +14,7 @@ pub(crate) use self::name::{name, spell};
 use self::representative::representative;
 use crate::{
     device::Device,
-    search::{Candidate, Field, Resources},
+    search::{Candidate, Field, Resources, Space},
 };
 
 /// A point of the tuning space as a device offers it.
@@ -63,6 +64,8 @@ pub(crate) struct Task {
     /// What may not run.
     pub(crate) excluded: Vec<Excluded>,
     candidates: Vec<Candidate>,
+    /// The points as named parameters.
+    pub(crate) space: Space,
 }
 
 impl Task {
@@ -115,7 +118,8 @@ impl Task {
     ) -> Self {
         let candidate = |point: &Point| Candidate { id: point.to_string(), resources: point.resources };
         let candidates = points.iter().map(candidate).collect();
-        Self { name, key, problem, context, points, default, excluded, candidates }
+        let space = parameters::space(points.iter().map(|point| &point.choice));
+        Self { name, key, problem, context, points, default, excluded, candidates, space }
     }
 
     /// The points as `candidate` reads them from their choices.
@@ -128,6 +132,14 @@ impl Task {
                 .with_context(|| format!("{point} is no point of the space of this device"))
         };
         self.points.iter().map(read).collect()
+    }
+
+    /// Where `choice` stands among the points, whatever the build that it was made with.
+    pub(crate) fn position(&self, choice: &Choice) -> Option<usize> {
+        let same = |point: &Point| {
+            (&point.choice.variant, &point.choice.launch) == (&choice.variant, &choice.launch)
+        };
+        self.points.iter().position(same)
     }
 
     /// The points, as the search sees them.

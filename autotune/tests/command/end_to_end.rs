@@ -263,6 +263,23 @@ fn adding_to_a_profile_of_another_provenance_says_what_that_means_for_its_entrie
 }
 
 #[test]
+fn a_search_of_few_trials_tries_so_many_and_keeps_a_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = |more: &[&str]| {
+        let tuned = ["--device=cpu", "--workload=cpu-0.5b", "--json"];
+        json(&run(folder.path(), &[&["plan"], &tuned[..], more].concat()))["seconds"].as_f64().unwrap()
+    };
+    assert!(plan(&["--trials=3"]) < plan(&[]));
+    for method in [&[][..], &["--method=local"], &["--method=random"]] {
+        let tuned = tune(folder.path(), &[&["--trials=7", "--json"], method].concat());
+        assert_eq!(tuned.code, Some(0), "{tuned:?}");
+        let row = &json(&tuned)["results"][0];
+        assert_eq!((&row["tried"], &row["ending"]), (&7.into(), &"complete".into()), "{row}");
+        assert!(row["untried"].as_u64().unwrap() > 0, "{row}");
+    }
+}
+
+#[test]
 fn a_budget_ends_the_search_and_keeps_a_result() {
     let folder = tempfile::tempdir().unwrap();
     let tuned = tune(folder.path(), &["--budget=1ms", "--json"]);

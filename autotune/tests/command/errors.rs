@@ -55,6 +55,7 @@ fn impossible_requests_are_usage_errors() {
         (&["tune", "--budget", "-5s"], &["--budget", "a positive time"]),
         (&["verify", "--tolerance", "-1"], &["--tolerance", "a percentage"]),
         (&["verify", "--tolerance=-3"], &["--tolerance"]),
+        (&["tune", "--trials", "0"], &["--trials", "1.."]),
         (&["replay"], &["FILE"]),
         (&["replay", "space.csv", "--trials", "0"], &["--trials", "1..="]),
         (&["replay", "space.csv", "--repetitions", "0"], &["--repetitions", "1..="]),

@@ -38,6 +38,8 @@ fn a_recorded_space_is_replayed_against_random_search() {
     let launches = |report: &serde_json::Value| report["launches"]["40"].as_f64().unwrap();
     assert!(launches(&report) < launches(&report["uniform"]), "{report}");
 
+    assert!(report["launches_against_uniform"]["20"].as_f64().unwrap() < 1.0, "{report}");
+
     assert_eq!(run(folder.path(), &[&arguments[..], &["--json"]].concat()).stdout, told.stdout);
     let other = run(folder.path(), &[&arguments[..], &["--json", "--seed=2"]].concat());
     assert_ne!(other.stdout, told.stdout);

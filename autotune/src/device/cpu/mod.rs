@@ -101,7 +101,6 @@ impl Device for Cpu {
     fn settings(&self) -> Settings {
         Settings {
             budget: None,
-            seed: 0,
             screening: 3,
             prune: 2.0,
             finalists: 8,
@@ -121,7 +120,7 @@ impl Device for Cpu {
         }
     }
 
-    fn estimate(&self, task: &Task) -> Duration {
+    fn estimate(&self, task: &Task, trials: usize) -> Duration {
         // About nine runs a candidate, checks and warm-ups included, and as much again for making inputs and the finals.
         let threads = self.machine.threads;
         let run = match &task.problem {
@@ -130,7 +129,7 @@ impl Device for Cpu {
             Problem::Select(problem) => select::run_time(problem, threads),
         };
         let runs = run.as_secs_f64() * 9.0 + 1e-3;
-        Duration::from_secs_f64(0.5 + runs * (task.points.len() + 300) as f64)
+        Duration::from_secs_f64(0.5 + runs * (trials + 300) as f64)
     }
 
     fn bench<'a>(&'a self, task: &'a Task, seed: u64) -> anyhow::Result<Box<dyn Bench + 'a>> {

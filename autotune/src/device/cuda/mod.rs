@@ -107,7 +107,6 @@ impl Device for Cuda {
     fn settings(&self) -> Settings {
         Settings {
             budget: None,
-            seed: 0,
             screening: 3,
             prune: 2.5,
             finalists: 12,
@@ -127,9 +126,9 @@ impl Device for Cuda {
         }
     }
 
-    fn estimate(&self, task: &Task) -> Duration {
+    fn estimate(&self, task: &Task, trials: usize) -> Duration {
         // Compiling, checking and screening take some 15 ms a candidate; inputs are made at about 1 GB/s.
-        let candidates = 0.015 * task.points.len() as f64;
+        let candidates = 0.015 * trials as f64;
         let inputs = 1e-9 * memory::bytes(&task.problem) as f64;
         Duration::from_secs_f64(1.0 + candidates + inputs)
     }
