@@ -98,7 +98,7 @@ pub(super) unsafe fn gather<const CLUSTERED: bool, const K: usize>(
     barrier::block_sync_aligned();
     team.wait();
     let block = team.block();
-    let mut histogram = Histogram::zeroed(&block);
+    let mut histogram = Histogram::cleared(&block);
     // One copy of the code serves both maps: a kernel this short waits for its instructions, too.
     for map in choice.maps() {
         let first = match map {

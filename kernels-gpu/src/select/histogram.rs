@@ -37,17 +37,17 @@ impl<'a, const CLUSTERED: bool> Histogram<'a, CLUSTERED> {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn new(team: &'a Team<CLUSTERED>) -> Self {
         let mut word = thread_index();
-        while word < team.plan.zeroed / 16 {
+        while word < team.plan.cleared / 16 {
             // SAFETY: the plan has room for all of it, at its beginning; each word is one thread's.
             unsafe { Shared::<[u32; 4]>::at(0).store(word, [0; 4]) };
             word += team.block_threads();
         }
-        Self::zeroed(team)
+        Self::cleared(team)
     }
 
     /// Uses the calling block's histograms, which are zeroed and which nobody else uses.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn zeroed(team: &'a Team<CLUSTERED>) -> Self {
+    pub(super) fn cleared(team: &'a Team<CLUSTERED>) -> Self {
         Self { team, turn: 0 }
     }
 

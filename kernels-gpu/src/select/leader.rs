@@ -110,7 +110,7 @@ pub(super) unsafe fn choose<const CLUSTERED: bool>(
     choice: &Choice,
 ) {
     let block = team.block();
-    let mut histogram = Histogram::zeroed(&block);
+    let mut histogram = Histogram::cleared(&block);
     for map in choice.maps() {
         let count = if map == 0 { choice.draft } else { choice.target };
         let chosen = Bits::of_map(team, map);

@@ -19,7 +19,7 @@ pub struct Plan {
     /// Words of bits of one map.
     pub words: u32,
     /// Bytes of all that, which are zeroed first.
-    pub zeroed: u32,
+    pub cleared: u32,
     /// The digit that a pass ends with, a word of 16 bytes.
     pub found: u32,
     /// Sums of the totals that each warp has read, `[warps]` u32.
@@ -46,8 +46,8 @@ impl Plan {
         let bits = found_here + 16;
         // 262,144 units for the largest blocks, which have a multiprocessor to themselves; else 65,536.
         let words = if tile.warps == 32 { 8192 } else { 2048 };
-        let zeroed = bits + 2 * words * 4;
-        let found = zeroed;
+        let cleared = bits + 2 * words * 4;
+        let found = cleared;
         let warp_sums = found + 16;
         let chosen = warp_sums + tile.warps * 4;
         let found_there = chosen + tile.max_blocks() * tile.warps * 4;
@@ -60,7 +60,7 @@ impl Plan {
             found_here,
             bits,
             words,
-            zeroed,
+            cleared,
             found,
             warp_sums,
             chosen,
