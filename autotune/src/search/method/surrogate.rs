@@ -26,7 +26,7 @@ use crate::search::{
 const START: usize = 10;
 
 /// The fastest points, whose neighbours are candidates.
-const INCUMBENTS: usize = 4;
+const INCUMBENTS: usize = 8;
 
 /// Candidates from anywhere.
 const ANYWHERE: usize = 200;
