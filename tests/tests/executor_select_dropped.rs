@@ -13,21 +13,22 @@ use dustin_kernels::executor::{Options, Site, SyncKind};
 use dustin_tests::executor_select::{PreparedSelect, select_candidates};
 use rayon::prelude::*;
 
-/// Two forms of a batch: by tokens, and by blocks of pooled scores with physical slots.
-fn inputs() -> [SelectInput; 2] {
+/// Two forms of a batch: by tokens, and by blocks of pooled scores with physical slots. And one by tokens with more candidates
+/// than there is room for in blocks of 8 warps.
+fn inputs() -> [SelectInput; 3] {
     let tokens =
         SelectProblem { maps: Maps::Both, quota: 8, sinks: 2, recent: 5, ..SelectProblem::plain(1, 1, 32) };
     let blocks = SelectProblem { block: 4, pooling: 3, ..tokens };
-    [input(tokens, None), input(blocks, Some(16))]
+    [input(tokens, None, 1100), input(blocks, Some(16), 1100), input(tokens, None, 2500)]
 }
 
 /// A sequence whose ties take a selection through all digits of both maps, and one that is taken whole.
-fn input(rules: SelectProblem, page_size: Option<u32>) -> SelectInput {
+fn input(rules: SelectProblem, page_size: Option<u32>, length: u32) -> SelectInput {
     let shape = |length| SequenceShape { length, has_target: true };
     let contents = Contents { draft: Scores::TwoValues, target: Scores::Equal, gap: 2, seed: 23 };
     let recipe = Recipe {
         rules,
-        sequences: vec![shape(1100), shape(20)],
+        sequences: vec![shape(length), shape(20)],
         page_size,
         narrow_table: false,
         target_slots: false,
@@ -58,8 +59,14 @@ fn verdicts(candidate: Candidate, input: &SelectInput) -> Vec<(Site, bool)> {
 #[test]
 fn every_synchronisation_that_is_missing_is_reported_in_every_launch() {
     let inputs = inputs();
-    let cases: Vec<_> =
-        inputs.iter().flat_map(|input| select_candidates().into_iter().map(move |of| (input, of))).collect();
+    let [tokens, blocks, too_many] = &inputs;
+    let all = select_candidates();
+    let of_8_warps = all.iter().filter(|candidate| candidate.variant.tile.warps == 8);
+    let cases: Vec<_> = [tokens, blocks]
+        .into_iter()
+        .flat_map(|input| all.iter().map(move |of| (input, *of)))
+        .chain(of_8_warps.map(|of| (too_many, *of)))
+        .collect();
     let verdicts: Vec<_> = cases
         .par_iter()
         .flat_map_iter(|&(input, candidate)| {

@@ -2,7 +2,8 @@
 //!
 //! A unit that is among the best of its sequence is among the best of its block. So each block bounds the scores of its
 //! own from below: of groups of four units the greatest scores are counted by their [coarse] digit, and as many groups
-//! as units are wanted have a unit above the bound each. What lies above is handed to the team's leader, block 0, which
+//! as units are wanted have a unit above the bound each. The units of a group lie far apart, so that runs of high scores do not
+//! share one. What lies above is handed to the team's leader, block 0, which
 //! needs nothing more of the others: one exchange serves all. Most maps give little more than what is wanted. Scores that do
 //! not fit a lane's registers are read twice.
 //!
@@ -40,8 +41,8 @@ pub(super) struct Candidates {
 impl Candidates {
     /// Those of `map` that the team's block `block` has found.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn of_block<const CLUSTERED: bool>(team: &Team<CLUSTERED>, map: u32, block: u32) -> Self {
-        let room = team.plan.room / team.blocks;
+    pub(super) fn found_by<const CLUSTERED: bool>(team: &Team<CLUSTERED>, map: u32, block: u32) -> Self {
+        let room = room(team);
         let first = map * team.plan.room + block * room;
         Self { ranks: Shared::at(team.plan.candidates + 8 * first), room }
     }
@@ -55,6 +56,28 @@ impl Candidates {
         // SAFETY: the caller's promise.
         unsafe { self.ranks.load(index) }
     }
+}
+
+/// Candidates of a map that each block has room for.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+fn room<const CLUSTERED: bool>(team: &Team<CLUSTERED>) -> u32 {
+    // Clusters are of 1, 2, 4 or 8 blocks: a shift in place of a division.
+    team.plan.room >> team.blocks.trailing_zeros()
+}
+
+/// Whether the choice's candidates are likely to find room, and the set does: a bound leaves up to twice what is wanted of an
+/// importance map.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+pub(super) fn are_worth_it<const CLUSTERED: bool>(
+    team: &Team<CLUSTERED>,
+    params: &Params,
+    choice: &Choice,
+) -> bool {
+    let all_fit = team.thread_units(choice.units) * team.block_threads() <= room(team);
+    let has_bits = choice.units <= WARP * team.plan.words;
+    has_bits
+        && params.budget <= team.plan.room
+        && (all_fit || 2 * (choice.draft + choice.target) <= room(team))
 }
 
 /// How many candidates of `map` the team's block `block` has found.
@@ -73,23 +96,22 @@ pub(super) unsafe fn count<const CLUSTERED: bool>(team: &Team<CLUSTERED>, map: u
 ///
 /// # Safety
 /// As [`select`](super::kernel::select); the team's blocks have announced themselves and zeroed their histograms. Units are
-/// single positions, whose scores are items, and there are bits for all of them. A warp has at most `K` for each lane, or `K`
-/// is [`MANY`].
+/// single positions, whose scores are items, and candidates [are worth it](are_worth_it). A thread has at most `K` units, or
+/// `K` is [`MANY`].
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) unsafe fn gather<const CLUSTERED: bool, const K: usize>(
     team: &Team<CLUSTERED>,
     params: &Params,
     choice: &Choice,
 ) -> bool {
-    let share = Share::<K>::of_warp(team, choice);
-    let of_map = |map: u32| {
-        let map = if map == 0 { params.draft } else { params.target };
-        Scores::new(params, map, choice.map_start, choice.length)
-    };
+    let units = Units::<K>::of_thread(team, choice);
     let load = |map: u32| {
-        let count = if map == 0 { choice.draft } else { choice.target };
-        // SAFETY: the caller's promise; the map is there, as something is wanted of it.
-        if count == 0 { [0; K] } else { unsafe { share.keys(&of_map(map), 0) } }
+        if choice.count(map) == 0 {
+            [0; K]
+        } else {
+            // SAFETY: the caller's promise; the map is there, as something is wanted of it.
+            unsafe { units.keys(&Scores::of(params, choice, map), 0) }
+        }
     };
     // Few fit twice into the registers: then all loads are in flight together.
     let both = if K <= FEW { [load(0), load(1)] } else { [[0; K]; 2] };
@@ -108,8 +130,9 @@ pub(super) unsafe fn gather<const CLUSTERED: bool, const K: usize>(
         };
         // What the draft's map takes may be what is best by the target's.
         let wanted = if map == 0 { choice.draft } else { choice.draft + choice.target };
+        let scores = Scores::of(params, choice, map);
         // SAFETY: the caller's promise.
-        unsafe { hand_over(team, &mut histogram, map, &of_map(map), &share, first, wanted) };
+        unsafe { hand_over(team, &mut histogram, map, &scores, &units, first, wanted) };
     }
     // SAFETY: all threads of the team take part, having met.
     unsafe { exchange_counts(team) };
@@ -117,33 +140,31 @@ pub(super) unsafe fn gather<const CLUSTERED: bool, const K: usize>(
     for map in 0..2 {
         // SAFETY: the team has met behind; lanes beyond the blocks take the last one's.
         let count = unsafe { count(team, map, lane().min(team.blocks - 1)) };
-        all &= vote::ballot(count > team.plan.room / team.blocks) == 0;
+        all &= vote::ballot(count > room(team)) == 0;
     }
     all
 }
 
-/// The units of the calling warp, in batches of `K` for each lane.
-struct Share<'a, const K: usize> {
+/// The units of the calling thread: every `step`th of the sequence's, in batches of `K`.
+struct Units<'a, const K: usize> {
     choice: &'a Choice,
-    /// The lane's first unit.
     first: u32,
-    /// The end of the warp's units.
-    end: u32,
+    step: u32,
+    /// As many for every thread of the team.
     batches: u32,
 }
 
-impl<'a, const K: usize> Share<'a, K> {
+impl<'a, const K: usize> Units<'a, K> {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    fn of_warp<const CLUSTERED: bool>(team: &Team<CLUSTERED>, choice: &'a Choice) -> Self {
-        let [begin, end] = team.share(choice.units);
-        let batches = if K <= FEW { 1 } else { (end - begin).div_ceil(WARP * K as u32) };
-        Self { choice, first: begin + lane(), end, batches }
+    fn of_thread<const CLUSTERED: bool>(team: &Team<CLUSTERED>, choice: &'a Choice) -> Self {
+        let batches = if K <= FEW { 1 } else { team.thread_units(choice.units).div_ceil(K as u32) };
+        Self { choice, first: team.thread(), step: team.all_threads(), batches }
     }
 
-    /// The lane's first unit of a batch. Taken as unknown, so that the numbers of its units are not kept in registers.
+    /// The first unit of a batch. Taken as unknown, so that the numbers of its units are not kept in registers.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     fn first_of(&self, batch: u32) -> u32 {
-        thread::opaque(self.first + batch * WARP * K as u32)
+        thread::opaque(self.first + batch * self.step * K as u32)
     }
 
     /// The keys of a batch; unspecified for units that are not there.
@@ -153,7 +174,7 @@ impl<'a, const K: usize> Share<'a, K> {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn keys(&self, scores: &Scores, batch: u32) -> [u32; K] {
         // SAFETY: the caller's promise.
-        unsafe { scores.items::<K>(self.first_of(batch)) }.map(key)
+        unsafe { scores.items::<K>(self.first_of(batch), self.step) }.map(key)
     }
 
     /// Which of a batch's units are there to be chosen, a bit each.
@@ -162,8 +183,8 @@ impl<'a, const K: usize> Share<'a, K> {
         let first = self.first_of(batch);
         let mut free = 0;
         for i in 0..K {
-            let unit = first + WARP * i as u32;
-            free |= u32::from(unit < self.end && !self.choice.forces(unit)) << i;
+            let unit = first + self.step * i as u32;
+            free |= u32::from(unit < self.choice.units && !self.choice.forces(unit)) << i;
         }
         free
     }
@@ -181,30 +202,30 @@ unsafe fn hand_over<const CLUSTERED: bool, const K: usize>(
     histogram: &mut Histogram<'_, false>,
     map: u32,
     scores: &Scores,
-    share: &Share<'_, K>,
+    units: &Units<'_, K>,
     mut keys: [u32; K],
     wanted: u32,
 ) {
-    for batch in 0..share.batches {
+    for batch in 0..units.batches {
         if batch > 0 {
             // SAFETY: the caller's promise.
-            keys = unsafe { share.keys(scores, batch) };
+            keys = unsafe { units.keys(scores, batch) };
         }
         // SAFETY: the caller's promise, or the last `find`.
-        unsafe { count_groups(histogram, &keys, share.free(batch)) };
+        unsafe { count_groups(histogram, &keys, units.free(batch)) };
     }
     let bound = histogram.find(wanted).digit;
-    for batch in 0..share.batches {
-        if share.batches > 1 {
+    for batch in 0..units.batches {
+        if units.batches > 1 {
             // SAFETY: the caller's promise.
-            keys = unsafe { share.keys(scores, batch) };
+            keys = unsafe { units.keys(scores, batch) };
         }
         let mut taken = 0;
         for i in 0..K {
             taken |= u32::from(coarse(keys[i]) >= bound) << i;
         }
         // SAFETY: the caller's promise.
-        unsafe { push(team, map, &keys, taken & share.free(batch), share.first_of(batch)) };
+        unsafe { push(team, map, units, batch, &keys, taken & units.free(batch)) };
     }
 }
 
@@ -226,7 +247,7 @@ unsafe fn count_groups<const K: usize>(histogram: &Histogram<'_, false>, keys: &
     }
 }
 
-/// Writes the ranks of the units that `taken` has a bit for to the leader's memory, as far as there is room, and counts all.
+/// Writes the ranks of those units of a batch that `taken` has a bit for to the leader's memory, as far as there is room, and counts all.
 ///
 /// # Safety
 /// The leader has started, and the block has met since it zeroed its counts. All lanes of the warp take part.
@@ -234,9 +255,10 @@ unsafe fn count_groups<const K: usize>(histogram: &Histogram<'_, false>, keys: &
 unsafe fn push<const CLUSTERED: bool, const K: usize>(
     team: &Team<CLUSTERED>,
     map: u32,
+    units: &Units<'_, K>,
+    batch: u32,
     keys: &[u32; K],
     taken: u32,
-    first: u32,
 ) {
     let count = redux::reduce_add(taken.count_ones());
     if count == 0 {
@@ -249,19 +271,18 @@ unsafe fn push<const CLUSTERED: bool, const K: usize>(
         place = unsafe { atomic::shared_fetch_add(found, map, count) };
     }
     place = shuffle::shuffle_index(place, 0);
-    let list = Candidates::of_block(team, map, team.rank);
-    // The leader's memory, which it has in a cluster of its own, too.
-    let ranks = list.ranks.of_block(0);
+    let list = Candidates::found_by(team, map, team.rank);
+    let first = units.first_of(batch);
     for i in 0..K {
         let mine = taken >> i & 1 != 0;
         let mask = vote::ballot(mine);
         let place_of_mine = place + (mask & ((1 << lane()) - 1)).count_ones();
         if mine && place_of_mine < list.room {
-            let rank = u64::from(keys[i]) << 32 | u64::from(!(first + WARP * i as u32));
+            let rank = u64::from(keys[i]) << 32 | u64::from(!(first + units.step * i as u32));
             // SAFETY: the place is this thread's, and there is room for it.
             unsafe {
                 if CLUSTERED {
-                    ranks.store(place_of_mine, rank);
+                    list.ranks.of_block(0).store(place_of_mine, rank);
                 } else {
                     list.ranks.store(place_of_mine, rank);
                 }

@@ -27,7 +27,8 @@ impl Tile {
         if self.clustered { MAX_BLOCKS } else { 1 }
     }
 
-    /// Blocks that a multiprocessor has registers for: 1024 threads, or half as many where sm_80's instructions need more.
+    /// Blocks that a multiprocessor shall have registers for, as far as shared memory lets it have them: 1024 threads, or half
+    /// as many where sm_80's instructions need more.
     #[must_use]
     pub const fn blocks(self) -> u32 {
         if self.clustered { 32 / self.warps } else { 16 / self.warps }

@@ -71,7 +71,7 @@ impl<'a, const CLUSTERED: bool> Histogram<'a, CLUSTERED> {
 
     /// Adds the block's counts to the total in each block of the team, and zeroes them.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    fn share(&self) {
+    fn add_to_team(&self) {
         barrier::block_sync_aligned();
         let own = Shared::<u32>::at(self.team.plan.own);
         let total = Shared::<u32>::at(self.total());
@@ -100,7 +100,7 @@ impl<'a, const CLUSTERED: bool> Histogram<'a, CLUSTERED> {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn find(&mut self, wanted: u32) -> Found {
         if CLUSTERED {
-            self.share();
+            self.add_to_team();
         }
         self.team.sync();
         let total = Shared::<u64>::at(self.total());

@@ -11,14 +11,13 @@ use super::{
     sequence::{Choice, Free, Rule, Sequence},
     team::Team,
 };
-use crate::simt::WARP;
 
 /// Selects the verification set of one sequence: a block of `W` warps, or a cluster of them where `CLUSTERED`.
 ///
 /// # Safety
 /// Every array that the parameters name exists, with the documented shape, until the launch has ended, and nobody writes
-/// the maps meanwhile. The grid is `[blocks, batch, 1]`, where `blocks` is 1, or the size of the clusters, up to
-/// [`MAX_BLOCKS`](super::smem::MAX_BLOCKS); the block has the shared memory that [`Plan`](super::smem::Plan) says.
+/// the maps meanwhile. The grid is `[blocks, batch, 1]`, where `blocks` is 1, or the size of the clusters, a power of two up
+/// to [`MAX_BLOCKS`](super::smem::MAX_BLOCKS); the block has the shared memory that [`Plan`](super::smem::Plan) says.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub unsafe fn select<const W: u32, const CLUSTERED: bool>(params: &Params) {
     let team = Team::<CLUSTERED>::of_block(W);
@@ -77,18 +76,16 @@ unsafe fn best_items<const CLUSTERED: bool>(
     // A unit being known to be one position takes divisions off the way to the first pass.
     // The length being taken as unknown, nothing of it is computed for all paths ahead of where they part.
     let choice = Choice::new(params, free.opaque(), 1);
-    let each = team.warp_units(choice.units) / WARP;
-    let fits = choice.units <= WARP * team.plan.words && params.budget <= team.plan.room;
-    // SAFETY: the caller's promise; there are bits for all units.
+    // SAFETY: the caller's promise.
     let gathered = unsafe {
-        if fits && each <= FEW as u32 {
-            candidates::gather::<CLUSTERED, FEW>(team, params, &choice)
-        } else if fits {
-            candidates::gather::<CLUSTERED, MANY>(team, params, &choice)
-        } else {
+        if !candidates::are_worth_it(team, params, &choice) {
             team.wait();
             team.sync();
             false
+        } else if team.thread_units(choice.units) <= FEW as u32 {
+            candidates::gather::<CLUSTERED, FEW>(team, params, &choice)
+        } else {
+            candidates::gather::<CLUSTERED, MANY>(team, params, &choice)
         }
     };
     if !gathered {
@@ -111,16 +108,16 @@ unsafe fn best<const CLUSTERED: bool, const N: usize>(
     output: &Output<'_>,
     choice: Choice,
 ) {
-    let params = output.params;
-    let of_map = |map| Scores::new(params, map, choice.map_start, choice.length);
-    let (draft, target) = (of_map(params.draft), of_map(params.target));
-    let mut chosen = [Chosen::none(draft), Chosen::none(target)];
+    let scores = |map| Scores::of(output.params, &choice, map);
+    let mut chosen = [Chosen::none(scores(0)), Chosen::none(scores(1))];
     // One copy of the passes serves both maps: a kernel this short waits for its instructions, too.
     for map in choice.maps() {
-        let (scores, count) = if map == 0 { (draft, choice.draft) } else { (target, choice.target) };
+        let scores = scores(map);
         let left = Left::<N>::of_warp(team, &choice, scores, &chosen[0]);
         // SAFETY: the caller's promise; the map is there, as something is wanted of it.
-        let best = Chosen::from(scores, unsafe { radix::threshold(histogram, &left, choice.units, count) });
+        let best = Chosen::from(scores, unsafe {
+            radix::threshold(histogram, &left, choice.units, choice.count(map))
+        });
         if map == 0 {
             chosen[0] = best;
         } else {

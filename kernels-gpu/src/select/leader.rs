@@ -49,7 +49,7 @@ impl Bits {
 }
 
 /// A map's candidates, from one block and for the lanes of one warp.
-struct Share {
+struct Listed {
     candidates: Candidates,
     first: u32,
     step: u32,
@@ -58,20 +58,19 @@ struct Share {
     taken: Bits,
 }
 
-impl Share {
+impl Listed {
     /// That of the calling warp. All warps of the block together have all candidates of `map`.
     ///
     /// # Safety
     /// The candidates were [gathered](candidates::gather), and found room.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn of_warp<const CLUSTERED: bool>(team: &Team<CLUSTERED>, map: u32) -> Self {
-        // As many warps serve each block; none, blocks that a cluster of another size lacks.
-        let log = team.blocks.next_power_of_two().trailing_zeros();
-        let block = warp() & ((1 << log) - 1);
+        // As many warps serve each block.
+        let (log, block) = (team.blocks.trailing_zeros(), warp() & (team.blocks - 1));
         // SAFETY: the caller's promise.
-        let count = if block < team.blocks { unsafe { candidates::count(team, map, block) } } else { 0 };
+        let count = unsafe { candidates::count(team, map, block) };
         Self {
-            candidates: Candidates::of_block(team, map, block),
+            candidates: Candidates::found_by(team, map, block),
             first: WARP * (warp() >> log) + lane(),
             step: WARP * (team.warps >> log),
             count,
@@ -80,7 +79,7 @@ impl Share {
     }
 }
 
-impl Ranks for Share {
+impl Ranks for Listed {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn each(&self, visit: impl Fn(u64)) {
         let mut index = self.first;
@@ -112,14 +111,13 @@ pub(super) unsafe fn choose<const CLUSTERED: bool>(
     let block = team.block();
     let mut histogram = Histogram::cleared(&block);
     for map in choice.maps() {
-        let count = if map == 0 { choice.draft } else { choice.target };
         let chosen = Bits::of_map(team, map);
         // SAFETY: the caller's promise; of as many candidates as are wanted of the map there are at least so many that no
         // other has taken. Each candidate is one thread's.
         unsafe {
-            let share = Share::of_warp(team, map);
-            let least = radix::threshold(&mut histogram, &share, choice.units, count);
-            share.each(|rank| {
+            let listed = Listed::of_warp(team, map);
+            let least = radix::threshold(&mut histogram, &listed, choice.units, choice.count(map));
+            listed.each(|rank| {
                 if rank >= least {
                     chosen.set(rank::unit(rank));
                 }

@@ -12,10 +12,10 @@
 //! (`rank`), and its digits are counted from the top (`histogram`) until the bin that holds the last unit wanted holds
 //! no other (`radix`). That gives a threshold, so that which units are chosen is a question to each unit alone.
 //!
-//! Where a lane's units are few, blocks need one exchange alone: each hands its candidates, hardly more than what is wanted
-//! of the whole sequence, to the first of them (`candidates`), which chooses among them and writes the set (`leader`).
-//! Else, or where a map gives too many candidates, the team counts digits of all units together, reading scores again in
-//! every pass, and one more pass counts what is chosen and writes it in order (`output`).
+//! Blocks need one exchange alone: each hands its candidates, hardly more than what is wanted of the whole sequence, to the
+//! first of them (`candidates`), which chooses among them and writes the set (`leader`). Where candidates are too many, or
+//! units for the leader's bits, and for pooling and blocks of units, the team counts digits of all units together, reading
+//! scores again in every pass, and one more pass counts what is chosen and writes it in order (`output`).
 
 mod candidates;
 pub mod config;

@@ -1,6 +1,6 @@
 //! The scores of units, from a map.
 
-use super::params::Params;
+use super::{params::Params, sequence::Choice};
 use crate::simt::{Global, WARP};
 
 /// Units that a lane looks at together where their scores are a map's own, so that as many loads are in flight. Else,
@@ -20,9 +20,16 @@ pub(super) struct Scores {
 impl Scores {
     /// Those of the sequence of `length` positions, at least 1, whose part of `map` starts at `start`.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn new(params: &Params, map: Global<f32>, start: u32, length: u32) -> Self {
+    fn new(params: &Params, map: Global<f32>, start: u32, length: u32) -> Self {
         let map = Global::at(map.item(u64::from(start)));
         Self { map, length, block: params.block, pooling: params.pooling }
+    }
+
+    /// Those by which a choice's units are ranked in `map`: the draft's is 0, the target's 1.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn of(params: &Params, choice: &Choice, map: u32) -> Self {
+        let map = if map == 0 { params.draft } else { params.target };
+        Self::new(params, map, choice.map_start, choice.length)
     }
 
     /// Whether a unit's score is one item of the map.
@@ -41,7 +48,7 @@ impl Scores {
     pub(super) unsafe fn load<const N: usize>(&self, first: u32) -> [f32; N] {
         if N == AT_A_TIME {
             // SAFETY: the caller's promise.
-            return unsafe { self.items(first) };
+            return unsafe { self.items(first, WARP) };
         }
         let mut scores = [0.0; N];
         for i in 0..N {
@@ -51,15 +58,16 @@ impl Scores {
         scores
     }
 
-    /// [`Scores::load`] of any number of units, where [scores are items](Self::are_items).
+    /// The scores of `first` and of every `step`th unit behind, `N` in all, where [scores are items](Self::are_items); those
+    /// of units behind the sequence's are unspecified.
     ///
     /// # Safety
     /// The map has an item for each position of the sequence, and nobody writes them during the launch.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn items<const N: usize>(&self, first: u32) -> [f32; N] {
+    pub(super) unsafe fn items<const N: usize>(&self, first: u32, step: u32) -> [f32; N] {
         let mut scores = [0.0; N];
         for i in 0..N {
-            let unit = first + WARP * i as u32;
+            let unit = first + step * i as u32;
             // SAFETY: the caller's promise. In place of a unit that is not there the last one is read, so that no branch
             // parts the loads.
             scores[i] = unsafe { self.map.load(u64::from(unit.min(self.length - 1))) };

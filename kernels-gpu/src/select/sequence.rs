@@ -162,6 +162,12 @@ impl Choice {
         first..if self.target == 0 { 1 } else { 2 }
     }
 
+    /// How many units `map` gives.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn count(&self, map: u32) -> u32 {
+        if map == 0 { self.draft } else { self.target }
+    }
+
     /// Whether `unit` is taken whatever its score.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn forces(&self, unit: u32) -> bool {

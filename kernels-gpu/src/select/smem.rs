@@ -28,7 +28,7 @@ pub struct Plan {
     pub chosen: u32,
     /// How many candidates of each map each block of the cluster has found, `[blocks, 2]` u32.
     pub found_there: u32,
-    /// The ranks of the candidates of all blocks, `[2, candidates]` u64; then the chosen positions, u32.
+    /// The ranks of the candidates of all blocks, `[2, room]` u64; then the chosen positions, u32.
     pub candidates: u32,
     /// Candidates of one map that there is room for, in all blocks' equal shares.
     pub room: u32,

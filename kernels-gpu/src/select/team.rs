@@ -96,6 +96,20 @@ impl<const CLUSTERED: bool> Team<CLUSTERED> {
         self.rank * self.block_threads() + thread_index()
     }
 
+    /// Threads of the team.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn all_threads(&self) -> u32 {
+        self.blocks * self.block_threads()
+    }
+
+    /// How many of `units` units a thread has at most, where threads take turns.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn thread_units(&self, units: u32) -> u32 {
+        let all_threads = self.all_threads();
+        // Clusters are of 1, 2, 4 or 8 blocks: a shift in place of a division.
+        (units + all_threads - 1) >> all_threads.trailing_zeros()
+    }
+
     /// Threads in a block.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn block_threads(&self) -> u32 {
@@ -105,9 +119,8 @@ impl<const CLUSTERED: bool> Team<CLUSTERED> {
     /// How many of `units` units a warp has, a multiple of 32; the last ones may have fewer.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn warp_units(&self, units: u32) -> u32 {
-        // Exact for the cluster sizes that there are, and enough for others: a shift in place of a division.
         let all_warps = self.all_warps();
-        ((units + all_warps - 1) >> all_warps.ilog2()).next_multiple_of(32)
+        ((units + all_warps - 1) >> all_warps.trailing_zeros()).next_multiple_of(32)
     }
 
     /// The units, of `units`, that are the calling warp's: first and end.
