@@ -160,13 +160,14 @@ fn every_planted_fault_is_reported_and_leaves_what_it_should() {
     }
 }
 
-/// Whatever else is wrong, a layer that cannot be a cache is what the status word says, since it is a fault of the highest
-/// kind.
+/// Whatever else is wrong, and with whichever sequence, a layer that cannot be a cache is what the status word says, since it
+/// is a fault of the highest kind.
 #[test]
 fn a_layer_without_a_sound_address_is_reported_and_left_as_it_is() {
-    let mut input = CompactInput::new(&recipe(16), acceptance(true)).expect("a valid recipe");
-    input.step.plant(Plant::PageBeyond, 2);
-    for layer in 0..3 {
+    let plants = [(Plant::PageBeyond, 2), (Plant::LengthNegative, 0), (Plant::RowsNegative, 0)];
+    for (plant, layer) in plants.into_iter().flat_map(|plant| (0..3).map(move |layer| (plant, layer))) {
+        let mut input = CompactInput::new(&recipe(16), acceptance(true)).expect("a valid recipe");
+        assert!(input.step.plant(plant.0, plant.1), "{plant:?}");
         let mut reference = input.reference().expect("a valid input");
         reference.layers[layer] = input.layers[layer].clone();
         reference.status = Fault::Layer.word(layer as u32);

@@ -42,12 +42,13 @@ pub unsafe fn compact<const W: u32>(params: &CompactParams) {
     // SAFETY: the caller's promise. What the launch is told of the sequence is loaded before any of it is looked at.
     let (mut list, sequence) =
         unsafe { (Accepted::of_block(params), Sequence::of_block(step, item == 0, item < WARP)) };
-    let Some(sequence) = sequence else { return };
-    list.check_count(params, &sequence);
     let serves = is_cache(caches[0]) && is_cache(caches[1]);
+    // Of all blocks, those of the first sequence report a layer: also when there is something wrong with the sequence.
     if !serves && layer < params.layers && column == 0 && block_y() == 0 {
         step.report(Fault::Layer, layer);
     }
+    let Some(sequence) = sequence else { return };
+    list.check_count(params, &sequence);
     let (head, first) = step.head_and_item(column);
     let in_token = head * step.kv_head_stride + first;
     let caches = caches.map(Global::<u16>::at);
