@@ -26,6 +26,7 @@ pub mod score;
 pub mod select;
 mod strides;
 mod synthetic;
+mod workspace;
 
 pub use dustin_kernels::registry::Dtype;
 pub use error::InvalidInput;

@@ -41,8 +41,7 @@ impl Fault {
     ];
 
     /// The status word of this fault in `sequence` (of [`Fault::Layer`]: in that layer): kind in the high half, sequence in
-    /// the low half. The highest
-    /// word stays, so that the word is the same whatever the order of the blocks.
+    /// the low half. The highest word stays, so that the word is the same whatever the order of the blocks.
     #[must_use]
     pub const fn word(self, sequence: u32) -> u64 {
         (self as u64) << 32 | sequence as u64

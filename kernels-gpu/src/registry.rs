@@ -133,6 +133,18 @@ impl AttentionVariant {
     pub const fn shared_bytes(&self) -> u32 {
         attention::smem::Plan::new(self.tile, self.head_dim).bytes
     }
+
+    /// What the PTX builder and the driver have to know of it.
+    #[must_use]
+    pub const fn entry(&self) -> Entry {
+        Entry {
+            name: self.id,
+            target: self.target,
+            threads: self.tile.threads(),
+            blocks: 1,
+            shared_bytes: self.shared_bytes(),
+        }
+    }
 }
 
 /// One compiled configuration of the `logits` kernel of scoring.
@@ -167,6 +179,18 @@ impl LogitsVariant {
     pub const fn shared(&self, kv_groups: u32, column_groups: u32, before: u32) -> score::smem::Plan {
         score::smem::Plan::new(self.tile, self.head_dim, kv_groups, column_groups, before)
     }
+
+    /// What the PTX builder and the driver have to know of it; shared memory is an ordinary launch's.
+    #[must_use]
+    pub const fn entry(&self) -> Entry {
+        Entry {
+            name: self.id,
+            target: self.target,
+            threads: self.tile.threads(),
+            blocks: self.tile.blocks(self.head_dim),
+            shared_bytes: self.shared(4, 4, 0).bytes,
+        }
+    }
 }
 
 /// One compiled configuration of the `fold` kernel of scoring.
@@ -195,6 +219,18 @@ impl FoldVariant {
     #[must_use]
     pub const fn shared_bytes(&self, columns: u32) -> u32 {
         8 * columns
+    }
+
+    /// What the PTX builder and the driver have to know of it; shared memory is an ordinary launch's.
+    #[must_use]
+    pub const fn entry(&self) -> Entry {
+        Entry {
+            name: self.id,
+            target: self.target,
+            threads: 32 * self.warps,
+            blocks: 1,
+            shared_bytes: self.shared_bytes(16),
+        }
     }
 }
 
@@ -225,6 +261,18 @@ impl SelectVariant {
     pub const fn shared_bytes(&self) -> u32 {
         select::smem::Plan::new(self.tile).bytes
     }
+
+    /// What the PTX builder and the driver have to know of it.
+    #[must_use]
+    pub const fn entry(&self) -> Entry {
+        Entry {
+            name: self.id,
+            target: self.target,
+            threads: self.tile.threads(),
+            blocks: self.tile.blocks(),
+            shared_bytes: self.shared_bytes(),
+        }
+    }
 }
 
 /// One compiled configuration of the `append` kernel.
@@ -248,6 +296,15 @@ pub struct AppendVariant {
     pub body: unsafe fn(&crate::cache::params::AppendParams),
 }
 
+impl AppendVariant {
+    /// What the PTX builder and the driver have to know of it. Its registers, less than 32, leave a multiprocessor room
+    /// for all the threads that it can have: one block bounds nothing.
+    #[must_use]
+    pub const fn entry(&self) -> Entry {
+        Entry { name: self.id, target: self.target, threads: 32 * self.warps, blocks: 1, shared_bytes: 0 }
+    }
+}
+
 /// One compiled configuration of the `compact` kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct CompactVariant {
@@ -269,7 +326,22 @@ pub struct CompactVariant {
     pub body: unsafe fn(&crate::cache::params::CompactParams),
 }
 
-/// What the PTX builder has to know of an entry.
+impl CompactVariant {
+    /// What the PTX builder and the driver have to know of it. 1024 threads are to fit a multiprocessor, with 64
+    /// registers each: half of them hold what a thread has in flight.
+    #[must_use]
+    pub const fn entry(&self) -> Entry {
+        Entry {
+            name: self.id,
+            target: self.target,
+            threads: 32 * self.warps,
+            blocks: 32 / self.warps,
+            shared_bytes: 0,
+        }
+    }
+}
+
+/// What the PTX builder and the driver have to know of an entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// Name of the entry, and of its file.
@@ -287,48 +359,12 @@ pub struct Entry {
 /// Every entry that is compiled to PTX: the variants of all kernels, and the probes that guard the compiler.
 #[must_use]
 pub fn entries() -> Vec<Entry> {
-    let variants = ATTENTION.iter().map(|variant| Entry {
-        name: variant.id,
-        target: variant.target,
-        threads: variant.tile.threads(),
-        blocks: 1,
-        shared_bytes: variant.shared_bytes(),
-    });
-    let logits = LOGITS.iter().map(|variant| Entry {
-        name: variant.id,
-        target: variant.target,
-        threads: variant.tile.threads(),
-        blocks: variant.tile.blocks(variant.head_dim),
-        shared_bytes: variant.shared(4, 4, 0).bytes,
-    });
-    let fold = FOLD.iter().map(|variant| Entry {
-        name: variant.id,
-        target: variant.target,
-        threads: 32 * variant.warps,
-        blocks: 1,
-        shared_bytes: variant.shared_bytes(16),
-    });
-    let select = SELECT.iter().map(|variant| Entry {
-        name: variant.id,
-        target: variant.target,
-        threads: variant.tile.threads(),
-        blocks: variant.tile.blocks(),
-        shared_bytes: variant.shared_bytes(),
-    });
-    let append = APPEND.iter().map(|variant| Entry {
-        name: variant.id,
-        target: variant.target,
-        threads: 32 * variant.warps,
-        blocks: 1,
-        shared_bytes: 0,
-    });
-    let compact = COMPACT.iter().map(|variant| Entry {
-        name: variant.id,
-        target: variant.target,
-        threads: 32 * variant.warps,
-        blocks: 32 / variant.warps,
-        shared_bytes: 0,
-    });
-    let kernels = variants.chain(logits).chain(fold).chain(select).chain(append).chain(compact);
+    let attention = ATTENTION.iter().map(AttentionVariant::entry);
+    let logits = LOGITS.iter().map(LogitsVariant::entry);
+    let fold = FOLD.iter().map(FoldVariant::entry);
+    let select = SELECT.iter().map(SelectVariant::entry);
+    let append = APPEND.iter().map(AppendVariant::entry);
+    let compact = COMPACT.iter().map(CompactVariant::entry);
+    let kernels = attention.chain(logits).chain(fold).chain(select).chain(append).chain(compact);
     kernels.chain(crate::probes::ENTRIES.iter().copied()).collect()
 }

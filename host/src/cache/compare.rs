@@ -36,7 +36,7 @@ pub enum Mismatch {
     },
     /// Another item.
     #[error(
-        "item {item} of layer {layer} must be {expected:#06x}, but is {actual:#06x}; {others} others differ, too"
+        "item {item} of layer {layer} must be {expected:#06x}, but is {actual:#06x}; others that differ: {others}"
     )]
     Item {
         /// The layer.
@@ -101,7 +101,7 @@ mod tests {
         let message = |other: Written| compare(&reference, &other).unwrap_err().to_string();
         assert_eq!(
             message(written(&[5, 0, 7, 0], Fault::Page.word(3))),
-            "item 1 of layer 1 must be 0x0006, but is 0x0000; 1 others differ, too"
+            "item 1 of layer 1 must be 0x0006, but is 0x0000; others that differ: 1"
         );
         assert_eq!(
             message(written(&[5, 6, 7], Fault::Page.word(3))),

@@ -1,38 +1,14 @@
 //! What the launches of appending and of compacting have in common.
 
-use std::ops::Range;
-
-use dustin_kernels::{cache::params, simt::Global};
+use dustin_kernels::{cache::params, registry::Entry, simt::Global};
 
 use super::step::Step;
-pub use crate::limits::WORKSPACE_ALIGNMENT;
 use crate::{
     error::{InvalidInput, require_address},
+    limits::DeviceLimits,
     strides::require_rows,
 };
-
-/// Where the parts of a launch's workspace lie, in bytes from its start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkspaceLayout {
-    /// The sticky status word, one u64: zeroed by the caller, raised by launches.
-    pub status: Range<u64>,
-}
-
-impl WorkspaceLayout {
-    pub(super) const NEW: Self = Self { status: 0..8 };
-
-    /// Bytes in all.
-    #[must_use]
-    pub const fn bytes(&self) -> u64 {
-        self.status.end
-    }
-
-    /// The bytes that must be zero before the first launch, from the workspace's start.
-    #[must_use]
-    pub const fn zeroed_bytes(&self) -> u64 {
-        self.status.end
-    }
-}
+pub use crate::{limits::WORKSPACE_ALIGNMENT, workspace::WorkspaceLayout};
 
 /// The addresses of a step's arrays, and of the workspace. The shapes are those of [`Step`](params::Step).
 #[derive(Clone, Copy, Debug)]
@@ -96,4 +72,18 @@ impl StepBuffers {
 /// Blocks along x of a launch with a thread for each of `columns`, of which there are fewer than 2^31.
 pub(super) fn blocks(columns: u64, threads: u32) -> u32 {
     columns.div_ceil(threads.into()) as u32
+}
+
+/// The variant of the smallest blocks among those that run on the device, on behalf of `operation`.
+pub(super) fn smallest<V>(
+    operation: &'static str,
+    variants: &'static [V],
+    entry: fn(&V) -> Entry,
+    limits: &DeviceLimits,
+) -> Result<&'static V, InvalidInput> {
+    let runs = |variant: &&V| entry(variant).target.runs_on(limits.major, limits.minor);
+    variants.iter().filter(runs).min_by_key(|variant| entry(variant).threads).ok_or_else(|| {
+        let actual = format!("none for compute capability {}.{}", limits.major, limits.minor);
+        InvalidInput::new(operation, "device", "one that a variant runs on", actual)
+    })
 }

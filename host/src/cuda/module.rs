@@ -63,14 +63,7 @@ impl ModuleCache {
     /// # Errors
     /// As [`ModuleCache::kernel`].
     pub fn attention(&self, variant: &AttentionVariant) -> Result<Kernel, CudaError> {
-        let entry = Entry {
-            name: variant.id,
-            target: variant.target,
-            threads: variant.tile.threads(),
-            blocks: 1,
-            shared_bytes: variant.shared_bytes(),
-        };
-        self.kernel(&entry, variant.ptx.text())
+        self.kernel(&variant.entry(), variant.ptx.text())
     }
 
     /// The kernel of a `logits` variant of scoring, without shared memory.
@@ -78,13 +71,7 @@ impl ModuleCache {
     /// # Errors
     /// As [`ModuleCache::kernel`].
     pub fn logits(&self, variant: &LogitsVariant) -> Result<Kernel, CudaError> {
-        let entry = Entry {
-            name: variant.id,
-            target: variant.target,
-            threads: variant.tile.threads(),
-            blocks: variant.tile.blocks(variant.head_dim),
-            shared_bytes: 0,
-        };
+        let entry = Entry { shared_bytes: 0, ..variant.entry() };
         self.kernel(&entry, variant.ptx.text())
     }
 
@@ -93,13 +80,7 @@ impl ModuleCache {
     /// # Errors
     /// As [`ModuleCache::kernel`].
     pub fn fold(&self, variant: &FoldVariant) -> Result<Kernel, CudaError> {
-        let entry = Entry {
-            name: variant.id,
-            target: variant.target,
-            threads: 32 * variant.warps,
-            blocks: 1,
-            shared_bytes: 0,
-        };
+        let entry = Entry { shared_bytes: 0, ..variant.entry() };
         self.kernel(&entry, variant.ptx.text())
     }
 
@@ -108,14 +89,7 @@ impl ModuleCache {
     /// # Errors
     /// As [`ModuleCache::kernel`].
     pub fn select(&self, variant: &SelectVariant) -> Result<Kernel, CudaError> {
-        let entry = Entry {
-            name: variant.id,
-            target: variant.target,
-            threads: variant.tile.threads(),
-            blocks: variant.tile.blocks(),
-            shared_bytes: variant.shared_bytes(),
-        };
-        self.kernel(&entry, variant.ptx.text())
+        self.kernel(&variant.entry(), variant.ptx.text())
     }
 
     /// The kernel of an `append` variant.
@@ -123,14 +97,7 @@ impl ModuleCache {
     /// # Errors
     /// As [`ModuleCache::kernel`].
     pub fn append(&self, variant: &AppendVariant) -> Result<Kernel, CudaError> {
-        let entry = Entry {
-            name: variant.id,
-            target: variant.target,
-            threads: 32 * variant.warps,
-            blocks: 1,
-            shared_bytes: 0,
-        };
-        self.kernel(&entry, variant.ptx.text())
+        self.kernel(&variant.entry(), variant.ptx.text())
     }
 
     /// The kernel of a `compact` variant.
@@ -138,14 +105,7 @@ impl ModuleCache {
     /// # Errors
     /// As [`ModuleCache::kernel`].
     pub fn compact(&self, variant: &CompactVariant) -> Result<Kernel, CudaError> {
-        let entry = Entry {
-            name: variant.id,
-            target: variant.target,
-            threads: 32 * variant.warps,
-            blocks: 32 / variant.warps,
-            shared_bytes: 0,
-        };
-        self.kernel(&entry, variant.ptx.text())
+        self.kernel(&variant.entry(), variant.ptx.text())
     }
 
     /// The kernel of `entry`, compiled from `ptx` on first use.

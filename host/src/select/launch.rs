@@ -1,15 +1,12 @@
 //! From a problem and a variant to a launch: grid, cluster, shared memory, workspace and parameters. Pure, so that the GPU
 //! and the executor are launched alike.
 
-use std::ops::Range;
-
 use dustin_kernels::{
     registry::SelectVariant,
     select::{params::Params, smem::MAX_BLOCKS},
     simt::Global,
 };
 
-pub use crate::limits::WORKSPACE_ALIGNMENT;
 use crate::{
     error::{InvalidInput, require_address},
     select::{
@@ -17,6 +14,7 @@ use crate::{
         problem::{Fallback, SelectProblem},
     },
 };
+pub use crate::{limits::WORKSPACE_ALIGNMENT, workspace::WorkspaceLayout};
 
 const OPERATION: &str = "selection launch";
 
@@ -30,29 +28,6 @@ pub struct SelectPlan {
     variant: &'static SelectVariant,
     cluster: u32,
     workspace: WorkspaceLayout,
-}
-
-/// Where the parts of a launch's workspace lie, in bytes from its start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkspaceLayout {
-    /// The sticky status word, one u64: zeroed by the caller, raised by launches.
-    pub status: Range<u64>,
-}
-
-impl WorkspaceLayout {
-    const NEW: Self = Self { status: 0..8 };
-
-    /// Bytes in all.
-    #[must_use]
-    pub const fn bytes(&self) -> u64 {
-        self.status.end
-    }
-
-    /// The bytes that must be zero before the first launch, from the workspace's start.
-    #[must_use]
-    pub const fn zeroed_bytes(&self) -> u64 {
-        self.status.end
-    }
 }
 
 /// The addresses of a launch's arrays, and what of it changes from launch to launch. The shapes are those of

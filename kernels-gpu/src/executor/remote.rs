@@ -3,8 +3,8 @@
 //! They are checked as accesses to the block's own shared memory are, and besides:
 //!
 //! * The other block must have started and must not have ended. It has started where anything that it did, or that one of
-//!   its threads arrived at the cluster's barrier, happened before the access; it has not ended where the access happens before the end of one of its threads. Neither
-//!   depends on how the executor happens to run the blocks.
+//!   its threads arrived at the cluster's barrier, happened before the access; it has not ended where the access happens
+//!   before the end of one of its threads. Neither depends on how the executor happens to run the blocks.
 //! * Atomic operations at the scope of the block and operations of other blocks are not atomic to each other. That is a
 //!   relation like that of reads and writes, so a second shadow memory follows it: what is atomic for the block alone
 //!   stands there as a read, and what comes from another block as an atomic operation. Operations of the block itself

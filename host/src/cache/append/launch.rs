@@ -10,7 +10,7 @@ use dustin_kernels::{
 use super::{OPERATION, arrays::AppendStrides};
 use crate::{
     cache::{
-        launch::{StepBuffers, WorkspaceLayout, blocks},
+        launch::{StepBuffers, WorkspaceLayout, blocks, smallest},
         overlap::require_disjoint,
         step::Step,
     },
@@ -48,11 +48,7 @@ pub struct AppendBuffers {
 /// # Errors
 /// None runs on the device.
 pub fn default_variant(limits: &DeviceLimits) -> Result<&'static AppendVariant, InvalidInput> {
-    let runs = |variant: &&AppendVariant| variant.target.runs_on(limits.major, limits.minor);
-    APPEND.iter().filter(runs).min_by_key(|variant| variant.warps).ok_or_else(|| {
-        let actual = format!("none for compute capability {}.{}", limits.major, limits.minor);
-        InvalidInput::new(OPERATION, "device", "one that a variant runs on", actual)
-    })
+    smallest(OPERATION, APPEND, AppendVariant::entry, limits)
 }
 
 impl AppendPlan {

@@ -10,7 +10,7 @@ use dustin_kernels::{
 use super::{OPERATION, arrays::require_counts, problem::CompactProblem};
 use crate::{
     cache::{
-        launch::{StepBuffers, WorkspaceLayout, blocks},
+        launch::{StepBuffers, WorkspaceLayout, blocks, smallest},
         overlap::require_disjoint,
     },
     error::{InvalidInput, require_address, require_items},
@@ -48,11 +48,7 @@ pub struct CompactBuffers {
 /// # Errors
 /// None runs on the device.
 pub fn default_variant(limits: &DeviceLimits) -> Result<&'static CompactVariant, InvalidInput> {
-    let runs = |variant: &&CompactVariant| variant.target.runs_on(limits.major, limits.minor);
-    COMPACT.iter().filter(runs).min_by_key(|variant| variant.warps).ok_or_else(|| {
-        let actual = format!("none for compute capability {}.{}", limits.major, limits.minor);
-        InvalidInput::new(OPERATION, "device", "one that a variant runs on", actual)
-    })
+    smallest(OPERATION, COMPACT, CompactVariant::entry, limits)
 }
 
 /// Checks the addresses of the layers' caches before they are put into device memory, where launches no longer see more than
