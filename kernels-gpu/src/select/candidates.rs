@@ -2,10 +2,10 @@
 //!
 //! A unit that is among the best of its sequence is among the best of its block. So each block bounds the scores of its
 //! own from below: of groups of four units the greatest scores are counted by their [coarse] digit, and as many groups
-//! as units are wanted have a unit above the bound each. The units of a group lie far apart, so that runs of high scores do not
-//! share one. What lies above is handed to the team's leader, block 0, which
-//! needs nothing more of the others: one exchange serves all. Most maps give little more than what is wanted. Scores that do
-//! not fit a lane's registers are read twice.
+//! as units are wanted have a unit above the bound each. The units of a group lie far apart, so that runs of high scores do
+//! not share one. What lies above is handed to the team's leader, block 0, which needs nothing more of the others: one
+//! exchange serves all. Most maps give little more than what is wanted. Scores that do not fit a lane's registers are read
+//! twice.
 //!
 //! [coarse]: super::rank::coarse
 
@@ -247,7 +247,8 @@ unsafe fn count_groups<const K: usize>(histogram: &Histogram<'_, false>, keys: &
     }
 }
 
-/// Writes the ranks of those units of a batch that `taken` has a bit for to the leader's memory, as far as there is room, and counts all.
+/// Writes the ranks of those units of a batch that `taken` has a bit for to the leader's memory, as far as there is room, and
+/// counts all.
 ///
 /// # Safety
 /// The leader has started, and the block has met since it zeroed its counts. All lanes of the warp take part.
