@@ -25,8 +25,6 @@ impl Measuring {
     }
 }
 
-const RACE: Race = Race { entrants: 16, reach: 1.25, finalists: 4, launches: 12 };
-
 /// What a search amounts to, were it to end after some number of trials.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Reading {
@@ -98,8 +96,8 @@ impl Stopwatch<'_> {
     /// Chooses among `entrants`, and what that amounts to.
     fn reading(mut self, entrants: &[Entrant], measuring: Measuring) -> Reading {
         let race = match measuring {
-            Measuring::Racing => RACE,
-            Measuring::Uniform(_) => Race { entrants: 1, ..RACE },
+            Measuring::Racing => Race::REPLAY,
+            Measuring::Uniform(_) => Race { entrants: 1, ..Race::REPLAY },
         };
         let left = race.run(entrants.to_vec(), &mut |point, launches| self.time(point, launches));
         let median = left.first().and_then(|winner| self.recording.medians[winner.candidate]);

@@ -32,6 +32,9 @@ impl Entrant {
 }
 
 impl Race {
+    /// The race of a replay.
+    pub(crate) const REPLAY: Self = Self { entrants: 16, reach: 1.25, finalists: 4, launches: 12 };
+
     /// Runs `entrants` against each other and returns those left, the fastest first. `time` launches a candidate so
     /// many times; one that gives no time leaves the race.
     ///
@@ -91,8 +94,6 @@ mod tests {
 
     use super::*;
 
-    const RACE: Race = Race { entrants: 16, reach: 1.25, finalists: 4, launches: 12 };
-
     /// Runs a race of candidates with these times and this noise; the candidates left, and the launches taken.
     fn run(times: &[f64], noise: f64, seed: u64) -> (Vec<usize>, usize) {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
@@ -100,7 +101,7 @@ mod tests {
         let entrants =
             (0..times.len()).map(|candidate| Entrant { candidate, times: vec![sample(candidate)] }).collect();
         let mut launches = 0;
-        let left = RACE.run(entrants, &mut |candidate, count| {
+        let left = Race::REPLAY.run(entrants, &mut |candidate, count| {
             launches += count;
             (0..count).map(|_| sample(candidate)).collect()
         });
@@ -140,7 +141,7 @@ mod tests {
             Entrant { candidate: 1, times: vec![1.1] },
             Entrant { candidate: 2, times: vec![1.1] },
         ];
-        let left = RACE.run(entrants, &mut |candidate, count| match candidate {
+        let left = Race::REPLAY.run(entrants, &mut |candidate, count| match candidate {
             0 => Vec::new(),
             _ => vec![1.1; count],
         });
@@ -150,6 +151,6 @@ mod tests {
 
     #[test]
     fn without_entrants_nobody_wins() {
-        assert_eq!(RACE.run(Vec::new(), &mut |_, _| Vec::new()), []);
+        assert_eq!(Race::REPLAY.run(Vec::new(), &mut |_, _| Vec::new()), []);
     }
 }

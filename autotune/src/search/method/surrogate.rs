@@ -70,7 +70,7 @@ impl Surrogate {
             Some(model) => model.process.into_kernel(),
             None => Kernel::new(inputs.first().map_or(0, |input| input.len())),
         };
-        let kernel = kernel.fitted(&spread(&inputs), &spread(targets));
+        let kernel = kernel.fitted(&subsample(&inputs), &subsample(targets));
         let anywhere = history.untried().sample(&mut self.rng, ANYWHERE).copied().collect();
         self.model.insert(Model {
             process: Process::new(kernel, &inputs, targets),
@@ -120,7 +120,7 @@ fn targets(history: &History, ranked: &[(usize, f64)]) -> Vec<f64> {
 }
 
 /// At most as many of `items` as a kernel is fitted to, equally spaced from the first on.
-fn spread<T: Copy>(items: &[T]) -> Vec<T> {
+fn subsample<T: Copy>(items: &[T]) -> Vec<T> {
     let count = items.len().min(FITTED);
     (0..count).map(|index| items[index * items.len() / count]).collect()
 }
@@ -150,9 +150,9 @@ mod tests {
     #[test]
     fn a_kernel_is_fitted_to_trials_from_the_whole_search() {
         let items: Vec<usize> = (0..1000).collect();
-        let chosen = spread(&items);
+        let chosen = subsample(&items);
         assert_eq!((chosen.len(), chosen[0], chosen[FITTED - 1]), (FITTED, 0, 990));
-        assert_eq!(spread(&items[..7]), items[..7]);
+        assert_eq!(subsample(&items[..7]), items[..7]);
     }
 
     #[test]
