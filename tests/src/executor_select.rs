@@ -58,6 +58,20 @@ impl PreparedSelect {
         Self { problem, buffers, set_items, memory }
     }
 
+    /// [`PreparedSelect::new`] of an input with both maps, of which the target's begins 4 bytes behind a multiple of what the
+    /// draft's is aligned to.
+    ///
+    /// # Panics
+    /// The input has no target's map.
+    #[must_use]
+    pub fn with_maps_aligned_differently(input: &SelectInput) -> Self {
+        let mut prepared = Self::new(input);
+        let mut target = vec![f32::INFINITY];
+        target.extend(input.target.as_ref().expect("a target's map"));
+        prepared.buffers.target = prepared.memory.input(&target) + size_of::<f32>() as u64;
+        prepared
+    }
+
     /// Launches the kernel.
     ///
     /// # Errors

@@ -20,17 +20,26 @@ const INPUTS: usize = 24;
 /// The most positions of a sequence: all warps of a block of few have some, but only some warps of many.
 const LENGTH: u32 = 512;
 
-fn gives_the_reference(candidate: Candidate, input: &SelectInput) {
-    let verdict = || {
+/// Returns whether the blocks have counted the digits of all units together, as they do where candidates do not tell.
+fn gives_the_reference(candidate: Candidate, input: &SelectInput) -> bool {
+    prepared_gives_the_reference(candidate, input, PreparedSelect::new(input))
+}
+
+fn prepared_gives_the_reference(
+    candidate: Candidate,
+    input: &SelectInput,
+    mut prepared: PreparedSelect,
+) -> bool {
+    let mut attempt = || {
         let reference =
             reference::select(&input.problem, &input.arrays()).map_err(|error| error.to_string())?;
-        let mut prepared = PreparedSelect::new(input);
-        prepared.launch(candidate, &Options::default())?;
+        let trace = prepared.launch(candidate, &Options::default())?;
         compare(&input.problem, &input.strides, &reference, &prepared.selected())
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        Ok(trace.syncs.iter().any(|(site, _)| site.file.ends_with("histogram.rs")))
     };
-    let verdict: Result<(), String> = verdict();
-    verdict.unwrap_or_else(|error| panic!("{candidate}: {error}\n{:#?}", input.problem));
+    let verdict: Result<bool, String> = attempt();
+    verdict.unwrap_or_else(|error| panic!("{candidate}: {error}\n{:#?}", input.problem))
 }
 
 /// A batch of sequences that all have both maps, in gaps of poison.
@@ -109,6 +118,54 @@ fn long_sequences_give_the_reference() {
     cases.par_iter().for_each(|&(candidate, kind)| {
         let units = 1024 * 8 + 1500;
         gives_the_reference(candidate, &input(rules(), &[units, 3000], Scores::TwoValues, kind));
+    });
+}
+
+/// A thread has from one word of scores to 24 in turns.
+#[test]
+fn importance_maps_are_chosen_from_among_candidates() {
+    let rules = SelectProblem { quota: 30, ..SelectProblem { budget: 100, ..rules() } };
+    select_candidates().par_iter().for_each(|&candidate| {
+        for lengths in [[2500, 131], [9001, 4003], [25_000, 7000]] {
+            let input = input(rules, &lengths, Scores::Softmax, Scores::Softmax);
+            assert!(!gives_the_reference(candidate, &input), "{candidate}");
+        }
+    });
+}
+
+/// All that is best lies in the lines of 128 bytes that one block of eight looks at, which then holds back what the others do
+/// not have; in as many lines of all blocks it does not.
+#[test]
+fn what_is_best_gives_the_reference_even_if_one_block_has_all_of_it() {
+    let rules =
+        SelectProblem { quota: 100, sinks: 4, recent: 20, ..SelectProblem { budget: 400, ..rules() } };
+    let of_8_blocks = select_candidates().into_iter().filter(|of| of.cluster == 8);
+    let cases: Vec<_> =
+        of_8_blocks.flat_map(|of| [true, false].map(|of_one_block| (of, of_one_block))).collect();
+    cases.par_iter().for_each(|&(candidate, of_one_block)| {
+        let mut input = input(rules, &[9000], Scores::Softmax, Scores::Softmax);
+        for map in [input.draft.as_mut(), input.target.as_mut()].into_iter().flatten() {
+            for eight_lines in 0..35 {
+                // As the kernel deals lines to blocks.
+                let quarter = eight_lines % (candidate.variant.tile.threads() as usize / 8);
+                let turn = quarter + quarter / 4 + quarter / 16 + quarter / 64;
+                let of_block = if of_one_block { 3 } else { eight_lines };
+                let line = 8 * eight_lines + (of_block + turn) % 8;
+                map[32 * line..][..32].iter_mut().step_by(2).for_each(|item| *item *= 1e3);
+            }
+        }
+        assert_eq!(gives_the_reference(candidate, &input), of_one_block, "{candidate}");
+    });
+}
+
+/// Of two maps whose words of 16 bytes do not lie alike, no word is read.
+#[test]
+fn maps_that_are_not_aligned_alike_give_the_reference() {
+    let rules = rules();
+    select_candidates().par_iter().for_each(|&candidate| {
+        let input = input(rules, &[1500, 90, 700], Scores::Softmax, Scores::Softmax);
+        let prepared = PreparedSelect::with_maps_aligned_differently(&input);
+        assert!(prepared_gives_the_reference(candidate, &input, prepared), "{candidate}");
     });
 }
 

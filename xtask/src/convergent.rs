@@ -21,6 +21,7 @@ pub const PER_THREAD: &[&str] = &[
     "ld.shared::cluster",
     "lg2",
     "mapa",
+    "max.f32",
     "mov",
     "red.relaxed.cluster.shared::cluster.add",
     "red.relaxed.cta.shared.add",

@@ -32,6 +32,8 @@ pub(super) enum Operation {
     Ballot { predicate: bool },
     /// `redux.sync.add`.
     ReduceAdd { value: u32 },
+    /// `redux.sync.max`.
+    ReduceMax { value: u32 },
     /// `barrier.cluster.arrive`, `barrier.cluster.wait`, or both.
     ClusterBarrier { arrival: Option<Arrival>, waits: bool },
     /// `ldmatrix`, of 2 or 4 matrices.
@@ -46,7 +48,7 @@ impl Operation {
             Self::Sync => "a warp barrier",
             Self::ShuffleXor { .. } | Self::ShuffleIndex { .. } | Self::ShuffleUp { .. } => "a shuffle",
             Self::Ballot { .. } => "a vote",
-            Self::ReduceAdd { .. } => "a reduction",
+            Self::ReduceAdd { .. } | Self::ReduceMax { .. } => "a reduction",
             Self::ClusterBarrier { .. } => "the cluster's barrier",
             Self::LdMatrix { .. } => "ldmatrix",
             Self::Mma { .. } => "mma",
@@ -102,7 +104,7 @@ impl Machine {
                 self.shuffle(first);
             }
             Operation::Ballot { .. } => self.ballot(first),
-            Operation::ReduceAdd { .. } => self.reduce_add(first),
+            Operation::ReduceAdd { .. } | Operation::ReduceMax { .. } => self.reduce(first),
             // Whoever waits there waits on, so the lanes are let go first.
             Operation::ClusterBarrier { .. } => {}
             Operation::LdMatrix { matrices, transposed, .. } => {
@@ -150,10 +152,11 @@ impl Machine {
         });
     }
 
-    fn reduce_add(&mut self, first: usize) {
-        self.fold(first, |sum, _, operation| match operation {
-            Operation::ReduceAdd { value } => sum.wrapping_add(value),
-            _ => sum,
+    fn reduce(&mut self, first: usize) {
+        self.fold(first, |result, _, operation| match operation {
+            Operation::ReduceAdd { value } => result.wrapping_add(value),
+            Operation::ReduceMax { value } => result.max(value),
+            _ => result,
         });
     }
 

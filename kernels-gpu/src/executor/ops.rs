@@ -141,6 +141,11 @@ pub(crate) fn reduce_add(value: u32) -> u32 {
 }
 
 #[track_caller]
+pub(crate) fn reduce_max(value: u32) -> u32 {
+    collective(Operation::ReduceMax { value })[0]
+}
+
+#[track_caller]
 pub(crate) fn cluster_rank() -> u32 {
     machine::with(|machine| machine.rank as u32)
 }

@@ -32,22 +32,10 @@ pub(super) struct Found {
 }
 
 impl<'a, const CLUSTERED: bool> Histogram<'a, CLUSTERED> {
-    /// Zeroes the calling block's histograms, and what the plan has behind them to be zeroed, which may be used behind the
-    /// team's next barrier.
+    /// Zeroes the calling block's histograms, which may be used behind the team's next barrier.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn new(team: &'a Team<CLUSTERED>) -> Self {
-        let mut word = thread_index();
-        while word < team.plan.cleared / 16 {
-            // SAFETY: the plan has room for all of it, at its beginning; each word is one thread's.
-            unsafe { Shared::<[u32; 4]>::at(0).store(word, [0; 4]) };
-            word += team.block_threads();
-        }
-        Self::cleared(team)
-    }
-
-    /// Uses the calling block's histograms, which are zeroed and which nobody else uses.
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn cleared(team: &'a Team<CLUSTERED>) -> Self {
+        team.plan.clear_digits(team.block_threads());
         Self { team, turn: 0 }
     }
 

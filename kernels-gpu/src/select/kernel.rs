@@ -1,15 +1,17 @@
 //! The kernel's body.
 
 use super::{
-    candidates::{self, FEW, MANY},
+    candidates,
     histogram::Histogram,
     leader,
     output::Output,
     params::{EVERYTHING, Params},
     radix::{self, Chosen, Left},
     scores::{AT_A_TIME, Scores},
-    sequence::{Choice, Free, Rule, Sequence},
+    sequence::{Choice, Rule, Sequence},
+    strands::STRANDS,
     team::Team,
+    units::Groups,
 };
 
 /// Selects the verification set of one sequence: a block of `W` warps, or a cluster of them where `CLUSTERED`.
@@ -22,9 +24,9 @@ use super::{
 pub unsafe fn select<const W: u32, const CLUSTERED: bool>(params: &Params) {
     let team = Team::<CLUSTERED>::of_block(W);
     team.announce();
-    // SAFETY: the caller's promise. These loads return while the histograms are zeroed.
+    // SAFETY: the caller's promise. These loads return while the bins are zeroed.
     let sequence = unsafe { Sequence::of_block(params) };
-    let mut histogram = Histogram::new(&team);
+    team.plan.clear(team.block_threads());
     let output = Output { params, sequence: &sequence };
     let (rule, fault) = sequence.rule(params);
     if let Some(fault) = fault
@@ -32,82 +34,77 @@ pub unsafe fn select<const W: u32, const CLUSTERED: bool>(params: &Params) {
     {
         sequence.report(fault);
     }
-    match rule {
-        // Who ends without having waited counts as arrived.
-        Rule::Nothing => {
-            if team.thread() == 0 {
-                // SAFETY: the caller's promise.
-                unsafe { output.size(0) };
-            }
-        }
-        Rule::Everything => {
-            if team.thread() == 0 {
-                // SAFETY: the caller's promise.
-                unsafe { output.size(EVERYTHING) };
-            }
-        }
-        // SAFETY: the caller's promise; the length is at most the budget.
-        Rule::All(length) => unsafe { output.all(&team, length) },
+    // Asked for first: it is what takes time.
+    if let Rule::Best(free) = rule {
         // SAFETY: the caller's promise.
-        Rule::Best(free) => unsafe {
-            if Scores::are_items(params) {
-                best_items(&team, &mut histogram, &output, free);
-            } else {
+        unsafe {
+            if !Scores::are_items(params) {
                 team.wait();
-                team.sync();
-                best::<CLUSTERED, 1>(&team, &mut histogram, &output, Choice::new(params, free, params.block));
+                best::<CLUSTERED, 1>(&team, &output, Choice::new(params, free, params.block));
+                return;
             }
-        },
+            // A unit being known to be one position takes divisions off the way to the scores. The length being taken as
+            // unknown, nothing of it is computed for all paths ahead of where they part.
+            let choice = Choice::new(params, free.opaque(), 1);
+            if !best_of_candidates(&team, &output, &choice) {
+                best::<CLUSTERED, AT_A_TIME>(&team, &output, choice);
+            }
+        }
+        return;
+    }
+    // Who ends without having waited counts as arrived.
+    // SAFETY: the caller's promise.
+    unsafe {
+        match rule {
+            // The length is at most the budget.
+            Rule::All(length) => output.all(&team, length),
+            _ if team.thread() != 0 => {}
+            Rule::Everything => output.size(EVERYTHING),
+            _ => output.size(0),
+        }
     }
 }
 
-/// Selects the best units of each map, where their scores are items, and writes the set.
+/// Selects the best units of each map among candidates and writes the set, or returns that they must be found otherwise: the
+/// same in all threads of the team, which has met then.
 ///
 /// # Safety
-/// As [`select`]; the team's blocks have announced themselves and zeroed their histograms.
+/// As [`select`]; the team's blocks have announced themselves and cleared what is counted in. Units are single positions,
+/// whose scores are items of the maps.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-unsafe fn best_items<const CLUSTERED: bool>(
+unsafe fn best_of_candidates<const CLUSTERED: bool>(
     team: &Team<CLUSTERED>,
-    histogram: &mut Histogram<'_, CLUSTERED>,
     output: &Output<'_>,
-    free: Free,
-) {
-    let params = output.params;
-    // A unit being known to be one position takes divisions off the way to the first pass.
-    // The length being taken as unknown, nothing of it is computed for all paths ahead of where they part.
-    let choice = Choice::new(params, free.opaque(), 1);
+    choice: &Choice,
+) -> bool {
+    let groups = Groups::of(output.params, choice);
+    if !candidates::are_worth_it(team, choice, &groups) {
+        team.wait();
+        return false;
+    }
     // SAFETY: the caller's promise.
-    let gathered = unsafe {
-        if !candidates::are_worth_it(team, params, &choice) {
-            team.wait();
-            team.sync();
-            false
-        } else if team.thread_units(choice.units) <= FEW as u32 {
-            candidates::gather::<CLUSTERED, FEW>(team, params, &choice)
-        } else {
-            candidates::gather::<CLUSTERED, MANY>(team, params, &choice)
+    unsafe {
+        match groups.of_each_thread(team) {
+            0..=2 => candidates::gather::<CLUSTERED, 2>(team, choice, &groups),
+            3..=4 => candidates::gather::<CLUSTERED, 4>(team, choice, &groups),
+            _ => candidates::gather::<CLUSTERED, STRANDS>(team, choice, &groups),
         }
-    };
-    if !gathered {
-        // SAFETY: the caller's promise.
-        unsafe { best::<CLUSTERED, AT_A_TIME>(team, histogram, output, choice) };
-    } else if team.rank == 0 {
-        // SAFETY: the caller's promise; the candidates found room.
-        unsafe { leader::choose(team, output, &choice) };
+        if team.rank == 0 { leader::choose(team, output, choice) } else { leader::has_chosen(team) }
     }
 }
 
 /// Selects the best units of each map, reading scores as often as it needs them, and writes the set.
 ///
 /// # Safety
-/// As [`select`]; the team has met behind [`Histogram::new`]. `N` is as [`Scores::load`] says.
+/// As [`select`]; the team has met, and nobody uses its candidates any more. `N` is as [`Scores::load`] says.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 unsafe fn best<const CLUSTERED: bool, const N: usize>(
     team: &Team<CLUSTERED>,
-    histogram: &mut Histogram<'_, CLUSTERED>,
     output: &Output<'_>,
     choice: Choice,
 ) {
+    let mut histogram = Histogram::new(team);
+    team.sync();
     let scores = |map| Scores::of(output.params, &choice, map);
     let mut chosen = [Chosen::none(scores(0)), Chosen::none(scores(1))];
     // One copy of the passes serves both maps: a kernel this short waits for its instructions, too.
@@ -116,7 +113,7 @@ unsafe fn best<const CLUSTERED: bool, const N: usize>(
         let left = Left::<N>::of_warp(team, &choice, scores, &chosen[0]);
         // SAFETY: the caller's promise; the map is there, as something is wanted of it.
         let best = Chosen::from(scores, unsafe {
-            radix::threshold(histogram, &left, choice.units, choice.count(map))
+            radix::threshold(&mut histogram, &left, choice.units, choice.count(map))
         });
         if map == 0 {
             chosen[0] = best;

@@ -7,16 +7,18 @@
 //!
 //! Scores are ordered as numbers (-0 equals +0, denormals count), with NaN below all of them.
 //!
-//! A sequence is the work of one thread block or of a cluster of them (`team`). Every warp owns consecutive units. A map's
-//! best units are found by radix selection: a unit's *rank* is a number of 64 bits in which no two units are equal
-//! (`rank`), and its digits are counted from the top (`histogram`) until the bin that holds the last unit wanted holds
-//! no other (`radix`). That gives a threshold, so that which units are chosen is a question to each unit alone.
+//! A sequence is the work of one thread block or of a cluster of them (`team`). Blocks need one exchange: each reads its
+//! units in words of four (`units`), bounds what is best of them (`strands`, `bound`) and hands the few candidates, hardly more than what
+//! is wanted of the whole sequence, to the first block (`candidates`), which verifies that the choice is among them, chooses and
+//! writes the set (`leader`).
 //!
-//! Blocks need one exchange alone: each hands its candidates, hardly more than what is wanted of the whole sequence, to the
-//! first of them (`candidates`), which chooses among them and writes the set (`leader`). Where candidates are too many, or
-//! units for the leader's bits, and for pooling and blocks of units, the team counts digits of all units together, reading
-//! scores again in every pass, and one more pass counts what is chosen and writes it in order (`output`).
+//! Where candidates are too many or too much alike, or units too many for the leader's bits, and for pooling and blocks of
+//! units, a map's best units are found by radix selection: a unit's *rank* is a number of 64 bits in which no two units are
+//! equal (`rank`), and the team counts its digits from the top (`histogram`) until the bin that holds the last unit wanted holds
+//! no other (`radix`). That gives a threshold, so that which units are chosen is a question to each unit alone; one more
+//! pass counts what is chosen and writes it in order (`output`).
 
+mod bound;
 mod candidates;
 pub mod config;
 mod histogram;
@@ -30,5 +32,7 @@ mod scan;
 mod scores;
 mod sequence;
 pub mod smem;
+mod strands;
 mod team;
+mod units;
 pub mod variants;

@@ -71,7 +71,11 @@ impl<'a, const N: usize> Left<'a, N> {
     }
 }
 
-impl<const N: usize> Ranks for Left<'_, N> {
+impl<const N: usize> Left<'_, N> {
+    /// Hands over the rank of each unit that the calling thread looks at.
+    ///
+    /// # Safety
+    /// As [`Scores::load`].
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn each(&self, visit: impl Fn(u64)) {
         let mut base = self.begin;
@@ -90,24 +94,15 @@ impl<const N: usize> Ranks for Left<'_, N> {
     }
 }
 
-/// Units among which some are chosen.
-pub(super) trait Ranks {
-    /// Hands over the rank of each unit that the calling thread looks at.
-    ///
-    /// # Safety
-    /// As [`Scores::load`], where they are scores of a map.
-    unsafe fn each(&self, visit: impl Fn(u64));
-}
-
 /// The rank of the `count`-th best of the units that the team's threads look at: at least one, and no more than there are. Or
 /// a lower one, that no further unit reaches. `units` is how many the sequence has.
 ///
 /// # Safety
-/// As [`Ranks::each`]. All threads of the team take part; its histograms are zeroed.
+/// As [`Scores::load`]. All threads of the team take part; its histograms are zeroed.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) unsafe fn threshold<const CLUSTERED: bool>(
+pub(super) unsafe fn threshold<const CLUSTERED: bool, const N: usize>(
     histogram: &mut Histogram<'_, CLUSTERED>,
-    ranks: &impl Ranks,
+    left: &Left<'_, N>,
     units: u32,
     count: u32,
 ) -> u64 {
@@ -117,7 +112,7 @@ pub(super) unsafe fn threshold<const CLUSTERED: bool>(
     loop {
         // SAFETY: the caller's promise; a digit is one of the bins.
         unsafe {
-            ranks.each(|rank| {
+            left.each(|rank| {
                 if prefix.begins(rank) {
                     histogram.count(digit.of(rank));
                 }

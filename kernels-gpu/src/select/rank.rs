@@ -35,17 +35,17 @@ pub(super) fn of_coarse(digit: u32) -> (u64, u32) {
     (least, if digit == 0 || digit == BINS - 1 { 64 } else { FINE + 32 })
 }
 
-/// The unit that has `rank`.
-#[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) fn unit(rank: u64) -> u32 {
-    !(rank as u32)
-}
-
 /// A number of 64 bits that orders units, the best one greatest: by score, then the lower unit first. No two units of a
 /// sequence have the same.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) fn rank(score: f32, unit: u32) -> u64 {
-    u64::from(key(score)) << 32 | u64::from(!unit)
+    of_key(key(score), unit)
+}
+
+/// The [`rank`] of a unit whose score has the given key.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+pub(super) fn of_key(key: u32, unit: u32) -> u64 {
+    u64::from(key) << 32 | u64::from(!unit)
 }
 
 /// Above every unit's rank: the threshold that chooses none.

@@ -8,7 +8,7 @@ use crate::simt::{
 
 /// The sum of a value over this lane and those below.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-fn sum_of_lanes_up_to_here(value: u32) -> u32 {
+pub(super) fn sum_of_lanes_up_to_here(value: u32) -> u32 {
     let mut sum = value;
     for bit in 0..5 {
         let below = shuffle::shuffle_up(sum, 1 << bit);
@@ -30,10 +30,9 @@ pub(super) fn sum_of_threads_below<const CLUSTERED: bool>(team: &Team<CLUSTERED>
         unsafe { warp_sums.store(warp(), up_to_here) };
     }
     barrier::block_sync_aligned();
-    // SAFETY: the barrier orders the stores before.
-    let warp_sum = if lane() < team.warps { unsafe { warp_sums.load(lane()) } } else { 0 };
-    let warps_up_to_here = sum_of_lanes_up_to_here(warp_sum);
-    shuffle::shuffle_index(warps_up_to_here - warp_sum, warp()) + up_to_here - value
+    // SAFETY: the barrier orders the stores before, of as many as there are warps.
+    let warp_sum = if lane() < warp() { unsafe { warp_sums.load(lane()) } } else { 0 };
+    redux::reduce_add(warp_sum) + up_to_here - value
 }
 
 /// The sum of `count` over the team's warps below the calling one. All threads of the team take part, once in a launch.

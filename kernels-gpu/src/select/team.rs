@@ -27,14 +27,8 @@ impl<const CLUSTERED: bool> Team<CLUSTERED> {
         Self { rank, blocks, warps, plan: Plan::new(Tile { warps, clustered: CLUSTERED }) }
     }
 
-    /// The calling block alone.
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn block(&self) -> Team<false> {
-        Team { rank: 0, blocks: 1, warps: self.warps, plan: self.plan }
-    }
-
-    /// Tells the team that the block has started, and nothing else; each waits for that of the others before it accesses
-    /// their shared memory.
+    /// Tells the team that the block has come so far, and nothing else: that it has started, which each waits for before it
+    /// accesses the others' shared memory, or that it needs them no more.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
     pub(super) fn announce(&self) {

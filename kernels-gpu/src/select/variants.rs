@@ -76,7 +76,7 @@ mod registry {
     }
 
     /// Rises whenever a variant's meaning changes: its parameters, its results or its resources.
-    const REVISION: u32 = 2;
+    const REVISION: u32 = 3;
 
     /// Every compiled configuration.
     pub static SELECT: &[SelectVariant] = &for_each!(array variant);

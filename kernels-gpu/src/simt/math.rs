@@ -29,6 +29,24 @@ unary!(
     log2, "lg2.approx.f32", f32::log2
 );
 
+/// The greater of two numbers: the other one where one is NaN. PTX `max.f32`.
+#[inline(always)]
+#[must_use]
+pub fn max(a: f32, b: f32) -> f32 {
+    #[cfg(target_arch = "nvptx64")]
+    {
+        let c: f32;
+        // SAFETY: registers only.
+        unsafe {
+            core::arch::asm!("max.f32 {c}, {a}, {b};", c = out(reg32) c, a = in(reg32) a, b = in(reg32) b,
+                options(pure, nomem, nostack));
+        }
+        c
+    }
+    #[cfg(not(target_arch = "nvptx64"))]
+    a.max(b)
+}
+
 /// `a · b + c`, rounded once. PTX `fma.rn.f32`.
 #[inline(always)]
 #[must_use]
