@@ -61,3 +61,13 @@ pub(crate) fn require_scale(operation: &'static str, scale: f32) -> Result<(), I
     }
     Ok(())
 }
+
+/// Refuses a softmax scale that is not positive, or that [`require_scale`] refuses: back ends compare scores before they scale
+/// them.
+pub(crate) fn require_positive_scale(operation: &'static str, scale: f32) -> Result<(), InvalidInput> {
+    require_scale(operation, scale)?;
+    if scale <= 0.0 {
+        return Err(InvalidInput::new(operation, "scale", "positive", scale));
+    }
+    Ok(())
+}

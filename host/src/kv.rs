@@ -34,6 +34,24 @@ pub struct PagedKv {
     pub kv_head_stride: u64,
 }
 
+/// The places of a cache: the largest units that both its pages and their tokens are whole numbers of apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Places {
+    /// Items of a place, a multiple of 8.
+    pub(crate) items: u64,
+    /// Places from one page to the next.
+    pub(crate) of_page: u32,
+    /// Places from one token of a page to the next.
+    pub(crate) of_token: u32,
+}
+
+const fn gcd(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
 impl PagedKv {
     /// A dense cache in `layout`, keys and values in two arrays. Strides that cannot be counted saturate, which no
     /// valid cache has.
@@ -114,6 +132,27 @@ impl PagedKv {
         Ok(())
     }
 
+    /// How kernels count the places of tokens, on behalf of `operation`.
+    ///
+    /// # Errors
+    /// The cache has more places than 32 bits can count.
+    pub(crate) fn places(&self, operation: &'static str) -> Result<Places, InvalidInput> {
+        let common = gcd(self.page_stride, self.token_stride);
+        // Kernels multiply places with 32 bits; a power of two that long leaves room enough.
+        let items = if common == 0 || common > 1 << 30 { gcd(common, 1 << 30) } else { common };
+        let distance = |count: u32, stride: u64| u64::from(count - 1).saturating_mul(stride / items);
+        let last = distance(self.pages, self.page_stride)
+            .saturating_add(distance(self.page_size, self.token_stride));
+        if last > u64::from(u32::MAX) {
+            let required =
+                "page_stride and token_stride that leave at most 2^32 places of their common divisor";
+            return Err(InvalidInput::new(operation, "kv", required, last));
+        }
+        // A cache of one page, or of pages of one token, may have any stride: it is never taken.
+        let of = |stride: u64| u32::try_from(stride / items).unwrap_or(0);
+        Ok(Places { items, of_page: of(self.page_stride), of_token: of(self.token_stride) })
+    }
+
     /// Checks on behalf of `operation` that `query_heads` share the KV heads in groups of at most 16.
     ///
     /// # Errors
@@ -170,5 +209,24 @@ mod tests {
         let kv = PagedKv::dense(KvLayout::Hnd, u32::MAX, u32::MAX, u32::MAX, u32::MAX);
         assert_eq!(kv.extent(), u64::MAX);
         assert_eq!(kv.validate("test").unwrap_err().field, "kv.page_size");
+    }
+
+    #[test]
+    fn a_place_is_the_largest_unit_that_pages_and_tokens_are_whole_numbers_of_apart() {
+        let places = |layout| PagedKv::dense(layout, 10, 16, 8, 128).places("test").unwrap();
+        assert_eq!(places(KvLayout::Nhd), Places { items: 1024, of_page: 16, of_token: 1 });
+        assert_eq!(places(KvLayout::Hnd), Places { items: 128, of_page: 128, of_token: 1 });
+        let padded = PagedKv { page_stride: 16 * 1024 + 8, ..PagedKv::dense(KvLayout::Nhd, 10, 16, 8, 128) };
+        assert_eq!(padded.places("test").unwrap(), Places { items: 8, of_page: 2049, of_token: 128 });
+    }
+
+    #[test]
+    fn a_cache_of_more_places_than_32_bits_count_is_refused() {
+        let cache = |pages| PagedKv {
+            page_stride: (1 << 30) + 8,
+            ..PagedKv::dense(KvLayout::Nhd, pages, 16, 8, 128)
+        };
+        assert!(cache(32).places("test").is_ok());
+        assert_eq!(cache(33).places("test").unwrap_err().field, "kv");
     }
 }

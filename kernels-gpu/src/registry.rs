@@ -141,7 +141,7 @@ impl AttentionVariant {
             name: self.id,
             target: self.target,
             threads: self.tile.threads(),
-            blocks: 1,
+            blocks: self.tile.blocks(self.head_dim),
             shared_bytes: self.shared_bytes(),
         }
     }

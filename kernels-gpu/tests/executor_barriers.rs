@@ -42,9 +42,9 @@ fn threads_at_different_barriers_wait_for_ever() {
     let wait = |split: u32| {
         run(64, move || {
             if thread::thread_index() < split {
-                barrier::named_sync::<1>(64);
+                barrier::named_sync(1, 64);
             } else {
-                barrier::named_sync::<2>(64);
+                barrier::named_sync(2, 64);
             }
         })
     };
@@ -58,22 +58,22 @@ fn threads_at_different_barriers_wait_for_ever() {
 fn a_named_barrier_opens_for_the_threads_it_names() {
     clean(run(128, || {
         if thread::warp().is_multiple_of(2) {
-            barrier::named_sync::<1>(64);
+            barrier::named_sync(1, 64);
         } else {
-            barrier::named_sync::<2>(64);
+            barrier::named_sync(2, 64);
         }
-        barrier::named_sync::<3>(128);
+        barrier::named_sync(3, 128);
     }));
 }
 
 #[test]
 fn participants_that_disagree_on_their_number_are_reported() {
     let wait =
-        |first: u32| run(64, move || barrier::named_sync::<1>(if thread::warp() == 0 { first } else { 64 }));
+        |first: u32| run(64, move || barrier::named_sync(1, if thread::warp() == 0 { first } else { 64 }));
     clean(wait(64));
     let report = wait(32).expect_err("32 and 64");
     assert!(!report.findings.is_empty());
-    let wait = |threads: u32| run(64, move || barrier::named_sync::<1>(threads));
+    let wait = |threads: u32| run(64, move || barrier::named_sync(1, threads));
     for impossible in [0, 33, 96] {
         let report = wait(impossible).expect_err("no multiple of 32, or more than there are");
         assert!(matches!(report.findings[0].fault, Fault::BarrierCount { .. }), "{report}");

@@ -79,7 +79,7 @@ fn a_block_barrier_does_not_wait_for_the_cluster() {
     clean(run_cluster(2, || {
         for _ in 0..=cluster::rank() {
             barrier::block_sync();
-            barrier::named_sync::<3>(32);
+            barrier::named_sync(3, 32);
         }
     }));
 }

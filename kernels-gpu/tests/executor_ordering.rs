@@ -137,12 +137,12 @@ fn producer_consumer(options: Options) -> Result<Trace, Report> {
         for round in 0..4 {
             if thread::warp() == 0 {
                 slot.store(lane, round * 100 + lane);
-                barrier::named_sync::<1>(64);
-                barrier::named_sync::<2>(64);
+                barrier::named_sync(1, 64);
+                barrier::named_sync(2, 64);
             } else {
-                barrier::named_sync::<1>(64);
+                barrier::named_sync(1, 64);
                 let _ = slot.load(31 - lane);
-                barrier::named_sync::<2>(64);
+                barrier::named_sync(2, 64);
             }
         }
     })
@@ -172,7 +172,7 @@ fn a_named_barrier_does_not_order_who_stays_away() {
                 word.store(0, 1);
             }
             if thread::warp() < 2 {
-                barrier::named_sync::<1>(64);
+                barrier::named_sync(1, 64);
             }
             if thread::warp() == reader {
                 let _ = word.load(0);
@@ -194,10 +194,10 @@ fn order_passes_from_barrier_to_barrier() {
             word.store(0, 1);
         }
         if warp < 2 {
-            barrier::named_sync::<1>(64);
+            barrier::named_sync(1, 64);
         }
         if warp > 0 {
-            barrier::named_sync::<2>(64);
+            barrier::named_sync(2, 64);
         }
         if warp == 2 {
             let _ = word.load(0);

@@ -53,7 +53,7 @@ fn destructors_that_synchronise_are_harmless_when_a_launch_is_stopped() {
             if thread::warp() == 0 {
                 barrier::block_sync();
             } else {
-                barrier::named_sync::<1>(64);
+                barrier::named_sync(1, 64);
             }
         }),
         (Options { max_operations: 1000, ..Options::default() }, || {

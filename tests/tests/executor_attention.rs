@@ -22,23 +22,31 @@ fn gives_the_reference(variant: &'static AttentionVariant, case: &Case) -> Resul
 #[test]
 fn every_variant_gives_the_reference_on_random_problems() {
     let size = Size { batch: 2, kv_heads: 2, length: 130, rows: 8 };
-    let count = 2 * ATTENTION.len();
+    let count = 3 * ATTENTION.len();
     assert!(count >= 200);
     for_each_variant(count, |_, variant| cases(variant.dtype, variant.head_dim, size), gives_the_reference);
 }
 
-/// The ring wraps: keys and values of more than three tiles pass through its two to six slots.
+/// The ring of slots wraps, and so does that of the tokens that are looked up later than the first ones.
 #[test]
 fn every_variant_gives_the_reference_on_sets_of_several_tiles() {
     let size = Size { batch: 2, kv_heads: 1, length: 20, rows: 3 };
     for_each_variant(
         ATTENTION.len(),
         |_, variant| {
-            let set_size = 3 * variant.tile.tokens() + 20;
+            let set_size = (variant.tile.first_steps() + 4) * variant.tile.tokens() + 20;
             long_cases(variant.dtype, variant.head_dim, size, set_size)
         },
         gives_the_reference,
     );
+}
+
+/// A team has several steps of own rows, before and behind its last step of the set.
+#[test]
+fn every_variant_gives_the_reference_on_many_rows() {
+    let size = Size { batch: 2, kv_heads: 1, length: 60, rows: 64 };
+    let cases = |_, variant: &AttentionVariant| cases(variant.dtype, variant.head_dim, size);
+    for_each_variant(ATTENTION.len(), cases, gives_the_reference);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use rayon::prelude::*;
 /// turn, launched with one split and with two.
 fn launches() -> Vec<Candidate> {
     let pipeline =
-        |variant: &AttentionVariant| (variant.tile.warps, variant.tile.groups, variant.tile.stages);
+        |variant: &AttentionVariant| (variant.tile.teams, variant.tile.groups, variant.tile.stages);
     let pipelines: BTreeSet<_> = ATTENTION.iter().map(pipeline).collect();
     let widest = |(index, shape)| {
         let of_shape = ATTENTION

@@ -2,7 +2,7 @@
 
 use crate::{
     attention::problem::AttentionProblem,
-    error::{InvalidInput, require_items, require_scale},
+    error::{InvalidInput, require_items, require_positive_scale},
     strides::{require_rows, require_vectors, span},
 };
 
@@ -162,7 +162,7 @@ pub struct AttentionArrays<'a> {
     pub set: &'a [i32],
     /// Positions in each sequence's set, `[batch]`.
     pub set_sizes: &'a [i32],
-    /// The softmax scale.
+    /// The softmax scale, positive.
     pub scale: f32,
     /// Distances between rows.
     pub strides: AttentionStrides,
@@ -176,7 +176,7 @@ impl AttentionArrays<'_> {
     pub fn validate(&self, problem: &AttentionProblem) -> Result<(), InvalidInput> {
         problem.validate()?;
         self.strides.validate(problem)?;
-        require_scale(OPERATION, self.scale)?;
+        require_positive_scale(OPERATION, self.scale)?;
         let batch = u64::from(problem.batch);
         for (field, actual, required) in [
             ("query", self.query.len(), self.strides.query_extent(problem)),

@@ -11,7 +11,7 @@ use crate::{
         arrays::{AttentionStrides, LogBase, OutputType},
         problem::AttentionProblem,
     },
-    error::{InvalidInput, require_address, require_scale},
+    error::{InvalidInput, require_address, require_positive_scale},
 };
 
 const OPERATION: &str = "sparse attention launch";
@@ -103,7 +103,7 @@ pub struct AttentionBuffers {
     pub workspace: u64,
     /// Bytes of the workspace, at least [`AttentionPlan::workspace_bytes`].
     pub workspace_bytes: u64,
-    /// The softmax scale.
+    /// The softmax scale, positive.
     pub scale: f32,
     /// The base of the log-sum-exp.
     pub lse_base: LogBase,
@@ -209,10 +209,11 @@ impl AttentionPlan {
     ///
     /// # Errors
     /// An address is missing or misaligned, the workspace is too small, a stride is not as documented, the scale is not
-    /// finite, or a log-sum-exp is given that the problem does not ask for.
+    /// positive and finite, or a log-sum-exp is given that the problem does not ask for.
     pub fn params(&self, buffers: &AttentionBuffers) -> Result<Params, InvalidInput> {
         self.validate(buffers)?;
         let problem = &self.problem;
+        let places = problem.kv.places(OPERATION)?;
         let split = |part: &Range<u64>| if self.splits > 1 { buffers.workspace + part.start } else { 0 };
         Ok(Params {
             query: Global::at(buffers.query),
@@ -220,8 +221,6 @@ impl AttentionPlan {
             query_head_stride: buffers.strides.query_head,
             key: Global::at(buffers.key),
             value: Global::at(buffers.value),
-            page_stride: problem.kv.page_stride,
-            token_stride: problem.kv.token_stride,
             kv_head_stride: problem.kv.kv_head_stride,
             block_table: Global::at(buffers.block_table),
             table_stride: buffers.strides.table,
@@ -240,6 +239,9 @@ impl AttentionPlan {
             status: Global::at(buffers.workspace + self.workspace.status.start),
             scale_log2: buffers.scale * std::f32::consts::LOG2_E,
             lse_unit: buffers.lse_base.unit(),
+            place_bytes: (2 * places.items) as u32,
+            page_places: places.of_page,
+            token_places: places.of_token,
             pages: problem.kv.pages,
             table_width: problem.table_width,
             page_shift: problem.kv.page_size.trailing_zeros(),
@@ -255,7 +257,7 @@ impl AttentionPlan {
 
     fn validate(&self, buffers: &AttentionBuffers) -> Result<(), InvalidInput> {
         buffers.strides.validate(&self.problem)?;
-        require_scale(OPERATION, buffers.scale)?;
+        require_positive_scale(OPERATION, buffers.scale)?;
         for (field, address, alignment) in [
             ("query", buffers.query, 16),
             ("key", buffers.key, 16),
@@ -343,23 +345,23 @@ mod tests {
     }
 
     #[test]
-    fn forty_columns_of_a_group_of_eight_are_one_chunk_of_five_or_five_chunks_of_one() {
-        let plan = AttentionPlan::new(&problem(), variant(5), 3).unwrap();
+    fn forty_columns_are_one_chunk_of_three_groups_or_three_chunks_of_one() {
+        let plan = AttentionPlan::new(&problem(), variant(3), 3).unwrap();
         assert_eq!((plan.chunks, plan.grid), (1, [3, 8, 16]));
         let plan = AttentionPlan::new(&problem(), variant(1), 1).unwrap();
-        assert_eq!((plan.chunks, plan.grid), (5, [1, 40, 16]));
+        assert_eq!((plan.chunks, plan.grid), (3, [1, 24, 16]));
     }
 
     #[test]
     fn workspace_parts_are_aligned_and_follow_the_rows_held() {
-        let plan = AttentionPlan::new(&problem(), variant(5), 2).unwrap();
+        let plan = AttentionPlan::new(&problem(), variant(3), 2).unwrap();
         let parts = &plan.workspace;
         assert_eq!(parts.status, 0..8);
         assert_eq!(parts.arrivals, 256..256 + 16 * 8 * 4);
         assert_eq!(parts.partial_sums, 768..768 + 2 * 80 * 64 * 8);
         assert_eq!(parts.partial_output.start % WORKSPACE_ALIGNMENT, 0);
         assert_eq!(plan.workspace_bytes(), parts.partial_output.start + 2 * 80 * 64 * 128 * 4);
-        let single = AttentionPlan::new(&problem(), variant(5), 1).unwrap();
+        let single = AttentionPlan::new(&problem(), variant(3), 1).unwrap();
         assert_eq!(single.workspace_bytes(), 768);
         assert_eq!(single.workspace.zeroed_bytes(), 768);
     }
@@ -367,9 +369,9 @@ mod tests {
     #[test]
     fn one_split_has_no_partial_arrays() {
         let problem = problem();
-        let one = AttentionPlan::new(&problem, variant(5), 1).unwrap().params(&buffers(&problem)).unwrap();
+        let one = AttentionPlan::new(&problem, variant(3), 1).unwrap().params(&buffers(&problem)).unwrap();
         assert!(one.partial_output.is_null() && one.partial_sums.is_null() && one.arrivals.is_null());
-        let two = AttentionPlan::new(&problem, variant(5), 2).unwrap().params(&buffers(&problem)).unwrap();
+        let two = AttentionPlan::new(&problem, variant(3), 2).unwrap().params(&buffers(&problem)).unwrap();
         assert_eq!(two.arrivals.address(), 0xa000 + 256);
         assert_eq!(two.status.address(), 0xa000);
     }
@@ -380,23 +382,23 @@ mod tests {
         let field = |problem: AttentionProblem, variant, splits| {
             AttentionPlan::new(&problem, variant, splits).unwrap_err().field
         };
-        assert_eq!(field(AttentionProblem { batch: 0, ..good }, variant(5), 1), "batch");
-        assert_eq!(field(AttentionProblem { dtype: Dtype::F16, ..good }, variant(5), 1), "variant.dtype");
+        assert_eq!(field(AttentionProblem { batch: 0, ..good }, variant(3), 1), "batch");
+        assert_eq!(field(AttentionProblem { dtype: Dtype::F16, ..good }, variant(3), 1), "variant.dtype");
         let kv = PagedKv::dense(KvLayout::Nhd, 100, 16, 8, 64);
-        assert_eq!(field(AttentionProblem { kv, ..good }, variant(5), 1), "variant.head_dim");
+        assert_eq!(field(AttentionProblem { kv, ..good }, variant(3), 1), "variant.head_dim");
         let kv = PagedKv { head_dim: 96, ..good.kv };
-        assert_eq!(field(AttentionProblem { kv, ..good }, variant(5), 1), "kv.head_dim");
-        assert_eq!(field(good, variant(5), 0), "splits");
-        assert_eq!(field(good, variant(5), 65), "splits");
+        assert_eq!(field(AttentionProblem { kv, ..good }, variant(3), 1), "kv.head_dim");
+        assert_eq!(field(good, variant(3), 0), "splits");
+        assert_eq!(field(good, variant(3), 65), "splits");
         let kv = PagedKv::dense(KvLayout::Nhd, 100, 16, 1 << 16, 128);
         let wide = AttentionProblem { kv, query_heads: 1 << 16, ..good };
-        assert_eq!(field(wide, variant(5), 1), "kv_heads · chunks");
+        assert_eq!(field(wide, variant(3), 1), "kv_heads · chunks");
     }
 
     #[test]
     fn bad_addresses_scales_and_strides_are_refused_by_field() {
         let problem = problem();
-        let plan = AttentionPlan::new(&problem, variant(5), 1).unwrap();
+        let plan = AttentionPlan::new(&problem, variant(3), 1).unwrap();
         let field = |change: fn(&mut AttentionBuffers)| {
             let mut buffers = buffers(&problem);
             change(&mut buffers);
@@ -408,6 +410,8 @@ mod tests {
         assert_eq!(field(|b| b.workspace = 0), "workspace");
         assert_eq!(field(|b| b.lse = 0x100), "lse");
         assert_eq!(field(|b| b.scale = f32::NAN), "scale");
+        assert_eq!(field(|b| b.scale = 0.0), "scale");
+        assert_eq!(field(|b| b.scale = -0.125), "scale");
         // Finite, but not in units of log2(e).
         assert_eq!(field(|b| b.scale = 3e38), "scale");
         assert_eq!(field(|b| b.strides.query_row += 1), "strides.query_row");
@@ -417,7 +421,7 @@ mod tests {
     #[test]
     fn a_workspace_smaller_than_the_plan_needs_is_refused() {
         let problem = problem();
-        let plan = AttentionPlan::new(&problem, variant(5), 2).unwrap();
+        let plan = AttentionPlan::new(&problem, variant(3), 2).unwrap();
         let params =
             |workspace_bytes| plan.params(&AttentionBuffers { workspace_bytes, ..buffers(&problem) });
         assert!(params(plan.workspace_bytes()).is_ok());
@@ -430,7 +434,7 @@ mod tests {
     fn chunks_of_an_absurd_problem_do_not_overflow() {
         let kv = PagedKv { kv_heads: 1, ..problem().kv };
         let absurd = AttentionProblem { rows: u32::MAX, query_heads: u32::MAX, kv, ..problem() };
-        assert_eq!(chunks(&absurd, variant(1)), u32::MAX.div_ceil(8));
+        assert_eq!(chunks(&absurd, variant(1)), u32::MAX.div_ceil(16));
         assert_eq!(AttentionPlan::new(&absurd, variant(1), 1).unwrap_err().field, "rows");
     }
 }

@@ -72,6 +72,7 @@ impl AttentionProblem {
         if self.total_rows == 0 || u64::from(self.total_rows) > u64::from(self.batch) * u64::from(self.rows) {
             return error("total_rows", "from 1 to batch · rows".into(), self.total_rows);
         }
+        self.kv.places(OPERATION)?;
         self.kv.require_query_heads(OPERATION, self.query_heads)?;
         self.kv.require_table(OPERATION, self.table_width)?;
         if u64::from(self.set_capacity) > u64::from(self.table_width) * u64::from(self.kv.page_size) {

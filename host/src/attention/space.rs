@@ -95,7 +95,7 @@ pub fn default_candidate(
         let tile = variant.tile;
         let unfilled = problem.set_capacity < tile.tokens();
         let groups = tile.groups.abs_diff(if unfilled { 1 } else { 2 });
-        let shape = (tile.warps.abs_diff(8), unfilled, groups, tile.stages);
+        let shape = (tile.warps().abs_diff(12), unfilled, groups, std::cmp::Reverse(tile.stages));
         (chunks(problem, variant), tile.columns, shape, variant.id)
     };
     let Some(variant) = variants(problem).filter(fits).min_by_key(preference) else {
@@ -197,8 +197,8 @@ mod tests {
     #[test]
     fn the_default_wastes_no_columns_and_splits_small_batches() {
         let full = default_candidate(&problem(16, Dtype::Bf16, 128), &H200).unwrap();
-        assert_eq!(full.variant.id, "attention_mma_bf16_d128_w8_m2_c5_s2");
-        assert_eq!((full.variant.tile.columns, full.variant.tile.warps, full.splits), (5, 8, 1));
+        assert_eq!(full.variant.id, "attention_bf16_d128_c3_t4_n2_s3");
+        assert_eq!((full.variant.tile.columns, full.variant.tile.warps(), full.splits), (3, 12, 1));
         let single = default_candidate(&problem(1, Dtype::Bf16, 128), &H200).unwrap();
         assert!(single.splits > 1);
         let (legal, _) = candidates(&problem(1, Dtype::Bf16, 128), &H200).unwrap();
@@ -210,6 +210,6 @@ mod tests {
             let problem = AttentionProblem { set_capacity, ..problem(16, Dtype::Bf16, 128) };
             default_candidate(&problem, &H200).unwrap().variant.tile.groups
         };
-        assert_eq!([0, 64, 128, 255, 256, 4096].map(groups), [1, 1, 1, 1, 2, 2]);
+        assert_eq!([0, 64, 128, 255, 256, 4096].map(groups), [1, 1, 2, 2, 2, 2]);
     }
 }

@@ -2,63 +2,88 @@
 
 use super::smem::Plan;
 
-/// One tile configuration. A block works through its tokens one tile at a time.
+/// One tile configuration. A block's warps form teams, and each team works through tokens of its own, a step at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tile {
-    /// Warps in a block: 4, 8 or 16.
-    pub warps: u32,
-    /// Groups of 16 tokens that each warp scores per tile.
-    pub groups: u32,
-    /// Groups of 8 query columns that a block serves.
+    /// Groups of 16 query columns that a block serves: the warps of a team.
     pub columns: u32,
-    /// Slots of the ring that gathered tiles pass through; keys and values take one each.
+    /// Teams, which share out the tokens.
+    pub teams: u32,
+    /// Groups of 16 tokens in a step.
+    pub groups: u32,
+    /// Slots of a team's ring; a step's keys and values share one.
     pub stages: u32,
 }
 
 impl Tile {
-    /// Tokens in a tile.
+    /// Warps in a block.
     #[must_use]
-    pub const fn tokens(self) -> u32 {
-        16 * self.groups * self.warps
+    pub const fn warps(self) -> u32 {
+        self.columns * self.teams
     }
 
     /// Threads in a block.
     #[must_use]
     pub const fn threads(self) -> u32 {
-        32 * self.warps
+        32 * self.warps()
+    }
+
+    /// Tokens in a step of one team.
+    #[must_use]
+    pub const fn step_tokens(self) -> u32 {
+        16 * self.groups
+    }
+
+    /// Tokens in a step of all teams.
+    #[must_use]
+    pub const fn tokens(self) -> u32 {
+        self.teams * self.step_tokens()
     }
 
     /// Query columns (pairs of query row and query head) that a block serves.
     #[must_use]
     pub const fn query_columns(self) -> u32 {
-        8 * self.columns
+        16 * self.columns
     }
 
-    /// Warps that share out the head dimension, 16 at a time, when values are summed.
+    /// Tokens of the first steps that a thread looks up before all copies: those of the slots, one step more, and where it is
+    /// cheap some more.
     #[must_use]
-    pub const fn dim_warps(self, head_dim: u32) -> u32 {
-        if self.warps < head_dim / 16 { self.warps } else { head_dim / 16 }
+    pub const fn first_tokens(self) -> u32 {
+        let least = ((self.stages + 1) * self.step_tokens()).div_ceil(32 * self.columns);
+        if least > 2 { least } else { 2 }
     }
 
-    /// Groups of 16 of the head dimension that one warp sums.
+    /// Steps of a team whose tokens are looked up before all copies.
     #[must_use]
-    pub const fn dims(self, head_dim: u32) -> u32 {
-        head_dim / 16 / self.dim_warps(head_dim)
+    pub const fn first_steps(self) -> u32 {
+        self.first_tokens() * 32 * self.columns / self.step_tokens()
     }
 
-    /// Groups of warps that share out the tokens of a tile when values are summed.
+    /// Blocks that a multiprocessor's shared memory has room for, 1 or 2: registers are bounded so that they fit, too.
     #[must_use]
-    pub const fn token_warps(self, head_dim: u32) -> u32 {
-        self.warps / self.dim_warps(head_dim)
+    pub const fn blocks(self, head_dim: u32) -> u32 {
+        // A multiprocessor has 228 KiB, of which each block takes one more than it asks for.
+        let two = 2 * (Plan::new(self, head_dim).bytes + 1024) <= 228 * 1024;
+        if two && self.warps() <= 6 { 2 } else { 1 }
+    }
+
+    /// Whether a thread has registers for its queries, beside its output, a step's logits and what else there is.
+    #[must_use]
+    pub const fn holds_queries(self, head_dim: u32) -> bool {
+        // The assembler gives registers to four warps at a time.
+        head_dim / 2 + head_dim / 4 + 8 * self.groups + 64
+            <= 2048 / (self.blocks(head_dim) * self.warps()).next_multiple_of(4)
     }
 
     /// Rejects, at compile time, what the kernel cannot run.
     pub const fn check(self, head_dim: u32) {
         assert!(head_dim == 64 || head_dim == 128, "the head size is 64 or 128");
-        assert!(self.warps.is_power_of_two() && self.warps >= 4 && self.warps <= 16, "4, 8 or 16 warps");
-        assert!(self.groups >= 1 && self.groups <= 4, "a warp scores 16 to 64 tokens of a tile");
-        assert!(self.columns >= 1 && self.columns <= 8, "a block serves 8 to 64 query columns");
-        assert!(self.stages >= 2, "keys and values need a slot each");
+        assert!(self.columns >= 1 && self.columns <= 4, "a team has 1 to 4 warps");
+        assert!(self.teams >= 1 && self.teams <= 15, "there are 15 barriers for teams");
+        assert!(self.warps() <= 16, "a warp needs 128 registers for each of its lanes");
+        assert!(self.groups == 1 || self.groups == 2, "a lane looks one token of a step up");
+        assert!(self.stages >= 2 && self.stages <= 8, "one slot is computed from while others are filled");
         assert!(
             Plan::new(self, head_dim).bytes <= 227 * 1024,
             "a block has at most 227 KiB of shared memory"

@@ -1,117 +1,177 @@
-//! From the warps' sums to the output: reduction over the block, and over the splits of a sequence.
+//! From the teams' sums to the output: reduction over the block, and over the splits of a sequence.
 
-use super::{online::Softmax, params::Params, shape::Shape, task::Task};
+use super::{online::Softmax, params::Params, shape::Shape, task::Task, tokens::in_step};
 use crate::simt::{
     Element, Global, Shared, atomic, barrier, math,
-    shuffle::shuffle_xor_f32,
-    thread::{grid_x, lane, thread_index, warp},
+    thread::{self, block_y, grid_x, lane, thread_index},
 };
 
-/// Items that one thread writes at a time.
-const ITEMS: usize = 8;
+/// Items of one half of a piece: a 16-byte word of fp32.
+const HALF: usize = 4;
 
-/// One thread's share of a column's output: 8 items of a head, with the column's maximum and sum.
+/// One thread's share of a column's output: four items of a head and the four half a head behind, so that neighbours' words
+/// lie side by side; with the column's maximum and sum.
+#[derive(Clone, Copy)]
 struct Piece {
     maximum: f32,
     sum: f32,
-    items: [f32; ITEMS],
+    items: [[f32; HALF]; 2],
 }
 
-/// Brings the warps' sums and outputs together in shared memory, column by column. The ring is free.
+/// Writes the teams' outputs to shared memory, column by column, with their bases and sums. The block meets, before and
+/// behind.
 ///
 /// # Safety
 /// All threads of the block take part, and every copy into the ring has been waited for.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) unsafe fn gather_block<G: Shape, const C: usize, const DT: usize>(
-    softmax: &Softmax<C>,
-    output: &[[[f32; 4]; C]; DT],
-) {
-    let sums = Shared::<f32>::at(G::PLAN.sums);
-    let staged = Shared::<f32>::at(G::PLAN.ring);
-    let dim_warps = const { G::TILE.dim_warps(G::HEAD_DIM) };
-    let token_warps = const { G::TILE.token_warps(G::HEAD_DIM) };
-
-    for n in 0..C {
-        for j in 0..2 {
-            let mut sum = softmax.sums[n][j];
-            for bit in 2..5 {
-                sum += shuffle_xor_f32(sum, 1 << bit);
-            }
-            if lane() < 4 {
-                // SAFETY: the region holds one item for each warp and column.
-                unsafe { sums.store(warp() * G::COLUMNS + (8 * n + j) as u32 + 2 * lane(), sum) };
-            }
+pub(super) unsafe fn gather_block<G: Shape, const D8: usize>(softmax: &Softmax, output: &[[f32; 4]; D8]) {
+    let totals = softmax.totals();
+    let column = 16 * G::member() + lane() / 4;
+    // The team's last values have been read: its part of the ring holds its outputs from here on.
+    super::kernel::team_sync::<G>();
+    for i in 0..2 {
+        let column = column + 8 * i as u32;
+        if lane().is_multiple_of(4) {
+            let state = u64::from(softmax.bases[i].to_bits()) | u64::from(totals[i].to_bits()) << 32;
+            // SAFETY: the region holds an item for each column.
+            unsafe { states::<G>(G::team()).store(column, state) };
+        }
+        let row = Shared::<u64>::at(staged::<G>(G::team(), column));
+        for n in 0..D8 {
+            let [low, high] = [output[n][2 * i], output[n][2 * i + 1]].map(|item| u64::from(item.to_bits()));
+            // SAFETY: the region holds a row for each team and column.
+            unsafe { row.store(4 * n as u32 + lane() % 4, low | high << 32) };
         }
     }
-    // The last tile's values have been read: the ring holds the output from here on.
     barrier::block_sync();
-    for turn in 0..token_warps {
-        if warp() / dim_warps == turn {
-            for (d, tile) in output.iter().enumerate() {
-                let dim = (warp() % dim_warps * DT as u32 + d as u32) * 16 + lane() / 4;
-                for (n, accumulator) in tile.iter().enumerate() {
-                    for (i, &value) in accumulator.iter().enumerate() {
-                        let column = (8 * n + i % 2) as u32 + 2 * (lane() % 4);
-                        let index = column * G::PLAN.output_stride + dim + 8 * (i as u32 / 2);
-                        // SAFETY: the region holds `COLUMNS` rows; warps of one turn hold different items, and a
-                        // barrier stands between turns.
-                        unsafe {
-                            let before = if turn == 0 { 0.0 } else { staged.load(index) };
-                            staged.store(index, before + value);
-                        }
-                    }
-                }
-            }
-        }
-        barrier::block_sync();
-    }
 }
 
-/// Calls `body` with each piece that this thread has to write: local column, column of the sequence, first item.
+/// The bases and sums of `team`, in place of its tokens.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-fn for_each_piece<G: Shape>(task: &Task, mut body: impl FnMut(u32, u32, u32)) {
-    let mut index = thread_index();
-    while index < G::COLUMNS * G::WORDS {
-        let local = index / G::WORDS;
-        let column = task.first_column + local;
-        if column < task.columns {
-            body(local, column, index % G::WORDS * ITEMS as u32);
+fn states<G: Shape>(team: u32) -> Shared<u64> {
+    const {
+        assert!(
+            G::PLAN.token_steps * G::STEP * 4 >= G::COLUMNS * 8,
+            "a team's places make room for its states"
+        )
+    };
+    Shared::at(G::PLAN.places + 4 * in_step::<G>(team, 0))
+}
+
+/// Where `team` brings its output of column `column`, in bytes of the block's shared memory.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+fn staged<G: Shape>(team: u32, column: u32) -> u32 {
+    G::PLAN.ring + team * G::PLAN.team + 4 * column * G::PLAN.output_stride
+}
+
+impl Piece {
+    /// Nothing seen.
+    const NOTHING: Self = Self { maximum: f32::NEG_INFINITY, sum: 0.0, items: [[0.0; HALF]; 2] };
+}
+
+/// The most pieces that a thread writes.
+const PIECES: usize = 4;
+
+/// Where a piece goes.
+#[derive(Clone, Copy)]
+struct Target {
+    /// Column of the block.
+    local: u32,
+    /// First item of the piece's first half.
+    item: u32,
+    /// Query row of the batch; [`Target::NOWHERE`] where the column is behind the sequence's last.
+    row: u32,
+    /// Query head.
+    head: u32,
+    /// First item of the column's output.
+    output: u64,
+}
+
+impl Target {
+    /// No row.
+    const NOWHERE: u32 = u32::MAX;
+
+    /// No piece.
+    const NOTHING: Self = Self { local: 0, item: 0, row: Self::NOWHERE, head: 0, output: 0 };
+
+    /// That of the calling thread's `i`th piece.
+    ///
+    /// # Safety
+    /// [`note_outputs`] has run, with a barrier behind.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    unsafe fn of<G: Shape>(i: usize) -> Self {
+        // Taken as unknown, what follows from the thread is not kept in registers since it was last computed.
+        let index = thread::opaque(thread_index()) + i as u32 * G::THREADS;
+        let (local, item) = (index / G::WORDS, index % G::WORDS * HALF as u32);
+        if local >= G::COLUMNS {
+            return Self::NOTHING;
         }
-        index += G::THREADS;
+        // SAFETY: the region holds an item for each column.
+        let [low, high, row, head] = unsafe { Shared::<[u32; 4]>::at(G::PLAN.outputs).load(local) };
+        Self { local, item, row, head, output: u64::from(low) | u64::from(high) << 32 }
+    }
+
+    /// Index of the column's state among those of split `split`.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    fn state(&self, params: &Params, split: u32) -> u64 {
+        let row = u64::from(split) * u64::from(params.total_rows) + u64::from(self.row);
+        row * u64::from(params.query_heads) + u64::from(self.head)
+    }
+
+    /// Index of the 16-byte word of the piece's half `half`, among those of all states.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    fn word<G: Shape>(&self, state: u64, half: usize) -> u64 {
+        (state * u64::from(G::HEAD_DIM) + u64::from(self.item + half as u32 * G::HEAD_DIM / 2)) / HALF as u64
     }
 }
 
-/// The block's own piece, from shared memory.
+/// Notes where each column's output goes, long before there is one: finding out takes a division. Readers need a barrier.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+pub(super) fn note_outputs<G: Shape>(params: &Params, task: &Task) {
+    let local = thread_index();
+    if local < G::COLUMNS {
+        let column = task.first_column + local;
+        let mut target = [0, 0, Target::NOWHERE, 0];
+        if column < task.columns {
+            let (row, head) = task.row_and_head(params, column);
+            let output = row * params.output_row_stride + head * params.output_head_stride;
+            target = [output as u32, (output >> 32) as u32, row as u32, head as u32];
+        }
+        // SAFETY: the region holds an item for each column.
+        unsafe { Shared::<[u32; 4]>::at(G::PLAN.outputs).store(local, target) };
+    }
+}
+
+/// The block's own piece: what its teams have brought to shared memory, in their order.
 ///
 /// # Safety
 /// [`gather_block`] has run.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-unsafe fn own_piece<G: Shape>(local: u32, item: u32) -> Piece {
-    let sums = Shared::<f32>::at(G::PLAN.sums);
-    let maxima = Shared::<i32>::at(G::PLAN.maxima);
-    let staged = Shared::<[u32; 4]>::at(G::PLAN.ring);
-    // SAFETY: the caller's promise; column and items lie in the regions.
-    unsafe {
-        let mut sum = 0.0;
-        for warp in 0..G::TILE.warps {
-            sum += sums.load(warp * G::COLUMNS + local);
-        }
-        let word = (local * G::PLAN.output_stride + item) / 4;
-        let (low, high) = (staged.load(word), staged.load(word + 1));
-        Piece { maximum: super::online::maximum(maxima, local), sum, items: floats(low, high) }
+unsafe fn own_piece<G: Shape>(target: &Target) -> Piece {
+    let state = |team: u32| {
+        // SAFETY: the caller's promise; the column is one of the block's.
+        let state = unsafe { states::<G>(team).load(target.local) };
+        [f32::from_bits(state as u32), f32::from_bits((state >> 32) as u32)]
+    };
+    let mut maximum = f32::NEG_INFINITY;
+    for team in 0..G::TILE.teams {
+        maximum = maximum.max(state(team)[0]);
     }
-}
-
-#[cfg_attr(target_arch = "nvptx64", inline(always))]
-fn floats(low: [u32; 4], high: [u32; 4]) -> [f32; ITEMS] {
-    let [a, b, c, d] = low.map(f32::from_bits);
-    let [e, f, g, h] = high.map(f32::from_bits);
-    [a, b, c, d, e, f, g, h]
-}
-
-#[cfg_attr(target_arch = "nvptx64", inline(always))]
-fn words([a, b, c, d, e, f, g, h]: [f32; ITEMS]) -> [[u32; 4]; 2] {
-    [[a, b, c, d].map(f32::to_bits), [e, f, g, h].map(f32::to_bits)]
+    let mut piece = Piece { maximum, ..Piece::NOTHING };
+    for team in 0..G::TILE.teams {
+        let [base, sum] = state(team);
+        let row = Shared::<[u32; 4]>::at(staged::<G>(team, target.local));
+        let factor = math::exp2(base - super::online::finite(maximum));
+        piece.sum += sum * factor;
+        for half in 0..2 {
+            // SAFETY: the items lie in the column's row.
+            let items = unsafe { row.load((target.item + half as u32 * G::HEAD_DIM / 2) / HALF as u32) };
+            for i in 0..HALF {
+                piece.items[half][i] += f32::from_bits(items[i]) * factor;
+            }
+        }
+    }
+    piece
 }
 
 /// Writes a finished piece: normalised output and, by the first piece of a column, the log-sum-exp.
@@ -119,59 +179,70 @@ fn words([a, b, c, d, e, f, g, h]: [f32; ITEMS]) -> [[u32; 4]; 2] {
 /// # Safety
 /// The output arrays are as documented.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-unsafe fn finish<E: Element>(params: &Params, task: &Task, column: u32, item: u32, piece: &Piece) {
-    let (row, head) = task.row_and_head(params, column);
+unsafe fn finish<E: Element, G: Shape>(params: &Params, target: &Target, piece: &Piece) {
     let normaliser = if piece.sum == 0.0 { 0.0 } else { 1.0 / piece.sum };
-    let items = piece.items.map(|x| x * normaliser);
-    let at = row * params.output_row_stride + head * params.output_head_stride + u64::from(item);
-    // SAFETY: the caller's promise; row and head are the launch's.
-    unsafe {
-        if params.output_f32 != 0 {
-            let output = Global::<[u32; 4]>::at(params.output.address());
-            let [low, high] = words(items);
-            output.store(at / 4, low);
-            output.store(at / 4 + 1, high);
-        } else {
-            let [a, b, c, d, e, f, g, h] = items;
-            let packed = [E::pack(a, b), E::pack(c, d), E::pack(e, f), E::pack(g, h)];
-            Global::<[u32; 4]>::at(params.output.address()).store(at / 8, packed);
-        }
-        if item == 0 && !params.lse.is_null() {
-            let lse = (piece.maximum + math::log2(piece.sum)) * params.lse_unit;
-            params.lse.store(row * u64::from(params.query_heads) + head, lse);
+    let at = target.output + u64::from(target.item);
+    for half in 0..2 {
+        let word = (at + half as u64 * u64::from(G::HEAD_DIM) / 2) / HALF as u64;
+        let items = piece.items[half].map(|x| x * normaliser);
+        // SAFETY: the caller's promise; row and head are the launch's.
+        unsafe {
+            if params.output_f32 != 0 {
+                Global::<[u32; 4]>::at(params.output.address()).store(word, items.map(f32::to_bits));
+            } else {
+                let [a, b, c, d] = items;
+                let packed = u64::from(E::pack(a, b)) | u64::from(E::pack(c, d)) << 32;
+                Global::<u64>::at(params.output.address()).store(word, packed);
+            }
         }
     }
-}
-
-/// Index of a column's state among those of split `split`.
-#[cfg_attr(target_arch = "nvptx64", inline(always))]
-fn partial_index(params: &Params, task: &Task, split: u32, column: u32) -> u64 {
-    let (row, head) = task.row_and_head(params, column);
-    (u64::from(split) * u64::from(params.total_rows) + row) * u64::from(params.query_heads) + head
+    // SAFETY: as above.
+    unsafe {
+        if target.item == 0 && !params.lse.is_null() {
+            let lse = (piece.maximum + math::log2(piece.sum)) * params.lse_unit;
+            params.lse.store(target.state(params, 0), lse);
+        }
+    }
 }
 
 /// Writes the block's outputs: finished where the sequence is one split, else for the last split to merge.
 ///
 /// # Safety
-/// [`gather_block`] has run; the arrays that the parameters name are as documented; all threads take part.
+/// [`note_outputs`] and [`gather_block`] have run; the arrays that the parameters name are as documented; all threads take
+/// part.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) unsafe fn write<E: Element, G: Shape>(params: &Params, task: &Task) {
-    if grid_x() == 1 {
+    const { assert!(G::COLUMNS * G::WORDS <= PIECES as u32 * G::THREADS, "threads write all pieces") };
+    let pieces = const { (G::COLUMNS * G::WORDS).div_ceil(G::THREADS) as usize };
+    let mut targets = [Target::NOTHING; PIECES];
+    let mut own = [Piece::NOTHING; PIECES];
+    // All pieces at once, so that their loads are under way together.
+    for i in 0..pieces {
         // SAFETY: the caller's promise.
-        for_each_piece::<G>(task, |local, column, item| unsafe {
-            finish::<E>(params, task, column, item, &own_piece::<G>(local, item));
-        });
-        return;
+        unsafe {
+            targets[i] = Target::of::<G>(i);
+            own[i] = own_piece::<G>(&targets[i]);
+        }
+    }
+    for i in 0..pieces {
+        if targets[i].row != Target::NOWHERE {
+            // SAFETY: the caller's promise.
+            unsafe {
+                if grid_x() == 1 {
+                    finish::<E, G>(params, &targets[i], &own[i]);
+                } else {
+                    write_partial::<G>(params, task, &targets[i], &own[i]);
+                }
+            }
+        }
     }
     // SAFETY: the caller's promise; the arrival of the last split orders its reads behind all splits' writes.
-    unsafe {
-        for_each_piece::<G>(task, |local, column, item| {
-            write_partial::<G>(params, task, local, column, item)
-        });
-        if is_last::<G>(params, task) {
-            for_each_piece::<G>(task, |_, column, item| {
-                finish::<E>(params, task, column, item, &merge::<G>(params, task, column, item));
-            });
+    if grid_x() > 1 && unsafe { is_last::<G>(params, task) } {
+        for i in 0..pieces {
+            if targets[i].row != Target::NOWHERE {
+                // SAFETY: as above.
+                unsafe { finish::<E, G>(params, &targets[i], &merge::<G>(params, &targets[i])) };
+            }
         }
     }
 }
@@ -179,19 +250,17 @@ pub(super) unsafe fn write<E: Element, G: Shape>(params: &Params, task: &Task) {
 /// # Safety
 /// As [`write`].
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-unsafe fn write_partial<G: Shape>(params: &Params, task: &Task, local: u32, column: u32, item: u32) {
-    let index = partial_index(params, task, task.split, column);
+unsafe fn write_partial<G: Shape>(params: &Params, task: &Task, target: &Target, piece: &Piece) {
+    let state = target.state(params, task.split);
     // SAFETY: the caller's promise; the index lies in the arrays of all splits, rows and heads.
     unsafe {
-        let piece = own_piece::<G>(local, item);
         let output = Global::<[u32; 4]>::at(params.partial_output.address());
-        let at = (index * u64::from(G::HEAD_DIM) + u64::from(item)) / 4;
-        let [low, high] = words(piece.items);
-        output.store(at, low);
-        output.store(at + 1, high);
-        if item == 0 {
-            params.partial_sums.store(2 * index, piece.maximum);
-            params.partial_sums.store(2 * index + 1, piece.sum);
+        for half in 0..2 {
+            output.store(target.word::<G>(state, half), piece.items[half].map(f32::to_bits));
+        }
+        if target.item == 0 {
+            params.partial_sums.store(2 * state, piece.maximum);
+            params.partial_sums.store(2 * state + 1, piece.sum);
         }
     }
 }
@@ -204,7 +273,7 @@ unsafe fn write_partial<G: Shape>(params: &Params, task: &Task, local: u32, colu
 unsafe fn is_last<G: Shape>(params: &Params, task: &Task) -> bool {
     let verdict = Shared::<u32>::at(G::PLAN.thresholds);
     let kv_heads = params.query_heads / params.group.max(1);
-    let counter = u64::from((task.sequence * kv_heads + task.kv_head) * params.chunks + task.chunk);
+    let counter = u64::from(task.sequence * kv_heads * params.chunks + block_y());
     // All partial results of the block stand before its arrival is announced.
     barrier::block_sync();
     if thread_index() == 0 {
@@ -228,18 +297,17 @@ unsafe fn is_last<G: Shape>(params: &Params, task: &Task) -> bool {
 /// # Safety
 /// As [`write`], and every split has arrived.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-unsafe fn merge<G: Shape>(params: &Params, task: &Task, column: u32, item: u32) -> Piece {
+unsafe fn merge<G: Shape>(params: &Params, target: &Target) -> Piece {
     let outputs = Global::<[u32; 4]>::at(params.partial_output.address());
-    let mut merged = Piece { maximum: f32::NEG_INFINITY, sum: 0.0, items: [0.0; ITEMS] };
+    let mut merged = Piece::NOTHING;
     for split in 0..grid_x() {
-        let index = partial_index(params, task, split, column);
-        let at = (index * u64::from(G::HEAD_DIM) + u64::from(item)) / 4;
+        let state = target.state(params, split);
         // SAFETY: the caller's promise; the index lies in the arrays of all splits, rows and heads.
         let (maximum, sum, items) = unsafe {
             (
-                params.partial_sums.load(2 * index),
-                params.partial_sums.load(2 * index + 1),
-                floats(outputs.load(at), outputs.load(at + 1)),
+                params.partial_sums.load(2 * state),
+                params.partial_sums.load(2 * state + 1),
+                [0, 1].map(|half| outputs.load(target.word::<G>(state, half))),
             )
         };
         let raised = merged.maximum.max(maximum);
@@ -247,8 +315,10 @@ unsafe fn merge<G: Shape>(params: &Params, task: &Task, column: u32, item: u32) 
         let (old, new) = (math::exp2(merged.maximum - reference), math::exp2(maximum - reference));
         merged.maximum = raised;
         merged.sum = merged.sum * old + sum * new;
-        for i in 0..ITEMS {
-            merged.items[i] = merged.items[i] * old + items[i] * new;
+        for half in 0..2 {
+            for i in 0..HALF {
+                merged.items[half][i] = merged.items[half][i] * old + f32::from_bits(items[half][i]) * new;
+            }
         }
     }
     merged

@@ -2,119 +2,121 @@
 
 use super::{
     epilogue,
-    gather::{self, Lookup},
+    gather::{self, Queries, Ring},
     online::{self, Softmax},
     params::Params,
     products,
     shape::{Shape, Variant},
+    share::Share,
     task::Task,
+    tokens::{Ahead, First},
 };
-use crate::simt::{Element, Shared, barrier, cp_async, thread};
+use crate::simt::{Element, WARP, barrier, cp_async, thread};
 
-/// Attention of one block: see [`super`]. Head size `D`, `W` warps, `M` groups of 16 tokens to a warp and tile, `C`
-/// groups of 8 query columns, `S` slots in the ring, `DT` groups of 16 items of the head to a warp.
+/// Attention of one block: see [`super`]. Head size `D`, `C` groups of 16 query columns, `T` teams, `N` groups of 16
+/// tokens to a step, `S` slots of a ring; `K` is `D / 16`, `D8` is `D / 8`, `H` is `2 · N`.
 ///
 /// # Safety
 /// Every array that the parameters name exists, with the documented shape, until the launch has ended; the grid is
-/// `[splits, kv_heads · chunks, batch]` with `32 · W` threads, and the block has the plan's shared memory.
+/// `[splits, kv_heads · chunks, batch]` with `32 · C · T` threads, and the block has the plan's shared memory.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub unsafe fn attention<
     E: Element,
     const D: usize,
-    const W: usize,
-    const M: usize,
     const C: usize,
+    const T: usize,
+    const N: usize,
     const S: usize,
-    const DT: usize,
+    const K: usize,
+    const D8: usize,
+    const H: usize,
 >(
     params: &Params,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { run::<E, Variant<D, W, M, C, S>, M, C, DT>(params) }
+    unsafe { run::<E, Variant<D, C, T, N, S>, K, D8, H>(params) }
 }
 
 /// # Safety
 /// As [`attention`].
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-unsafe fn run<E: Element, G: Shape, const M: usize, const C: usize, const DT: usize>(params: &Params) {
+unsafe fn run<E: Element, G: Shape, const K: usize, const D8: usize, const H: usize>(params: &Params) {
+    // SAFETY: the caller's promise.
+    let first = unsafe { First::ask::<G>(params) };
     // SAFETY: the caller's promise.
     let Some(task) = (unsafe { Task::of_block::<G>(params) }) else { return };
+    let share = Share::of_team::<G>(&task);
     let stages = G::TILE.stages;
-    let lookahead = stages / 2;
-    let count = task.end - task.begin;
-    let tiles = count.div_ceil(G::TOKENS);
-    let slot = |fill: u32| Shared::<u32>::at(G::PLAN.ring + fill % stages * G::PLAN.slot).byte(0);
 
-    online::reset_maxima::<G>();
-    for tile in 0..thread::opaque(lookahead + 1) {
-        // SAFETY: the caller's promise.
-        unsafe { Lookup::start::<G>(params, &task, tile) }.store::<G>(tile);
-    }
-    barrier::block_sync();
-    // SAFETY: the caller's promise; the first tiles' tokens are stored and every slot is free.
-    unsafe { gather::fill_queries::<G>(params, &task) };
-    for fill in 0..thread::opaque(stages) {
-        // SAFETY: as above.
-        unsafe { gather::fill::<G>(params, &task, fill) };
+    // SAFETY: the caller's promise. Between the links of the chain from tokens to places there is time for the queries.
+    let (queries, mut ahead) = unsafe {
+        let queries = Queries::start::<G>(params, &task);
+        first.hand_over::<G>(params, &task, &share);
+        (queries, Ahead::begin::<G>(params, &task, &share))
+    };
+    team_sync::<G>();
+    let mut ring = Ring::of_team::<G>();
+    for step in 0..thread::opaque(stages) {
+        // SAFETY: the caller's promise; the first steps' tokens are handed over and every slot is free.
+        unsafe { gather::fill::<G>(params, &task, &share, step, ring.slot + step * G::PLAN.slot) };
         cp_async::commit();
     }
+    // SAFETY: the caller's promise.
+    unsafe { ahead.advance::<G>(params, &task, &share) };
+    queries.store::<G>();
+    epilogue::note_outputs::<G>(params, &task);
+    barrier::block_sync();
+    // SAFETY: the queries are visible to all since the barrier.
+    let queries = unsafe { products::queries::<G, K>() };
 
-    let mut softmax = Softmax::<C>::new();
-    let mut output = [[[0.0; 4]; C]; DT];
-    for tile in 0..tiles {
-        let groups = (count - tile * G::TOKENS).min(G::TOKENS).div_ceil(16);
-
-        // The tile's keys are in, and every warp is done with the last tile's values and probabilities.
-        if tile == 0 {
-            cp_async::wait_pending(stages - 1);
-        } else {
-            cp_async::wait_pending(stages - 2);
-        }
-        barrier::block_sync();
-        if tile > 0 {
-            // SAFETY: the slot of the last tile's values is free; the fill's tokens are stored.
-            unsafe { gather::fill::<G>(params, &task, 2 * tile - 1 + stages) };
+    let mut softmax = Softmax::new();
+    let mut output = [[0.0; 4]; D8];
+    cp_async::wait_pending(stages - 1);
+    let mut step = 0;
+    while share.has::<G>(step) {
+        // The step's rows are in, the team is done with the step before, and the next tokens are handed over.
+        team_sync::<G>();
+        if step > 0 {
+            // SAFETY: the slot of the step before is free; the fill's tokens are handed over.
+            unsafe { gather::fill::<G>(params, &task, &share, step + stages - 1, ring.before) };
             cp_async::commit();
         }
-        // SAFETY: the caller's promise.
-        let lookup = unsafe { Lookup::start::<G>(params, &task, tile + lookahead + 1) };
-        // SAFETY: keys, queries and thresholds are visible to all since the barrier.
-        let mut logits = unsafe { products::scores::<E, G, M, C>(slot(2 * tile), groups) };
-        // SAFETY: as above.
-        unsafe { online::mask::<G, M, C>(params, &task, &mut logits, tile) };
-        online::raise_maxima::<G, M, C>(&logits);
-
-        // All warps have raised the maxima, and are done with the tile's keys.
-        barrier::block_sync();
-        // SAFETY: the slot of the tile's keys is free; the fill's tokens are stored.
-        unsafe { gather::fill::<G>(params, &task, 2 * tile + stages) };
-        cp_async::commit();
-        // SAFETY: the maxima are visible to all since the barrier.
-        let factors = unsafe { softmax.advance::<G>() };
-        softmax.probabilities::<E, G, M>(&logits, groups);
-        for rows in &mut output {
-            for (accumulator, factor) in rows.iter_mut().zip(&factors) {
-                for (i, value) in accumulator.iter_mut().enumerate() {
-                    *value *= factor[i % 2];
+        // SAFETY: keys, values, queries and thresholds are visible to the team since the barrier.
+        unsafe {
+            let mut scores = products::scores::<E, G, K, H>(&queries, ring.slot);
+            online::mask::<G, H>(&task, &mut scores, step);
+            if let Some(factors) = softmax.rebase(&scores, params.scale_log2) {
+                for n in 0..D8 {
+                    for i in 0..4 {
+                        output[n][i] *= factors[i / 2];
+                    }
                 }
             }
+            let probabilities = softmax.probabilities::<E, H>(&scores, params.scale_log2);
+            products::values::<E, G, H, D8>(&mut output, &probabilities, ring.slot + G::PLAN.slot / 2);
         }
-        lookup.store::<G>(tile + lookahead + 1);
-
-        // The tile's values are in, and all probabilities are written.
-        cp_async::wait_pending(stages - 1);
-        barrier::block_sync();
-        // SAFETY: values and probabilities are visible to all since the barrier.
-        unsafe { products::values::<E, G, C, DT>(&mut output, slot(2 * tile + 1), groups) };
+        // SAFETY: the caller's promise; nobody reads the tokens of the step before any more.
+        unsafe { ahead.hand_over::<G>(params, &task, &share, step) };
+        ring.advance::<G>();
+        step += 1;
+        cp_async::wait_pending(stages - 2);
     }
 
-    if tiles == 0 {
-        // A split without tokens has asked for its queries all the same, and must not end before they are in.
-        cp_async::wait::<0>();
-    }
-    // SAFETY: all threads take part; what has been filled has been waited for, tile by tile.
+    // SAFETY: all threads take part. No copy is under way: those of the last step have been waited for, and steps beyond it
+    // have none.
     unsafe {
-        epilogue::gather_block::<G, C, DT>(&softmax, &output);
+        epilogue::gather_block::<G, D8>(&softmax, &output);
         epilogue::write::<E, G>(params, &task);
+    }
+}
+
+/// Waits for the calling warp's team.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+#[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
+pub(super) fn team_sync<G: Shape>() {
+    if G::TILE.columns == 1 {
+        barrier::warp_sync();
+    } else {
+        barrier::named_sync(1 + G::team(), G::TILE.columns * WARP);
     }
 }

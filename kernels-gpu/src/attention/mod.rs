@@ -3,10 +3,11 @@
 //! For every sequence, query row `r` and query head `h`:
 //! `O = softmax over (set ∪ the step's own rows j <= r) of scale·q·k, times V`, with fp32 accumulation.
 //!
-//! One block serves one sequence, one KV head, up to `8 · columns` query columns (a column is a pair of query row
-//! and query head of the KV head's group) and one split of the sequence's tokens. Tokens stand on the M side of the
-//! tensor-core products (`S = K·Qᵀ`, `Oᵀ = Vᵀ·P`), so that the 40 columns of 5 rows and a group of 8 fill five
-//! tiles of 8 without waste.
+//! One block serves one sequence, one KV head, up to `16 · columns` query columns (a column is a pair of query row and query
+//! head of the KV head's group) and one split of the sequence's tokens. Its warps form teams that share out the tokens and
+//! never wait for each other before the end. In a team, each warp has 16 query columns, on the M side of the tensor-core
+//! products (`S = Q·Kᵀ`, `O = P·V`), so that the probabilities stay in its registers; the warps of a team share what they
+//! gather, and meet once a step.
 //!
 //! Each file holds one idea: [`params`] what a launch is told, [`config`] the legal tiles, [`smem`] the plan of
 //! shared memory, [`variants`] the list of compiled configurations, `kernel` the body.
@@ -19,6 +20,8 @@ mod online;
 pub mod params;
 mod products;
 mod shape;
+mod share;
 pub mod smem;
 mod task;
+mod tokens;
 pub mod variants;

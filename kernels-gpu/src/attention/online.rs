@@ -1,162 +1,132 @@
-//! The online softmax: running maximum and sum of each query column.
+//! The online softmax: base and sum of each query column's exponentials.
 //!
-//! A thread holds two columns of every column group, `8n + 2(lane % 4)` and the next, in both products' fragments.
+//! A lane holds two columns of its warp's 16, `lane / 4` and the eighth behind; four lanes share a column. Exponentials are
+//! taken relative to a *base*, which is replaced only where a logit exceeds it by [`SLACK`], so that what has been summed is
+//! hardly ever scaled again.
 
-use super::{params::Params, products::token_group, shape::Shape, task::Task};
+use super::{shape::Shape, task::Task, tokens::in_step};
 use crate::simt::{
-    Element, Shared, atomic, math,
+    Element, Shared, math,
     shuffle::shuffle_xor_f32,
-    thread::{lane, thread_index},
+    thread::{self, lane},
+    vote,
 };
 
-/// The two columns of each column group that a thread holds.
-pub(super) type Pairs<const C: usize> = [[f32; 2]; C];
+/// How far a logit may exceed the base, in units of log2: probabilities stay far below the largest 16-bit float.
+const SLACK: f32 = 8.0;
 
-/// Running state of the thread's columns, in units of log2.
-pub(super) struct Softmax<const C: usize> {
-    /// Largest logit of the block so far.
-    pub(super) maxima: Pairs<C>,
-    /// Sum of the probabilities of the thread's own tokens, relative to `maxima`.
-    pub(super) sums: Pairs<C>,
+/// Running state of the lane's two columns, in units of log2.
+pub(super) struct Softmax {
+    /// What exponentials are relative to; negative infinity until there is a logit.
+    pub(super) bases: [f32; 2],
+    /// Sum of the exponentials of the lane's own tokens.
+    pub(super) sums: [f32; 2],
 }
 
-/// An integer that orders as the float does. Its own inverse.
+/// Hides the scores of step `step` that a column must not see: they become negative infinity. All 32 lanes take part.
+///
+/// # Safety
+/// The step's thresholds lie in shared memory, visible to this lane.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-const fn ordered(bits: i32) -> i32 {
-    bits ^ ((bits >> 31) & i32::MAX)
-}
-
-/// The block's maxima start below every logit. Readers need a barrier.
-#[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) fn reset_maxima<G: Shape>() {
-    let maxima = Shared::<i32>::at(G::PLAN.maxima);
-    if thread_index() < G::COLUMNS {
-        // SAFETY: the region holds one item for each column.
-        unsafe { maxima.store(thread_index(), ordered(f32::NEG_INFINITY.to_bits() as i32)) };
+pub(super) unsafe fn mask<G: Shape, const H: usize>(task: &Task, scores: &mut [[f32; 4]; H], step: u32) {
+    let thresholds = Shared::<u64>::at(G::PLAN.thresholds);
+    // Taken as unknown, what follows from the lane is not kept in registers between the steps.
+    let lane = thread::opaque(lane());
+    let first = in_step::<G>(G::team(), step) / 2 + lane % 4;
+    let mut pairs = [0; H];
+    let mut any = 0;
+    for n in 0..H {
+        // SAFETY: the caller's promise; the tokens are two of the step's.
+        pairs[n] = unsafe { thresholds.load(first + 4 * n as u32) };
+        any |= pairs[n];
     }
-}
-
-/// The block's maximum of local column `column`.
-///
-/// # Safety
-/// `maxima` is the region that [`reset_maxima`] fills, and the column one of the block's.
-#[cfg_attr(target_arch = "nvptx64", inline(always))]
-#[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
-pub(super) unsafe fn maximum(maxima: Shared<i32>, column: u32) -> f32 {
-    // SAFETY: the caller's promise.
-    f32::from_bits(ordered(unsafe { maxima.load(column) }) as u32)
-}
-
-/// Scales the scores of tile `tile` to logits in units of log2; what a column must not see becomes negative infinity.
-///
-/// # Safety
-/// The tile's thresholds lie in shared memory, visible to this thread.
-#[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) unsafe fn mask<G: Shape, const M: usize, const C: usize>(
-    params: &Params,
-    task: &Task,
-    scores: &mut [[[f32; 4]; C]; M],
-    tile: u32,
-) {
-    let thresholds = Shared::<u32>::at(G::PLAN.thresholds);
-    let base = tile % G::PLAN.offset_tiles * G::TOKENS;
-    let column = task.first_column + 2 * (lane() % 4);
-    for (i, group) in scores.iter_mut().enumerate() {
-        let token = token_group::<G>(i) * 16 + lane() / 4;
-        for half in 0..2 {
-            // SAFETY: the caller's promise; the token lies in the tile.
-            let threshold = unsafe { thresholds.load(base + token + 8 * half as u32) };
-            for (n, accumulator) in group.iter_mut().enumerate() {
-                for j in 0..2 {
-                    let seen = column + (8 * n + j) as u32 >= threshold;
-                    let logit = accumulator[2 * half + j] * params.scale_log2;
-                    accumulator[2 * half + j] = if seen { logit } else { f32::NEG_INFINITY };
-                }
+    // All columns see all tokens of most steps.
+    if vote::ballot(any != 0) == 0 {
+        return;
+    }
+    let column = task.first_column + 16 * G::member() + lane / 4;
+    for n in 0..H {
+        let seen_from = [pairs[n] as u32, (pairs[n] >> 32) as u32];
+        for i in 0..4 {
+            if column + 8 * (i as u32 / 2) < seen_from[i % 2] {
+                scores[n][i] = f32::NEG_INFINITY;
             }
         }
     }
 }
 
-/// Raises the block's maxima to the warp's logits. Readers need a barrier. All 32 lanes take part.
-#[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) fn raise_maxima<G: Shape, const M: usize, const C: usize>(logits: &[[[f32; 4]; C]; M]) {
-    let maxima = Shared::<i32>::at(G::PLAN.maxima);
-    for n in 0..C {
-        for j in 0..2 {
-            let mut largest = f32::NEG_INFINITY;
-            for group in logits {
-                largest = largest.max(group[n][j]).max(group[n][2 + j]);
-            }
-            for bit in 2..5 {
-                largest = largest.max(shuffle_xor_f32(largest, 1 << bit));
-            }
-            if lane() < 4 {
-                let column = (8 * n + j) as u32 + 2 * lane();
-                // SAFETY: the region holds one item for each column; between the barriers it is raised alone.
-                unsafe { atomic::shared_max(maxima, column, ordered(largest.to_bits() as i32)) };
-            }
-        }
-    }
-}
-
-impl<const C: usize> Softmax<C> {
+impl Softmax {
     /// Nothing seen yet.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) const fn new() -> Self {
-        Self { maxima: [[f32::NEG_INFINITY; 2]; C], sums: [[0.0; 2]; C] }
+        Self { bases: [f32::NEG_INFINITY; 2], sums: [0.0; 2] }
     }
 
-    /// Takes over the block's raised maxima and returns the factors that older sums and outputs shrink by.
-    ///
-    /// # Safety
-    /// Every warp has raised the maxima before a barrier.
+    /// Replaces the bases where logits, scores times `scale`, exceed them by too much, and returns what to multiply older
+    /// outputs with; nothing if all stay. All 32 lanes take part.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn advance<G: Shape>(&mut self) -> Pairs<C> {
-        let shared = Shared::<i32>::at(G::PLAN.maxima);
-        let mut factors = [[1.0; 2]; C];
-        for n in 0..C {
-            for j in 0..2 {
-                let column = (8 * n + j) as u32 + 2 * (lane() % 4);
-                // SAFETY: the region holds one item for each column.
-                let raised = unsafe { maximum(shared, column) };
-                factors[n][j] = math::exp2(self.maxima[n][j] - finite(raised));
-                self.maxima[n][j] = raised;
-                self.sums[n][j] *= factors[n][j];
+    pub(super) fn rebase<const H: usize>(&mut self, scores: &[[f32; 4]; H], scale: f32) -> Option<[f32; 2]> {
+        let mut largest = [f32::NEG_INFINITY; 2];
+        for n in 0..H {
+            for i in 0..4 {
+                largest[i / 2] = largest[i / 2].max(scores[n][i]);
             }
         }
-        factors
+        for i in 0..2 {
+            largest[i] *= scale;
+        }
+        let exceeded = largest[0] > self.bases[0] + SLACK || largest[1] > self.bases[1] + SLACK;
+        if vote::ballot(exceeded) == 0 {
+            return None;
+        }
+        let mut factors = [1.0; 2];
+        for i in 0..2 {
+            for bit in 0..2 {
+                largest[i] = largest[i].max(shuffle_xor_f32(largest[i], 1 << bit));
+            }
+            let raised = self.bases[i].max(largest[i]);
+            factors[i] = math::exp2(self.bases[i] - finite(raised));
+            self.bases[i] = raised;
+            self.sums[i] *= factors[i];
+        }
+        Some(factors)
     }
 
-    /// Turns the logits of token groups below `groups` into probabilities: adds them to the sums and writes them to
-    /// shared memory, rounded. Readers need a barrier.
+    /// Turns scores into probabilities, not yet divided by their sum, and adds them to the sums. Returns them rounded: of each
+    /// 8 tokens the lane's two, for each of its columns.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn probabilities<E: Element, G: Shape, const M: usize>(
+    pub(super) fn probabilities<E: Element, const H: usize>(
         &mut self,
-        logits: &[[[f32; 4]; C]; M],
-        groups: u32,
-    ) {
-        let region = Shared::<u32>::at(G::PLAN.probabilities);
-        for (i, columns) in logits.iter().enumerate() {
-            let group = token_group::<G>(i);
-            if group >= groups {
-                continue;
-            }
-            for half in 0..2 {
-                let token = group * 16 + 8 * half as u32 + lane() / 4;
-                for (n, accumulator) in columns.iter().enumerate() {
-                    let p = [0, 1].map(|j| math::exp2(accumulator[2 * half + j] - finite(self.maxima[n][j])));
-                    self.sums[n][0] += p[0];
-                    self.sums[n][1] += p[1];
-                    let word = (token * G::PLAN.probability_stride / 2) + 4 * n as u32 + lane() % 4;
-                    // SAFETY: the region holds `TOKENS` rows; a barrier separates this from the last readers.
-                    unsafe { region.store(word, E::pack(p[0], p[1])) };
-                }
+        scores: &[[f32; 4]; H],
+        scale: f32,
+    ) -> [[u32; 2]; H] {
+        let bases = [finite(self.bases[0]), finite(self.bases[1])];
+        let mut rounded = [[0; 2]; H];
+        for n in 0..H {
+            for i in 0..2 {
+                let low = math::exp2(math::fma(scores[n][2 * i], scale, -bases[i]));
+                let high = math::exp2(math::fma(scores[n][2 * i + 1], scale, -bases[i]));
+                self.sums[i] += low + high;
+                rounded[n][i] = E::pack(low, high);
             }
         }
+        rounded
+    }
+
+    /// The sums over all lanes of each column. All 32 lanes take part.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn totals(&self) -> [f32; 2] {
+        let mut totals = self.sums;
+        for i in 0..2 {
+            for bit in 0..2 {
+                totals[i] += shuffle_xor_f32(totals[i], 1 << bit);
+            }
+        }
+        totals
     }
 }
 
-/// A maximum that can be subtracted: where nothing has been seen, any finite value serves.
+/// A base or maximum that can be subtracted: where nothing has been seen, any finite value serves.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) fn finite(maximum: f32) -> f32 {
     if maximum == f32::NEG_INFINITY { 0.0 } else { maximum }

@@ -20,10 +20,6 @@ pub struct Params {
     pub key: Global<u16>,
     /// Value cache, with the strides of the key cache.
     pub value: Global<u16>,
-    /// Items from one page to the next, in both caches; a multiple of 8.
-    pub page_stride: u64,
-    /// Items from one token of a page to the next; a multiple of 8.
-    pub token_stride: u64,
     /// Items from one KV head to the next; a multiple of 8.
     pub kv_head_stride: u64,
     /// Physical page numbers, `[batch, table_width]`.
@@ -57,10 +53,17 @@ pub struct Params {
     pub arrivals: Global<u32>,
     /// The sticky status word: see [`Fault::word`](crate::fault::Fault::word).
     pub status: Global<u64>,
-    /// The softmax scale times log2(e).
+    /// The softmax scale times log2(e), positive.
     pub scale_log2: f32,
     /// The unit of the log-sum-exp: ln(2) for base e, 1 for base 2.
     pub lse_unit: f32,
+    /// Bytes of a *place*: what divides the distances both of pages and of tokens; a multiple of 16. All places of a cache
+    /// can be counted in 32 bits.
+    pub place_bytes: u32,
+    /// Places from one page to the next, in both caches.
+    pub page_places: u32,
+    /// Places from one token of a page to the next.
+    pub token_places: u32,
     /// Pages in the cache.
     pub pages: u32,
     /// Pages in one sequence's table.

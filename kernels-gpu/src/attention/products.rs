@@ -1,103 +1,104 @@
-//! The two matrix products of a tile: `S = K·Qᵀ` and `Oᵀ += Vᵀ·P`. Lane maps are those of [`crate::simt::mma`].
+//! The two matrix products of a step: `S = Q·Kᵀ` and `O += P·V`. Lane maps are those of [`crate::simt::mma`].
 
 use super::{shape::Shape, smem::swizzled};
 use crate::simt::{
     Element, Shared, ldmatrix,
-    thread::{lane, warp},
+    thread::{self, lane},
 };
 
-/// The `i`th token group of a tile that the calling warp scores. Warps take turns, so that a short tile keeps all busy.
+/// The warp's queries, a fragment for every 16 items of the head.
+pub(super) type Fragments<const K: usize> = [[u32; 4]; K];
+
+/// The address that the lane names to `ldmatrix`, for the first two words of rows from `row` on: rows change fastest from
+/// matrix to matrix if `down`, else words. See [`words`] for the others.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) fn token_group<G: Shape>(i: usize) -> u32 {
-    warp() + i as u32 * G::TILE.warps
+fn first_words<G: Shape>(rows: u32, row: u32, down: bool) -> u32 {
+    // Taken as unknown, what follows is computed where it is needed, and not kept in registers.
+    let lane = thread::opaque(lane());
+    let (matrix, within) = (lane / 8, lane % 8);
+    let (half, word) = if down { (matrix % 2, matrix / 2) } else { (matrix / 2, matrix % 2) };
+    rows + swizzled(row + 8 * half + within, word, G::HEAD_DIM)
 }
 
-/// Scores of the warp's token groups against all query columns: `scores[i][n]` is the 16x8 product of
-/// [`token_group`] `i` and column group `n`. Groups at or beyond `groups` are left at zero.
+/// The address of the `step`th two words, from that of the [first](first_words): of a line of 128 bytes, words are exchanged
+/// by the row's number.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+fn words(first: u32, step: usize) -> u32 {
+    (first ^ (32 * (step % 4) as u32)) + 128 * (step / 4) as u32
+}
+
+/// [`first_words`] of the warp's query columns.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+fn first_query_words<G: Shape>() -> u32 {
+    first_words::<G>(Shared::<u32>::at(G::PLAN.query).byte(0), 16 * G::member(), true)
+}
+
+/// The warp's queries, where there are registers for them; else zeros, and [`scores`] loads them.
 ///
 /// # Safety
-/// Keys and queries lie in shared memory, copied and visible to this warp; all 32 lanes take part.
+/// The queries lie in shared memory, visible to this warp; all 32 lanes take part.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) unsafe fn scores<E: Element, G: Shape, const M: usize, const C: usize>(
-    keys: u32,
-    groups: u32,
-) -> [[[f32; 4]; C]; M] {
-    let mut scores = [[[0.0; 4]; C]; M];
-    let (matrix, row) = (lane() / 8, lane() % 8);
-    let query = Shared::<u32>::at(G::PLAN.query);
-    // One load covers 32 items of the head for a column group: two steps of 16.
-    for pair in 0..G::HEAD_DIM / 32 {
-        let mut columns = [[0; 4]; C];
-        for (n, fragment) in columns.iter_mut().enumerate() {
-            let address = query.byte(swizzled(n as u32 * 8 + row, pair * 4 + matrix, G::HEAD_DIM));
-            // SAFETY: the caller's promise; the row is one of the block's query columns.
-            *fragment = unsafe { ldmatrix::load_x4(address) };
+pub(super) unsafe fn queries<G: Shape, const K: usize>() -> Fragments<K> {
+    let mut fragments = [[0; 4]; K];
+    if const { G::TILE.holds_queries(G::HEAD_DIM) } {
+        let first = first_query_words::<G>();
+        for k in 0..K {
+            // SAFETY: the caller's promise; the rows are query columns of the block.
+            fragments[k] = unsafe { ldmatrix::load_x4(words(first, k)) };
         }
-        for (i, tile) in scores.iter_mut().enumerate() {
-            let group = token_group::<G>(i);
-            if group >= groups {
-                continue;
-            }
-            let token = group * 16 + matrix % 2 * 8 + row;
-            for step in 0..2 {
-                let word = pair * 4 + step * 2 + matrix / 2;
-                // SAFETY: the caller's promise; the row is one of the tile's tokens.
-                let tokens = unsafe { ldmatrix::load_x4(keys + swizzled(token, word, G::HEAD_DIM)) };
-                for (accumulator, fragment) in tile.iter_mut().zip(&columns) {
-                    let step = 2 * step as usize;
-                    E::mma(accumulator, tokens, [fragment[step], fragment[step + 1]]);
-                }
-            }
+    }
+    fragments
+}
+
+/// Scores of the warp's query columns against a step's tokens: `scores[n]` is the 16x8 product with the `n`th 8 tokens.
+///
+/// # Safety
+/// As [`queries`], for the step's keys, too.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+pub(super) unsafe fn scores<E: Element, G: Shape, const K: usize, const H: usize>(
+    queries: &Fragments<K>,
+    keys: u32,
+) -> [[f32; 4]; H] {
+    let mut scores = [[0.0; 4]; H];
+    let (first_query, first_key) = (first_query_words::<G>(), first_words::<G>(keys, 0, false));
+    for k in 0..K {
+        let columns = if const { G::TILE.holds_queries(G::HEAD_DIM) } {
+            queries[k]
+        } else {
+            // SAFETY: the caller's promise; the rows are query columns of the block.
+            unsafe { ldmatrix::load_x4(words(first_query, k)) }
+        };
+        for pair in 0..H / 2 {
+            let at = words(first_key, k) + 32 * pair as u32 * G::HEAD_DIM;
+            // SAFETY: the caller's promise; the rows are tokens of the step.
+            let [a, b, c, d] = unsafe { ldmatrix::load_x4(at) };
+            E::mma(&mut scores[2 * pair], columns, [a, b]);
+            E::mma(&mut scores[2 * pair + 1], columns, [c, d]);
         }
     }
     scores
 }
 
-/// Adds the values of a tile, weighted by its probabilities: `output[d][n]` is the 16x8 tile of the warp's `d`th 16
-/// items of the head and column group `n`. Warps that share those items take turns over the token groups.
+/// Adds a step's values, weighted by its probabilities: `output[n]` is the 16x8 tile of the `n`th 8 items of the head.
 ///
 /// # Safety
-/// Values and probabilities of `groups` token groups lie in shared memory, visible to this warp; all 32 lanes take
-/// part.
+/// The step's values lie in shared memory, visible to this warp; all 32 lanes take part.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) unsafe fn values<E: Element, G: Shape, const C: usize, const DT: usize>(
-    output: &mut [[[f32; 4]; C]; DT],
+pub(super) unsafe fn values<E: Element, G: Shape, const H: usize, const D8: usize>(
+    output: &mut [[f32; 4]; D8],
+    probabilities: &[[u32; 2]; H],
     values: u32,
-    groups: u32,
 ) {
-    let (matrix, row) = (lane() / 8, lane() % 8);
-    let dim_warps = const { G::TILE.dim_warps(G::HEAD_DIM) };
-    let token_warps = const { G::TILE.token_warps(G::HEAD_DIM) };
-    let first_word = warp() % dim_warps * DT as u32 * 2;
-    let probabilities = Shared::<u32>::at(G::PLAN.probabilities);
-
-    let mut group = warp() / dim_warps;
-    while group < groups {
-        let token = group * 16 + matrix % 2 * 8 + row;
-        let mut columns = [[0; 2]; C];
-        for n in (0..C).step_by(2) {
-            let word = n as u32 + if n + 1 < C { matrix / 2 } else { 0 };
-            let address = probabilities.byte(token * G::PLAN.probability_stride * 2 + word * 16);
-            // SAFETY: the caller's promise; the word is one of the token's column groups.
-            unsafe {
-                if n + 1 < C {
-                    let [a, b, c, d] = ldmatrix::load_x4_transposed(address);
-                    columns[n] = [a, b];
-                    columns[n + 1] = [c, d];
-                } else {
-                    columns[n] = ldmatrix::load_x2_transposed(address);
-                }
-            }
+    let first = first_words::<G>(values, 0, true);
+    for pair in 0..H / 2 {
+        let ([a, b], [c, d]) = (probabilities[2 * pair], probabilities[2 * pair + 1]);
+        let weights = [a, b, c, d];
+        for items in 0..D8 / 2 {
+            let at = words(first, items) + 32 * pair as u32 * G::HEAD_DIM;
+            // SAFETY: the caller's promise; the rows are tokens of the step.
+            let [a, b, c, d] = unsafe { ldmatrix::load_x4_transposed(at) };
+            E::mma(&mut output[2 * items], weights, [a, b]);
+            E::mma(&mut output[2 * items + 1], weights, [c, d]);
         }
-        let token = group * 16 + matrix / 2 * 8 + row;
-        for (d, tile) in output.iter_mut().enumerate() {
-            let word = first_word + 2 * d as u32 + matrix % 2;
-            // SAFETY: the caller's promise; the row is one of the tile's tokens.
-            let items = unsafe { ldmatrix::load_x4_transposed(values + swizzled(token, word, G::HEAD_DIM)) };
-            for (accumulator, &fragment) in tile.iter_mut().zip(&columns) {
-                E::mma(accumulator, items, fragment);
-            }
-        }
-        group += token_warps;
     }
 }

@@ -1,6 +1,7 @@
 //! A tile configuration as a type, so that every derived figure is a compile-time constant.
 
 use super::{config::Tile, smem::Plan};
+use crate::simt::thread::warp;
 
 /// What is constant in one compiled variant.
 pub(super) trait Shape {
@@ -9,8 +10,8 @@ pub(super) trait Shape {
     /// The tile configuration.
     const TILE: Tile;
 
-    /// Tokens in a tile.
-    const TOKENS: u32 = Self::TILE.tokens();
+    /// Tokens in a step of one team.
+    const STEP: u32 = Self::TILE.step_tokens();
     /// Threads in the block.
     const THREADS: u32 = Self::TILE.threads();
     /// Query columns of the block.
@@ -19,14 +20,26 @@ pub(super) trait Shape {
     const WORDS: u32 = Self::HEAD_DIM / 8;
     /// The plan of shared memory.
     const PLAN: Plan = Plan::new(Self::TILE, Self::HEAD_DIM);
+
+    /// The calling warp's team.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    fn team() -> u32 {
+        warp() / Self::TILE.columns
+    }
+
+    /// The calling warp's number in its team: that of its group of 16 query columns.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    fn member() -> u32 {
+        warp() % Self::TILE.columns
+    }
 }
 
-/// Head size `D`, `W` warps, `M` token groups, `C` column groups, `S` stages.
-pub(super) struct Variant<const D: usize, const W: usize, const M: usize, const C: usize, const S: usize>;
+/// Head size `D`, `C` groups of 16 query columns, `T` teams, `N` token groups, `S` stages.
+pub(super) struct Variant<const D: usize, const C: usize, const T: usize, const N: usize, const S: usize>;
 
-impl<const D: usize, const W: usize, const M: usize, const C: usize, const S: usize> Shape
-    for Variant<D, W, M, C, S>
+impl<const D: usize, const C: usize, const T: usize, const N: usize, const S: usize> Shape
+    for Variant<D, C, T, N, S>
 {
     const HEAD_DIM: u32 = D as u32;
-    const TILE: Tile = Tile { warps: W as u32, groups: M as u32, columns: C as u32, stages: S as u32 };
+    const TILE: Tile = Tile { columns: C as u32, teams: T as u32, groups: N as u32, stages: S as u32 };
 }

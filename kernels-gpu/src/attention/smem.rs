@@ -5,29 +5,26 @@ use super::config::Tile;
 /// Byte offsets of the regions of a block's shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Slots of gathered keys and values, `[stages, tokens, head_dim]` 16-bit items, rows swizzled; after the last
-    /// tile the output, `[query columns, output_stride]` fp32.
+    /// For each team a ring of gathered steps, `[stages, keys and values, step, head_dim]` 16-bit items, rows swizzled; after
+    /// its last step the team's output, `[query columns, output_stride]` fp32.
     pub ring: u32,
+    /// Bytes from one team's ring to the next.
+    pub team: u32,
     /// Bytes of one slot.
     pub slot: u32,
     /// Queries, `[query columns, head_dim]` 16-bit items, rows swizzled.
     pub query: u32,
-    /// Probabilities of a tile, `[tokens, probability_stride]` 16-bit items.
-    pub probabilities: u32,
-    /// Items from one token's probabilities to the next: an odd number of 16-byte words, so that eight rows lie in
-    /// eight different groups of banks.
-    pub probability_stride: u32,
-    /// Offsets of the tokens' rows in the caches, `[offset_tiles, tokens]` u64.
-    pub offsets: u32,
-    /// First query column that sees each token, `[offset_tiles, tokens]` u32.
+    /// Places of the tokens' rows in the caches, `[teams, token_steps, step]` u32; after its last step a team's bases and sums,
+    /// `[query columns, 2]` fp32.
+    pub places: u32,
+    /// First query column that sees each token, `[teams, token_steps, step]` u32.
     pub thresholds: u32,
-    /// Tiles of offsets and thresholds held at a time.
-    pub offset_tiles: u32,
-    /// Running maximum of each query column, `[query columns]`, floats as ordered integers.
-    pub maxima: u32,
-    /// Sum of the probabilities that each warp has seen, `[warps, query columns]` fp32.
-    pub sums: u32,
-    /// Floats from one column's output to the next.
+    /// Steps whose places and thresholds are held: those that are looked up first, one of own rows and the one before, a power
+    /// of two.
+    pub token_steps: u32,
+    /// Where each column's output goes, `[query columns]` 16 bytes.
+    pub outputs: u32,
+    /// Floats from one column's output to the next: the pairs that a half of a warp stores lie in different banks.
     pub output_stride: u32,
     /// Bytes in all.
     pub bytes: u32,
@@ -38,35 +35,20 @@ impl Plan {
     #[must_use]
     pub const fn new(tile: Tile, head_dim: u32) -> Self {
         let columns = tile.query_columns();
-        let slot = tile.tokens() * head_dim * 2;
-        let output_stride = head_dim + 4;
+        let slot = 2 * tile.step_tokens() * head_dim * 2;
+        let output_stride = head_dim + 8;
         let staged = columns * output_stride * 4;
         let gathered = tile.stages * slot;
-        let ring = if staged > gathered { staged } else { gathered };
-        let probability_stride = 8 * (tile.columns | 1);
-        let offset_tiles = tile.stages / 2 + 1;
+        let team = if staged > gathered { staged } else { gathered };
 
-        let query = ring;
-        let probabilities = query + columns * head_dim * 2;
-        let offsets = probabilities + tile.tokens() * probability_stride * 2;
-        let thresholds = offsets + offset_tiles * tile.tokens() * 8;
-        let maxima = thresholds + offset_tiles * tile.tokens() * 4;
-        let sums = maxima + columns * 4;
-        let bytes = sums + tile.warps * columns * 4;
-        Self {
-            ring: 0,
-            slot,
-            query,
-            probabilities,
-            probability_stride,
-            offsets,
-            thresholds,
-            offset_tiles,
-            maxima,
-            sums,
-            output_stride,
-            bytes,
-        }
+        let query = tile.teams * team;
+        let places = query + columns * head_dim * 2;
+        let token_steps = (tile.first_steps() + 2).next_power_of_two();
+        let tokens = tile.teams * token_steps * tile.step_tokens();
+        let thresholds = places + tokens * 4;
+        let outputs = thresholds + tokens * 4;
+        let bytes = outputs + columns * 16;
+        Self { ring: 0, team, slot, query, places, thresholds, token_steps, outputs, output_stride, bytes }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     fault::Fault,
     simt::{
         atomic,
-        thread::{block_x, block_y, block_z, grid_x, thread_index},
+        thread::{block_x, block_y, block_z, thread_index},
     },
 };
 
@@ -24,11 +24,10 @@ pub(super) struct Task {
     pub(super) columns: u32,
     /// Confirmed length.
     pub(super) length: u32,
-    /// Positions in the set; the step's own rows follow them in the list of tokens.
+    /// Positions in the set that are read.
     pub(super) set_size: u32,
-    /// The block's tokens: `begin .. end` of the list.
-    pub(super) begin: u32,
-    pub(super) end: u32,
+    /// The step's own rows that are read.
+    pub(super) rows: u32,
 }
 
 impl Task {
@@ -50,47 +49,42 @@ impl Task {
             columns: 0,
             length: 0,
             set_size: 0,
-            begin: 0,
-            end: 0,
+            rows: 0,
         };
         let sequence = u64::from(task.sequence);
         // SAFETY: the grid has one z for each sequence of the batch.
-        let (first, last, length, set_size) = unsafe {
-            (
+        let [first, last, length, set_size] = unsafe {
+            [
                 params.row_starts.load(sequence),
                 params.row_starts.load(sequence + 1),
                 params.lengths.load(sequence),
                 params.set_sizes.load(sequence),
-            )
+            ]
         };
 
-        let reports = task.split == 0 && thread_index() == 0;
         // The difference is taken only once both ends are known not to wrap it.
         let ascending = first >= 0 && first <= last && last <= params.total_rows as i32;
-        if !ascending || (last - first) as u32 > params.row_capacity {
-            if reports {
+        let rows = if ascending { (last - first) as u32 } else { u32::MAX };
+        let has_rows = rows <= params.row_capacity;
+        let rows = if has_rows { rows } else { 0 };
+        if task.split == 0 && thread_index() == 0 {
+            if !has_rows {
                 task.report(params, Fault::Rows);
+            } else if length < 0 {
+                task.report(params, Fault::Length);
             }
-            return None;
-        }
-        let rows = (last - first) as u32;
-        if reports && length < 0 {
-            task.report(params, Fault::Length);
-        }
-        if reports && (set_size < 0 || set_size > params.set_capacity as i32) {
-            task.report(params, Fault::SetSize);
+            if has_rows && (set_size < 0 || set_size > params.set_capacity as i32) {
+                task.report(params, Fault::SetSize);
+            }
         }
         task.first_row = first as u32;
         task.columns = rows * params.group;
         task.length = if length < 0 { 0 } else { length as u32 };
-        task.set_size = if set_size < 0 { 0 } else { (set_size as u32).min(params.set_capacity) };
-
-        // Whole groups of 16 tokens to each split, by the sequence's own count alone. Where the length is negative
-        // nobody knows where the step's own rows stand, and every token is masked.
-        let count = if length < 0 { 0 } else { task.set_size + rows };
-        let share = count.div_ceil(16).div_ceil(grid_x().max(1)) * 16;
-        task.begin = (task.split * share).min(count);
-        task.end = (task.begin + share).min(count);
+        // Where the length is negative nobody knows where the step's own rows stand, and every token is masked.
+        if length >= 0 {
+            task.rows = rows;
+            task.set_size = if set_size < 0 { 0 } else { (set_size as u32).min(params.set_capacity) };
+        }
         (task.first_column < task.columns).then_some(task)
     }
 

@@ -8,53 +8,41 @@ use {
 
 /// Hands every combination of element type, head size and tile to `$make!`, as items or as an array.
 macro_rules! for_each_variant {
-    (@cross items $make:ident: $(($w:literal $m:literal $c:literal $s:literal))*) => {$(
-        $make!(Bf16, "bf16", 128, $w, $m, $c, $s);
-        $make!(Bf16, "bf16", 64, $w, $m, $c, $s);
-        $make!(F16, "f16", 128, $w, $m, $c, $s);
-        $make!(F16, "f16", 64, $w, $m, $c, $s);
+    (@cross items $make:ident: $(($c:literal $t:literal $n:literal $s:literal))*) => {$(
+        $make!(Bf16, "bf16", 128, $c, $t, $n, $s);
+        $make!(Bf16, "bf16", 64, $c, $t, $n, $s);
+        $make!(F16, "f16", 128, $c, $t, $n, $s);
+        $make!(F16, "f16", 64, $c, $t, $n, $s);
     )*};
-    (@cross array $make:ident: $(($w:literal $m:literal $c:literal $s:literal))*) => {[$(
-        $make!(Bf16, "bf16", 128, $w, $m, $c, $s),
-        $make!(Bf16, "bf16", 64, $w, $m, $c, $s),
-        $make!(F16, "f16", 128, $w, $m, $c, $s),
-        $make!(F16, "f16", 64, $w, $m, $c, $s),
+    (@cross array $make:ident: $(($c:literal $t:literal $n:literal $s:literal))*) => {[$(
+        $make!(Bf16, "bf16", 128, $c, $t, $n, $s),
+        $make!(Bf16, "bf16", 64, $c, $t, $n, $s),
+        $make!(F16, "f16", 128, $c, $t, $n, $s),
+        $make!(F16, "f16", 64, $c, $t, $n, $s),
     )*]};
     ($shape:ident $make:ident) => {
         for_each_variant! { @cross $shape $make:
-            // warps, token groups per warp, column groups, stages
-            (4 1 1 2) (4 1 1 4) (8 1 1 3)
-            (4 1 2 2) (4 1 2 4) (4 2 2 3) (8 1 2 2) (8 1 2 4) (16 1 2 2)
-            (4 1 4 2) (4 1 4 4) (8 1 4 3) (16 1 4 2)
-            (4 1 5 2) (4 1 5 3) (4 1 5 4) (4 1 5 6) (4 2 5 2) (4 2 5 4)
-            (8 1 5 2) (8 1 5 3) (8 1 5 4) (8 2 5 2)
-            (4 1 8 2) (4 1 8 3) (4 1 8 4) (8 1 8 2) (8 1 8 4)
+            // groups of 16 query columns, teams, token groups, stages
+            (1 2 1 4) (1 2 2 3) (1 4 1 4) (1 4 2 3) (1 8 1 3) (1 12 1 2)
+            (2 2 1 6) (2 2 2 3) (2 4 1 4) (2 4 2 3) (2 6 1 4)
+            (3 2 1 4) (3 2 1 6) (3 2 2 3) (3 2 2 4) (3 3 2 3)
+            (3 4 1 3) (3 4 1 4) (3 4 1 5) (3 4 1 6) (3 4 2 3)
+            (4 2 2 3) (4 3 1 4) (4 3 2 3)
         }
     };
 }
 
 /// The name of a variant's entry, of its PTX file and, so, its stable id.
 macro_rules! name {
-    ($dtype:literal, $d:literal, $w:literal, $m:literal, $c:literal, $s:literal) => {
-        concat!("attention_mma_", $dtype, "_d", $d, "_w", $w, "_m", $m, "_c", $c, "_s", $s)
+    ($dtype:literal, $d:literal, $c:literal, $t:literal, $n:literal, $s:literal) => {
+        concat!("attention_", $dtype, "_d", $d, "_c", $c, "_t", $t, "_n", $n, "_s", $s)
     };
 }
 
 #[cfg(any(target_arch = "nvptx64", feature = "executor"))]
 macro_rules! body {
-    ($element:ident, $d:literal, $w:literal, $m:literal, $c:literal, $s:literal) => {
-        attention::<
-            $element,
-            $d,
-            $w,
-            $m,
-            $c,
-            $s,
-            {
-                crate::attention::config::Tile { warps: $w, groups: $m, columns: $c, stages: $s }.dims($d)
-                    as usize
-            },
-        >
+    ($element:ident, $d:literal, $c:literal, $t:literal, $n:literal, $s:literal) => {
+        attention::<$element, $d, $c, $t, $n, $s, { $d / 16 }, { $d / 8 }, { 2 * $n }>
     };
 }
 
@@ -64,14 +52,14 @@ mod entries {
     use super::{super::params::Params, *};
 
     macro_rules! entry {
-        ($element:ident, $dtype:literal, $d:literal, $w:literal, $m:literal, $c:literal, $s:literal) => {
+        ($element:ident, $dtype:literal, $d:literal, $c:literal, $t:literal, $n:literal, $s:literal) => {
             const _: () = {
                 /// # Safety
                 /// As [`attention`].
-                #[unsafe(export_name = name!($dtype, $d, $w, $m, $c, $s))]
+                #[unsafe(export_name = name!($dtype, $d, $c, $t, $n, $s))]
                 unsafe extern "ptx-kernel" fn entry(params: Params) {
                     // SAFETY: the launch's promise.
-                    unsafe { body!($element, $d, $w, $m, $c, $s)(&params) }
+                    unsafe { body!($element, $d, $c, $t, $n, $s)(&params) }
                 }
             };
         };
@@ -93,11 +81,11 @@ mod registry {
     };
 
     macro_rules! variant {
-        ($element:ident, $dtype:literal, $d:literal, $w:literal, $m:literal, $c:literal, $s:literal) => {{
-            const TILE: Tile = Tile { warps: $w, groups: $m, columns: $c, stages: $s };
+        ($element:ident, $dtype:literal, $d:literal, $c:literal, $t:literal, $n:literal, $s:literal) => {{
+            const TILE: Tile = Tile { columns: $c, teams: $t, groups: $n, stages: $s };
             const { TILE.check($d) };
             AttentionVariant {
-                id: name!($dtype, $d, $w, $m, $c, $s),
+                id: name!($dtype, $d, $c, $t, $n, $s),
                 revision: REVISION,
                 target: Target::Sm80,
                 dtype: Dtype::$element,
@@ -105,10 +93,10 @@ mod registry {
                 tile: TILE,
                 ptx: Ptx::of(
                     #[cfg(feature = "ptx")]
-                    include_str!(concat!("../../ptx/", name!($dtype, $d, $w, $m, $c, $s), ".ptx")),
+                    include_str!(concat!("../../ptx/", name!($dtype, $d, $c, $t, $n, $s), ".ptx")),
                 ),
                 #[cfg(feature = "executor")]
-                body: body!($element, $d, $w, $m, $c, $s),
+                body: body!($element, $d, $c, $t, $n, $s),
             }
         }};
     }

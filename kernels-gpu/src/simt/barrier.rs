@@ -39,21 +39,20 @@ pub fn block_sync_aligned() {
     }
 }
 
-/// Waits until `threads` threads of the block have arrived at barrier `ID`.
+/// Waits until `threads` threads of the block have arrived at barrier `id`.
 ///
 /// # PTX
-/// `barrier.sync ID, threads`. `ID` is 1 to 15 (0 is [`block_sync`]'s); `threads` is a multiple of 32.
+/// `barrier.sync id, threads`. `id` is 1 to 15 (0 is [`block_sync`]'s); `threads` is a multiple of 32.
 #[inline(always)]
 #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
-pub fn named_sync<const ID: u32>(threads: u32) {
-    const { assert!(ID >= 1 && ID <= 15, "named barriers are 1 to 15") };
+pub fn named_sync(id: u32, threads: u32) {
     #[cfg(target_arch = "nvptx64")]
     // SAFETY: a barrier touches no memory of its own; memory is clobbered as it must be.
     unsafe {
-        core::arch::asm!("barrier.sync {id}, {threads};", id = const ID, threads = in(reg32) threads, options(nostack))
+        core::arch::asm!("barrier.sync {id}, {threads};", id = in(reg32) id, threads = in(reg32) threads, options(nostack))
     }
     #[cfg(not(target_arch = "nvptx64"))]
-    ops::named_sync(ID, threads);
+    ops::named_sync(id, threads);
 }
 
 /// Waits until every lane of the warp has arrived.

@@ -95,12 +95,12 @@ fn executor(kernel: &Kernel) -> bool {
 fn named(round: usize) {
     let threads = THREADS - WARP;
     match round {
-        0 => barrier::named_sync::<1>(threads),
-        1 => barrier::named_sync::<2>(threads),
-        2 => barrier::named_sync::<3>(threads),
-        3 => barrier::named_sync::<4>(threads),
-        4 => barrier::named_sync::<5>(threads),
-        _ => barrier::named_sync::<6>(threads),
+        0 => barrier::named_sync(1, threads),
+        1 => barrier::named_sync(2, threads),
+        2 => barrier::named_sync(3, threads),
+        3 => barrier::named_sync(4, threads),
+        4 => barrier::named_sync(5, threads),
+        _ => barrier::named_sync(6, threads),
     }
 }
 

@@ -131,7 +131,8 @@ fn a_problem_beyond_the_hosts_memory_is_refused() {
     };
     let mut problem = good.problem;
     problem.kv.page_stride = 1 << 40;
-    problem.kv.pages = i32::MAX as u32;
+    problem.kv.token_stride = 1 << 36;
+    problem.kv.pages = 1 << 20;
     assert!(refused(&problem, &good.strides).contains("bytes"));
     let wide = AttentionStrides { query_row: 1 << 40, ..good.strides };
     let many = AttentionProblem { rows: 64, total_rows: 256, ..good.problem };

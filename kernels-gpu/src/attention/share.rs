@@ -1,0 +1,116 @@
+//! Which tokens a team works through, and in which order.
+//!
+//! The set's tokens are dealt out by steps, round by round, to all teams of all splits, so that the index of a token of a
+//! team's first steps is known before the sequence's figures are. The step's own rows fill steps of their own, dealt out
+//! from the last team on. A team's first of these is its second step, whose work hides behind the copies of the others;
+//! what else there is follows behind the steps whose tokens are looked up before all copies.
+
+use super::{shape::Shape, task::Task};
+use crate::simt::thread::{block_x, grid_x};
+
+/// A token of a step.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The set's, by index.
+    Set(u32),
+    /// One of the step's own rows, by number.
+    Own(u32),
+    /// There is none.
+    Nothing,
+}
+
+/// The share of the calling warp's team.
+#[derive(Clone, Copy)]
+pub(super) struct Share {
+    /// Steps of own rows among the first steps: 0 or 1.
+    lead: u32,
+    /// Steps of the set among the first steps.
+    early: u32,
+    /// Steps of own rows.
+    own: u32,
+    set_size: u32,
+    rows: u32,
+}
+
+/// The team's number among all teams of all splits, and their number.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+fn rank<G: Shape>() -> (u32, u32) {
+    (block_x() * G::TILE.teams + G::team(), (grid_x() * G::TILE.teams).max(1))
+}
+
+/// Index in the set of the first token of the team's `step`th step of the set.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+pub(super) fn first_of_set<G: Shape>(step: u32) -> u32 {
+    let (rank, teams) = rank::<G>();
+    (step * teams + rank) * G::STEP
+}
+
+impl Share {
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn of_team<G: Shape>(task: &Task) -> Self {
+        let (rank, teams) = rank::<G>();
+        let own = (task.rows.div_ceil(G::STEP) + rank) / teams;
+        let mut early = 0;
+        for step in 0..G::TILE.first_steps() {
+            early += u32::from(first_of_set::<G>(step) < task.set_size);
+        }
+        Self { lead: own.min(1), early, own, set_size: task.set_size, rows: task.rows }
+    }
+
+    /// Whether the team has a step `step`.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn has<G: Shape>(&self, step: u32) -> bool {
+        step < self.early + self.own || first_of_set::<G>(step - self.own) < self.set_size
+    }
+
+    /// The step of the first own rows, if the team has any.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn first_of_rows(&self) -> Option<u32> {
+        (self.lead != 0).then_some(self.early.min(1))
+    }
+
+    /// The team's step that is the `step`th of the first ones, those of the set and what fills up behind them.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn first_step(&self, step: u32) -> u32 {
+        if step < self.early.min(1) { step } else { step + self.lead }
+    }
+
+    /// The step behind the first ones.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn later<G: Shape>(&self) -> u32 {
+        G::TILE.first_steps() + self.lead
+    }
+
+    /// Token `item` of the `step`th of the [first steps](Share::first_step).
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn first_token<G: Shape>(&self, step: u32, item: u32) -> Source {
+        if step < self.early {
+            return self.position::<G>(step, item);
+        }
+        self.token::<G>(self.first_step(step), item)
+    }
+
+    /// Token `item` of the team's step `step`, one behind the early ones of the set.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn token<G: Shape>(&self, step: u32, item: u32) -> Source {
+        if step < self.early + self.own {
+            return self.row::<G>(step - self.early, item);
+        }
+        self.position::<G>(step - self.own, item)
+    }
+
+    /// Token `item` of the team's `step`th step of own rows.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn row<G: Shape>(&self, step: u32, item: u32) -> Source {
+        let (rank, teams) = rank::<G>();
+        let row = (step * teams + teams - 1 - rank) * G::STEP + item;
+        if row < self.rows { Source::Own(row) } else { Source::Nothing }
+    }
+
+    /// Token `item` of the team's `step`th step of the set.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    fn position<G: Shape>(&self, step: u32, item: u32) -> Source {
+        let index = first_of_set::<G>(step) + item;
+        if index < self.set_size { Source::Set(index) } else { Source::Nothing }
+    }
+}
