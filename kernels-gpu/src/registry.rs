@@ -173,8 +173,8 @@ pub struct LogitsVariant {
 }
 
 impl LogitsVariant {
-    /// The plan of one block's dynamic shared memory, for so many KV heads, groups of 16 columns and columns of the source
-    /// before.
+    /// The plan of one block's dynamic shared memory, for so many KV heads, groups of 8 columns and groups of the
+    /// source before.
     #[must_use]
     pub const fn shared(&self, kv_groups: u32, column_groups: u32, before: u32) -> score::smem::Plan {
         score::smem::Plan::new(self.tile, self.head_dim, kv_groups, column_groups, before)
@@ -215,10 +215,10 @@ pub struct FoldVariant {
 }
 
 impl FoldVariant {
-    /// Dynamic shared memory of one block that folds `columns`, in bytes.
+    /// Dynamic shared memory of one block that folds `column_groups` of 8 columns, in bytes.
     #[must_use]
-    pub const fn shared_bytes(&self, columns: u32) -> u32 {
-        8 * columns
+    pub const fn shared_bytes(&self, column_groups: u32) -> u32 {
+        score::smem::FoldPlan::new(0, self.warps, column_groups).end
     }
 
     /// What the PTX builder and the driver have to know of it; shared memory is an ordinary launch's.
@@ -229,7 +229,7 @@ impl FoldVariant {
             target: self.target,
             threads: 32 * self.warps,
             blocks: 1,
-            shared_bytes: self.shared_bytes(16),
+            shared_bytes: self.shared_bytes(2),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{score::Scored, verdict::POISON};
 /// Addresses of the workspace's parts, each an allocation of its own: an access that leaves a part is out of bounds.
 struct Workspace {
     status: u64,
-    logits: u64,
+    exponentials: u64,
     sums: [u64; 2],
 }
 
@@ -46,14 +46,14 @@ impl Prepared {
         let items = |part: &std::ops::Range<u64>| (part.end - part.start) as usize / 4;
         let workspace = Workspace {
             status: memory.scratch(&[0_u64]),
-            logits: memory.output(items(&layout.logits), POISON),
+            exponentials: memory.output(items(&layout.exponentials), POISON),
             sums: layout.sums.each_ref().map(|part| memory.output(items(part), POISON)),
         };
         let sources = problem.sources.iter().zip(&input.sources).map(|(source, own)| SourceBuffers {
             query: memory.input(&own.query),
             key: memory.input(&own.key),
             groups: memory.input(source.groups(problem.group()).as_flattened()),
-            weights: memory.input(&source.column_weights(problem.group(), problem.tokens)),
+            weights: memory.input(source.group_weights(problem.group(), problem.tokens).as_flattened()),
         });
         let sources = sources.collect();
         let arrays = [
@@ -151,7 +151,7 @@ impl Launches<'_> {
     /// Puts the parts of the workspace that source `source` uses where they lie.
     fn place(&self, sequences: &mut Sequences, fold: &mut Fold, source: usize) {
         sequences.status = Global::at(self.workspace.status);
-        fold.logits = Global::at(self.workspace.logits);
+        fold.exponentials = Global::at(self.workspace.exponentials);
         fold.sums = Global::at(self.workspace.sums[source % 2]);
     }
 

@@ -30,9 +30,10 @@ fn candidates() -> Vec<Candidate> {
     variants.enumerate().map(candidate).collect()
 }
 
-/// Two layers whose heads read two KV heads, for a sequence with more chunks than a block has warps, a short one, and one
-/// without queries.
-fn input(variant: &LogitsVariant) -> ScoreInput {
+/// Two layers whose heads read two KV heads, for a sequence with more chunks than a block of either kernel has warps, a short
+/// one, and one without queries.
+fn input(candidate: Candidate) -> ScoreInput {
+    let (variant, warps) = (candidate.logits, candidate.logits.tile.warps.max(candidate.fold.warps));
     let shape = |length, captured| SequenceShape { length, room: 0, captured };
     let recipe = Recipe {
         dtype: variant.dtype,
@@ -41,7 +42,7 @@ fn input(variant: &LogitsVariant) -> ScoreInput {
         group: 3,
         page_size: 16,
         layout: KvLayout::Nhd,
-        sequences: vec![shape(256 * variant.tile.warps + 200, true), shape(40, true), shape(300, false)],
+        sequences: vec![shape(256 * warps + 200, true), shape(40, true), shape(300, false)],
         sources: Source::mean(&[&[0, 1, 4], &[2, 3]], 2),
         tokens: 2,
         accumulate: true,
@@ -54,7 +55,7 @@ fn input(variant: &LogitsVariant) -> ScoreInput {
 
 /// Whether the executor reports each synchronisation site that the job meets when that site alone is dropped.
 fn verdicts(candidate: Candidate) -> Vec<(Site, bool)> {
-    let input = input(candidate.logits);
+    let input = input(candidate);
     let prepare = || Prepared::new(&input, candidate).expect("a job that is possible");
     let mut whole = prepare();
     let sites = whole.launch(&Options::default()).expect("nothing to report while nothing is dropped");

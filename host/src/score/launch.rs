@@ -8,8 +8,9 @@ use std::ops::Range;
 use dustin_kernels::{
     registry::{FoldVariant, LogitsVariant},
     score::{
-        layout::{MAX_CHUNKS, logits_capacity},
+        layout::{MAX_CHUNKS, positions},
         params::{self, Cache, Fold, FoldParams, Params, Sequences, Slots},
+        smem::COLUMN_GROUP,
     },
     simt::{Global, WARP},
 };
@@ -43,9 +44,9 @@ pub struct ScorePlan {
 pub struct WorkspaceLayout {
     /// The sticky status word, one u64: zeroed by the caller, raised by launches.
     pub status: Range<u64>,
-    /// Logits of one source after the other, f32: one for each column and position.
-    pub logits: Range<u64>,
-    /// Bases and sums of the chunks, f32 `[batch, column_capacity, MAX_CHUNKS, 2]`, that the sources use in turn; the
+    /// Exponentials of one source after the other, 16 bits for each column and position.
+    pub exponentials: Range<u64>,
+    /// Bases and sums of the chunks, f32 `[batch, group_capacity, 8, MAX_CHUNKS, 2]`, that the sources use in turn; the
     /// second is empty for one source.
     pub sums: [Range<u64>; 2],
 }
@@ -59,11 +60,12 @@ impl WorkspaceLayout {
             start..end
         };
         // At most 512 columns of less than 2^32 positions, and 65,535 sequences of 256 chunks.
-        let columns = u64::from(problem.column_capacity());
-        let sums = u64::from(problem.batch) * columns * u64::from(MAX_CHUNKS) * 8;
+        let groups = u64::from(problem.group_capacity());
+        let sums = u64::from(problem.batch) * groups * u64::from(COLUMN_GROUP * MAX_CHUNKS) * 8;
+        let exponentials = (positions(problem.map_capacity, problem.batch) * groups) << problem.width_log2();
         Self {
             status: part(8),
-            logits: part(logits_capacity(problem.map_capacity, problem.batch) * columns * 4),
+            exponentials: part(exponentials * 2),
             sums: [part(sums), part(if problem.sources.len() > 1 { sums } else { 0 })],
         }
     }
@@ -90,7 +92,7 @@ pub struct SourceBuffers {
     pub key: u64,
     /// What [`Source::groups`] gives, u32.
     pub groups: u64,
-    /// What [`Source::column_weights`] gives, f32.
+    /// What [`Source::group_weights`] gives, f32.
     pub weights: u64,
 }
 
@@ -204,7 +206,7 @@ impl ScorePlan {
     #[must_use]
     pub fn fold_shared_bytes(&self) -> u32 {
         let last = self.problem.sources.last();
-        self.fold.shared_bytes(last.map_or(0, |source| self.problem.columns(source)))
+        self.fold.shared_bytes(last.map_or(0, |source| column_groups(&self.problem, source)))
     }
 
     /// The parts of the workspace.
@@ -232,7 +234,7 @@ impl ScorePlan {
             return Err(InvalidInput::new(OPERATION, "source", required, source));
         };
         let before = source.checked_sub(1).map(|before| self.left_by(before, buffers));
-        let nothing = Fold { columns: 0, ..self.left_by(source, buffers) };
+        let nothing = Fold { groups: 0, ..self.left_by(source, buffers) };
         Ok(Params {
             sequences: self.sequences(buffers),
             cache: Cache {
@@ -259,7 +261,6 @@ impl ScorePlan {
                 key: Global::at(own.key),
                 groups: Global::at(own.groups),
                 kv_groups: kv_groups(problem, heads),
-                column_groups: heads.column_groups(problem.group(), problem.tokens),
             },
             own: self.left_by(source, buffers),
             before: before.unwrap_or(nothing),
@@ -292,10 +293,11 @@ impl ScorePlan {
             map: Global::at(buffers.map),
             weights: Global::at(buffers.sources[source].weights),
             slots: Global::at(buffers.slots),
-            logits: Global::at(buffers.workspace + self.workspace.logits.start),
+            exponentials: Global::at(buffers.workspace + self.workspace.exponentials.start),
             sums: Global::at(buffers.workspace + self.workspace.sums[source % 2].start),
-            column_capacity: problem.column_capacity(),
-            columns: problem.columns(&problem.sources[source]),
+            group_capacity: problem.group_capacity(),
+            groups: column_groups(problem, &problem.sources[source]),
+            width_log2: problem.width_log2(),
             slot_capacity: problem.slots,
             accumulate: u32::from(source > 0 || problem.accumulate),
         }
@@ -346,9 +348,13 @@ impl ScorePlan {
 /// source.
 pub(super) fn shared_bytes(problem: &ScoreProblem, logits: &LogitsVariant, source: usize) -> u32 {
     let Some(own) = problem.sources.get(source) else { return 0 };
-    let before = source.checked_sub(1).map_or(0, |before| problem.columns(&problem.sources[before]));
-    let column_groups = own.column_groups(problem.group(), problem.tokens);
-    logits.shared(kv_groups(problem, own), column_groups, before).bytes
+    let before = source.checked_sub(1).map_or(0, |before| column_groups(problem, &problem.sources[before]));
+    logits.shared(kv_groups(problem, own), column_groups(problem, own), before).bytes
+}
+
+/// Groups of columns of `source`.
+fn column_groups(problem: &ScoreProblem, source: &Source) -> u32 {
+    source.column_groups(problem.group(), problem.tokens)
 }
 
 /// Distinct KV heads that the heads of `source` read.

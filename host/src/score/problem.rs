@@ -11,12 +11,15 @@ pub(super) const OPERATION: &str = "score gathering";
 /// The most columns (captured query tokens times captured heads) of one source.
 pub const MAX_COLUMNS: u32 = 512;
 
+/// The greatest magnitude of a weight: kernels multiply weights by powers of two that have to find room in a float.
+pub const MAX_WEIGHT: f32 = 1e12;
+
 /// A query head whose attention is gathered.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CapturedHead {
     /// Query head of its layer.
     pub head: u32,
-    /// What the probabilities of each of its captured tokens are multiplied by.
+    /// What the probabilities of each of its captured tokens are multiplied by: of a magnitude up to [`MAX_WEIGHT`].
     pub weight: f32,
 }
 
@@ -111,10 +114,21 @@ impl Source {
         self.heads.chunk_by(move |a, b| a.head / group == b.head / group)
     }
 
-    /// Groups of 16 columns that the `logits` kernel multiplies: each KV head's columns fill groups of their own.
+    /// Groups of 8 columns that the `logits` kernel multiplies: each KV head's columns fill groups of their own.
     #[must_use]
     pub(crate) fn column_groups(&self, group: u32, tokens: u32) -> u32 {
         self.by_kv_head(group).map(|heads| (heads.len() as u32 * tokens).div_ceil(COLUMN_GROUP)).sum()
+    }
+
+    /// The weight of each column by [groups](Source::column_groups), 0 where a group has no further column: what kernels take.
+    #[must_use]
+    pub fn group_weights(&self, group: u32, tokens: u32) -> Vec<[f32; COLUMN_GROUP as usize]> {
+        let of_kv_head = |heads: &[CapturedHead]| {
+            let columns: Vec<f32> = (0..tokens).flat_map(|_| heads.iter().map(|head| head.weight)).collect();
+            let pad = |columns: &[f32]| std::array::from_fn(|i| columns.get(i).copied().unwrap_or(0.0));
+            columns.chunks(COLUMN_GROUP as usize).map(pad).collect::<Vec<_>>()
+        };
+        self.by_kv_head(group).flat_map(of_kv_head).collect()
     }
 
     /// The weight of each column, in their order, where `group` query heads (at least 1) share a KV head and `tokens`
@@ -177,6 +191,19 @@ impl ScoreProblem {
         self.sources.iter().map(|source| self.columns(source)).max().unwrap_or(0)
     }
 
+    /// The most groups of 8 columns of any source.
+    pub(crate) fn group_capacity(&self) -> u32 {
+        let (group, tokens) = (self.group(), self.tokens);
+        self.sources.iter().map(|source| source.column_groups(group, tokens)).max().unwrap_or(0)
+    }
+
+    /// log2 of the most columns in any group, rounded up.
+    pub(crate) fn width_log2(&self) -> u32 {
+        let heads = |source: &Source| source.by_kv_head(self.group()).map(<[_]>::len).max();
+        let most = self.sources.iter().filter_map(heads).max().unwrap_or(0) as u32;
+        most.saturating_mul(self.tokens).min(COLUMN_GROUP).next_power_of_two().trailing_zeros()
+    }
+
     /// Bytes that the operation must move at the least when the map is full: the keys of the KV heads that are read, the
     /// captured queries, and the map. Saturates where the problem is not valid.
     #[must_use]
@@ -235,8 +262,10 @@ impl ScoreProblem {
         }
         for captured in heads {
             require_head(captured.head, self.query_heads)?;
-            if !captured.weight.is_finite() {
-                return Err(InvalidInput::new(OPERATION, "weight", "finite", captured.weight));
+            // A NaN is of no magnitude.
+            if !(captured.weight.abs() <= MAX_WEIGHT) {
+                let required = format!("of a magnitude up to {MAX_WEIGHT:e}");
+                return Err(InvalidInput::new(OPERATION, "weight", required, captured.weight));
             }
         }
         if let Some(pair) = heads.windows(2).find(|pair| pair[0].head >= pair[1].head) {
@@ -314,8 +343,23 @@ mod tests {
         assert_eq!(source.column_weights(2, 3), [1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 3.0, 3.0, 3.0]);
         assert_eq!(
             [(2, 4), (2, 9), (1, 1)].map(|(group, tokens)| source.column_groups(group, tokens)),
-            [2, 3, 3]
+            [2, 5, 3]
         );
+        let pad = |columns: &[f32]| -> [f32; 8] { std::array::from_fn(|i| *columns.get(i).unwrap_or(&0.0)) };
+        assert_eq!(source.group_weights(2, 3), [pad(&[1.0, 2.0, 1.0, 2.0, 1.0, 2.0]), pad(&[3.0; 3])]);
+        assert_eq!(source.group_weights(3, 3), [pad(&[1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 1.0, 2.0]), pad(&[3.0])]);
+    }
+
+    #[test]
+    fn groups_are_as_wide_as_the_most_columns_of_any_source() {
+        let width = |layers: &[&[u32]], tokens| {
+            ScoreProblem { tokens, ..problem(Source::mean(layers, tokens)) }.width_log2()
+        };
+        assert_eq!(width(&[&[0, 9, 17, 25]], 1), 0);
+        assert_eq!(width(&[&[0, 9, 17, 25]], 2), 1);
+        assert_eq!(width(&[&[0, 9], &[0, 1, 2]], 1), 2);
+        assert_eq!(width(&[&[0, 1, 2]], 2), 3);
+        assert_eq!(width(&[&[0, 1, 2]], 100), 3);
     }
 
     #[test]

@@ -28,7 +28,6 @@ impl Tile {
     pub const fn blocks(self, head_dim: u32) -> u32 {
         let warps = match (self.groups, head_dim) {
             (4, 128) => 8,
-            (4, _) => 12,
             _ => 16,
         };
         warps / self.warps

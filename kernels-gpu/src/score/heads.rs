@@ -16,7 +16,7 @@ pub(super) struct Group {
     pub(super) first_column: u32,
     /// How many there are.
     pub(super) columns: u32,
-    /// The first group of 16 columns; a KV head's columns fill groups of their own.
+    /// The first group of 8 columns; a KV head's columns fill groups of their own.
     pub(super) first_group: u32,
 }
 
@@ -85,17 +85,17 @@ impl Heads {
         u64::from(low) | u64::from(high) << 32
     }
 
-    /// The words of column group `group` that the calling lane multiplies with word `word` of its keys: rows `lane / 4` and
-    /// that plus 8 of the products, two steps of 16 items.
+    /// What the calling lane multiplies items `32 · j` to `32 · j + 31` of keys by, for column `lane / 4` of group `group`: the
+    /// second operands of two products.
     ///
     /// # Safety
-    /// The queries are stored and visible, and group and word are among them.
+    /// The queries are stored and visible, and the group and `j` are among them.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn query<const J: usize>(self, group: u32, word: u32) -> [[u32; 4]; 2] {
-        let queries = Shared::<[u32; 4]>::at(self.queries);
-        let place = (group * J as u32 + word) * 2 * WARP + lane();
+    pub(super) unsafe fn query<const J: usize>(self, group: u32, j: u32) -> [[u32; 2]; 2] {
+        let place = (group * J as u32 + j) * WARP + lane();
         // SAFETY: the caller's promise.
-        unsafe { [queries.load(place), queries.load(place + WARP)] }
+        let [a, b, c, d] = unsafe { Shared::<[u32; 4]>::at(self.queries).load(place) };
+        [[a, b], [c, d]]
     }
 
     /// Writes the queries that slot `slot` holds for `source`. Columns that only fill up a group are zero.
@@ -112,29 +112,24 @@ impl Heads {
             let group = unsafe { self.group(index) };
             let heads = (group.columns / tokens).max(1);
             let first_head = group.first_column / tokens;
-            let items = |column: u32, item: u32| {
-                if column >= group.columns {
-                    return [0; 4];
-                }
-                let (token, head) = (column / heads, first_head + column % heads);
-                let row = u64::from(slot) * slots.slot_stride
-                    + u64::from(token) * slots.token_stride
-                    + u64::from(head) * slots.head_stride;
-                // SAFETY: slot, token and head are inside the buffer.
-                unsafe { source.query.words().load((row + u64::from(item)) / 8) }
-            };
             let mut place = thread_index();
             while place < group.columns.div_ceil(COLUMN_GROUP) * J as u32 * WARP {
                 let (word, lane) = (place / WARP, place % WARP);
                 let column = word / J as u32 * COLUMN_GROUP + lane / 4;
-                let item = word % J as u32 * 32 + lane % 4 * 8;
-                let (low, high) = (items(column, item), items(column + 8, item));
-                let first = (group.first_group * J as u32 + word) * 2 * WARP + lane;
-                // SAFETY: there are two words for each lane and word of each group.
-                unsafe {
-                    queries.store(first, [low[0], high[0], low[1], high[1]]);
-                    queries.store(first + WARP, [low[2], high[2], low[3], high[3]]);
+                let mut pairs = [0; 4];
+                if column < group.columns {
+                    let (token, head) = (column / heads, first_head + column % heads);
+                    let row = u64::from(slot) * slots.slot_stride
+                        + u64::from(token) * slots.token_stride
+                        + u64::from(head) * slots.head_stride;
+                    let first = (row + u64::from(word % J as u32 * 32)) / 2 + u64::from(lane % 4);
+                    for i in 0..4 {
+                        // SAFETY: slot, token and head are inside the buffer.
+                        pairs[i] = unsafe { source.query.pairs().load(first + 4 * i as u64) };
+                    }
                 }
+                // SAFETY: there is a word for each lane and `j` of each group.
+                unsafe { queries.store(group.first_group * J as u32 * WARP + place, pairs) };
                 place += self.threads;
             }
         }

@@ -1,8 +1,7 @@
 //! Keys on their way from the paged cache to the tensor cores.
 //!
 //! A tile is `8 · H` keys of one KV head in a place of its warp's own ring in shared memory. The lanes copy whole rows, side
-//! by side, so that memory sees whole lines; as operands they take, of every eighth token from `lane / 4` on, the 16-byte
-//! words `lane % 4 + 4·j`.
+//! by side, so that memory sees whole lines; as operands they take matrices of 8 tokens by 8 items (`ldmatrix`).
 
 use super::{heads::Heads, params::Cache, sequence::Sequence, walk::Walk};
 use crate::{
@@ -28,14 +27,19 @@ impl<const H: usize, const J: usize, const U: usize> Ring<H, J, U> {
     /// Tokens in a tile.
     pub(super) const TOKENS: u32 = 8 * H as u32;
 
-    /// The address of 16-byte word `word` of token `token` in place `stage`. Every other token's words are exchanged by fours,
-    /// so that the words which the lanes of a quarter of the warp take at a time lie in different banks. A whole line of
-    /// 128 bytes stays one: copies that scatter it reach the L2 cache as twice as many requests.
+    /// The address of the first word of place `stage`, a multiple of 128.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn word(self, stage: u32, token: u32, word: u32) -> u32 {
-        let words = 4 * J as u32;
-        let tile = (warp() * U as u32 + stage) * Self::TOKENS * words;
-        Shared::<u32>::at(self.offset).byte((tile + token * words + (word ^ (token % 2 * 4))) * 16)
+    pub(super) fn place(self, stage: u32) -> u32 {
+        let tile = (warp() * U as u32 + stage) * Self::TOKENS * 4 * J as u32;
+        Shared::<u32>::at(self.offset).byte(tile * 16)
+    }
+
+    /// The bytes from a place's first word to word `word` of token `token`, of 16 bytes each. A token's words are exchanged
+    /// within each eight, so that the same word of eight tokens in turn lies in different banks. A whole line of 128 bytes
+    /// stays one: copies that scatter it reach the L2 cache as twice as many requests.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn word(token: u32, word: u32) -> u32 {
+        (token * 4 * J as u32 + (word ^ (token % 8))) * 16
     }
 }
 
@@ -145,6 +149,7 @@ impl<'a, const H: usize, const J: usize, const U: usize> Producer<'a, H, J, U> {
             // SAFETY: the group is one of the table's.
             let keys = unsafe { self.heads.keys(self.walk.group()) };
             let (row, column) = (lane() / (4 * J as u32), lane() % (4 * J as u32));
+            let place = self.ring.place(self.stage);
             for i in 0..H * J {
                 let token = i as u32 * 8 / J as u32 + row;
                 let word = shuffle::shuffle_index(self.token, token);
@@ -154,7 +159,7 @@ impl<'a, const H: usize, const J: usize, const U: usize> Producer<'a, H, J, U> {
                 } else {
                     0
                 });
-                let to = self.ring.word(self.stage, token, column);
+                let to = place + Ring::<H, J, U>::word(token, column);
                 // SAFETY: a page of the cache, or nothing is read; the place is free.
                 unsafe { cp_async::copy_16_hinted(to, from, valid, self.policy) };
             }

@@ -29,15 +29,14 @@ pub const fn chunks(length: u32) -> u32 {
 /// [`GRAIN`], with room for its length rounded up to one.
 #[inline(always)]
 #[must_use]
-pub const fn logits_start(map_start: u32, sequence: u32) -> u64 {
+pub const fn part_start(map_start: u32, sequence: u32) -> u64 {
     (map_start / GRAIN) as u64 * GRAIN as u64 + sequence as u64 * GRAIN as u64
 }
 
-/// Positions of the workspace for `batch` sequences whose maps take `map_capacity` positions in all. Each holds one
-/// fp32 logit for each column.
+/// Positions of the workspace for `batch` sequences whose maps take `map_capacity` positions in all.
 #[must_use]
-pub const fn logits_capacity(map_capacity: u32, batch: u32) -> u64 {
-    logits_start(map_capacity, batch)
+pub const fn positions(map_capacity: u32, batch: u32) -> u64 {
+    part_start(map_capacity, batch)
 }
 
 #[cfg(test)]
@@ -59,9 +58,9 @@ mod tests {
     fn parts_of_the_workspace_do_not_overlap_whatever_the_lengths() {
         let mut start = 0;
         for (sequence, length) in [0, 1, 15, 16, 17, 31, 1000, 0, 3, 4096].into_iter().enumerate() {
-            let first = logits_start(start, sequence as u32);
+            let first = part_start(start, sequence as u32);
             start += length;
-            let next = logits_start(start, sequence as u32 + 1);
+            let next = part_start(start, sequence as u32 + 1);
             assert!(first.is_multiple_of(GRAIN.into()));
             assert!(next >= first + u64::from(length.next_multiple_of(GRAIN)), "{sequence}");
         }

@@ -5,21 +5,21 @@
 //! `map[j] (+)= Σ_c w_c · softmax_j(scale · q_c · k_j)`, probabilities and sums in fp32.
 //!
 //! Keys are read once. A sequence's positions are divided into *chunks*, a function of its length alone ([`layout`]), each
-//! one warp's work. The `logits` kernel writes a chunk's logits and, for each column, the sum of their exponentials relative to
-//! a base, to a workspace; the `fold` kernel combines the chunks' sums, and folds the logits into the map. Where a job has several
-//! sources (draft layers), the `logits` kernel of the next source folds what the one before left, chunk by chunk, before it
-//! overwrites it.
+//! one warp's work. The `logits` kernel writes the exponentials of a chunk's logits relative to a base of each column, in
+//! 16 bits (`packed`), and their sums to a workspace; the `fold` kernel combines the chunks' sums to normalisers, and folds the
+//! exponentials into the map. Where a job has several sources (draft layers), the `logits` kernel of the next source folds
+//! what the one before left, chunk by chunk, before it overwrites it.
 //!
-//! Tokens stand on the N side of the tensor-core products, columns on the M side. A product sums over the head dimension,
-//! whose order is free as long as keys and queries agree on it: a lane's operand is a 16-byte word of a key as it lies in
-//! memory. `keys` says how it gets there.
+//! Tokens stand on the M side of the tensor-core products, eight columns on the N side.
 
+mod columns;
 pub mod config;
 pub mod fold;
 mod heads;
 mod keys;
 pub mod layout;
 pub mod logits;
+mod packed;
 pub mod params;
 mod sequence;
 pub mod smem;

@@ -72,32 +72,34 @@ pub struct Source {
     pub groups: Global<u32>,
     /// Distinct KV heads that the captured heads read.
     pub kv_groups: u32,
-    /// Groups of [`COLUMN_GROUP`](super::smem::COLUMN_GROUP) columns: the sum over the KV heads of their columns divided by
-    /// that, rounded up.
-    pub column_groups: u32,
 }
 
-/// Where a source's logits and sums lie, and the map that they are folded into.
+/// Where a source's exponentials and sums lie, and the map that they are folded into.
+///
+/// A source's columns are KV head by KV head, within it token by token, within it head by head; a KV head's columns fill
+/// groups of [`COLUMN_GROUP`](super::smem::COLUMN_GROUP) of their own.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Fold {
     /// The map, `[map_capacity]`.
     pub map: Global<f32>,
-    /// Weight of each column, `[columns]`.
+    /// Weight of each column, `[groups, 8]`; 0 where a group has no further column.
     pub weights: Global<f32>,
     /// The slots of the source's queries, as in [`Slots`].
     pub slots: Global<i32>,
-    /// Logits in units of log2, `[positions, column_capacity]` in parts of one sequence each
-    /// ([`logits_start`](super::layout::logits_start)), column by column within a part.
-    pub logits: Global<f32>,
-    /// Of each chunk's logits a base (at most the maximum, and hardly below it) and the sum of their exponentials relative to
-    /// it, `[batch, column_capacity, MAX_CHUNKS, 2]`.
+    /// Exponentials relative to the bases of their chunks, packed, in parts of one sequence each
+    /// ([`part_start`](super::layout::part_start)), within a part `[groups, positions, width]`.
+    pub exponentials: Global<u16>,
+    /// Of each chunk's logits, in units of log2, a base and the sum of their exponentials relative to it,
+    /// `[batch, group_capacity, 8, MAX_CHUNKS, 2]`.
     pub sums: Global<f32>,
-    /// Columns (captured tokens times captured heads) that the workspace has room for.
-    pub column_capacity: u32,
-    /// Columns of the source: KV head by KV head, within it token by token, within it head by head. 0 where there is
-    /// nothing to fold.
-    pub columns: u32,
+    /// Groups of columns that the workspace has room for.
+    pub group_capacity: u32,
+    /// Groups of columns of the source; 0 where there is nothing to fold.
+    pub groups: u32,
+    /// log2 of the width: the columns of each group that have places in the workspace, up to 8. The same for all sources, so that
+    /// what a warp overwrites is what it has folded.
+    pub width_log2: u32,
     /// Slots of captured queries.
     pub slot_capacity: u32,
     /// 1 to add to what the map holds, 0 to overwrite it.
@@ -116,9 +118,9 @@ pub struct Params {
     pub slots: Slots,
     /// What is scored.
     pub source: Source,
-    /// Where its logits and sums go.
+    /// Where its exponentials and sums go.
     pub own: Fold,
-    /// What the source before left in the same workspace, with sums of its own; no columns for the first source.
+    /// What the source before left in the same workspace, with sums of its own; no groups for the first source.
     pub before: Fold,
 }
 

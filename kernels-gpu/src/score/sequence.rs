@@ -3,6 +3,7 @@
 use super::{
     layout,
     params::{Cache, Fold, Sequences},
+    smem::COLUMN_GROUP,
 };
 use crate::{
     fault::Fault,
@@ -73,17 +74,19 @@ impl Sequence {
         (slot >= 0 && slot < capacity as i32).then_some(slot as u32)
     }
 
-    /// The place, in the workspace, of the logit of `column` at the sequence's position 0.
+    /// The place, in the workspace, of the exponentials of column group `group` at the sequence's position 0: a multiple of 8.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn logits(&self, workspace: &Fold, column: u32) -> u64 {
-        let part = layout::logits_start(self.map_start, self.index) * u64::from(workspace.column_capacity);
-        part + u64::from(column) * u64::from(self.length.next_multiple_of(layout::GRAIN))
+    pub(super) fn exponentials(&self, workspace: &Fold, group: u32) -> u64 {
+        let part = layout::part_start(self.map_start, self.index) * u64::from(workspace.group_capacity);
+        let positions = u64::from(self.length.next_multiple_of(layout::GRAIN));
+        (part + u64::from(group) * positions) << workspace.width_log2
     }
 
-    /// The place of the base of `column` in chunk `chunk`; its sum follows.
+    /// The place of the base of column `column` of column group `group` in chunk `chunk`; its sum follows.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn sums(&self, workspace: &Fold, column: u32, chunk: u32) -> u64 {
-        let column = u64::from(self.index) * u64::from(workspace.column_capacity) + u64::from(column);
+    pub(super) fn sums(&self, workspace: &Fold, group: u32, column: u32, chunk: u32) -> u64 {
+        let group = u64::from(self.index) * u64::from(workspace.group_capacity) + u64::from(group);
+        let column = group * u64::from(COLUMN_GROUP) + u64::from(column);
         (column * u64::from(layout::MAX_CHUNKS) + u64::from(chunk)) * 2
     }
 

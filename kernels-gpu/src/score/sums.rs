@@ -1,42 +1,22 @@
-//! The running sum of exponentials of each column, over a chunk, and the base that it is relative to.
+//! The running sum of exponentials of each column, over a chunk, and the base that they are relative to.
 
+use super::packed::{OFFSET, SLACK, cut};
 use crate::simt::{
     Shared, math, shuffle,
     thread::{lane, thread_index},
+    vote,
 };
 
-/// The sum of exponentials of some logits, in units of log2, relative to a base: one of them, which the largest exceeds by
-/// [`SLACK`] at most. What a softmax loses by that is nothing, and the base hardly ever changes.
+/// The sum of the exponentials of some logits, in units of log2, relative to a base.
 #[derive(Clone, Copy)]
 pub(super) struct Sum {
     pub(super) base: f32,
     pub(super) sum: f32,
 }
 
-/// How far a logit may exceed the base of its sum.
-const SLACK: f32 = 32.0;
-
 impl Sum {
     /// No logits: a base so low that any logit replaces it, and finite, so that it differs by no NaN from negative infinity.
     pub(super) const NONE: Self = Self { base: f32::MIN, sum: 0.0 };
-
-    /// Adds the logits of `N` tokens, a power of two.
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn add<const N: usize>(&mut self, logits: &[f32; N]) {
-        let mut maximum = logits[0];
-        for i in 1..N {
-            maximum = maximum.max(logits[i]);
-        }
-        if maximum > self.base + SLACK {
-            self.sum *= math::exp2(self.base - maximum);
-            self.base = maximum;
-        }
-        let mut sum = 0.0;
-        for i in 0..N / 2 {
-            sum += math::exp2(logits[2 * i] - self.base) + math::exp2(logits[2 * i + 1] - self.base);
-        }
-        self.sum += sum;
-    }
 
     /// The logits of both.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
@@ -56,7 +36,10 @@ impl Sum {
     }
 }
 
-/// A thread's sums of the columns `lane / 4` and that plus 8 of a group of 16.
+/// A lane's sums of the columns `lane % 4 · 2` and that plus 1 of a group of 8. The base of a column is the same in all lanes,
+/// since what the chunk has stored is relative to it: hardly below the greatest logit of the chunk's first tile, or of a
+/// later one that exceeds the base by more than [`SLACK`], which few do. Bases are whole, so that a change of base is
+/// exact. The sums of both are of exponentials divided by 2 to the power [`OFFSET`].
 #[derive(Clone, Copy)]
 pub(super) struct Pair(pub(super) [Sum; 2]);
 
@@ -64,27 +47,76 @@ impl Pair {
     /// No logits.
     pub(super) const NONE: Self = Self([Sum::NONE; 2]);
 
-    /// Adds the logits of `N` tokens: of the first column and, where there are `columns` enough, of the second one.
+    /// Replaces the bases that `logits` exceed by too much, and returns what the columns' exponentials so far are to be
+    /// multiplied by, if there are such bases. All 32 lanes take part.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn add<const N: usize>(&mut self, columns: u32, logits: &[[f32; N]; 2]) {
-        self.0[0].add(&logits[0]);
-        if columns > 8 {
-            self.0[1].add(&logits[1]);
+    pub(super) fn make_room<const H: usize>(&mut self, logits: &[[f32; H]; 2]) -> Option<[f32; 2]> {
+        let mut greatest = [logits[0][0], logits[1][0]];
+        for h in 1..H {
+            greatest = [greatest[0].max(logits[0][h]), greatest[1].max(logits[1][h])];
         }
+        let limits = [self.0[0].base + SLACK, self.0[1].base + SLACK];
+        if vote::ballot(greatest[0] > limits[0] || greatest[1] > limits[1]) == 0 {
+            return None;
+        }
+        let mut factors = [1.0; 2];
+        for column in 0..2 {
+            let mut logit = greatest[column];
+            for bit in 2..5 {
+                logit = logit.max(shuffle::shuffle_xor_f32(logit, 1 << bit));
+            }
+            if logit > limits[column] {
+                let base = whole(logit);
+                factors[column] = math::exp2(self.0[column].base - base);
+                self.0[column].base = base;
+                self.0[column].sum *= factors[column];
+            }
+        }
+        Some(factors)
     }
 
-    /// The warp's sum of one column, and which: of the four lanes that share their two columns one has the first, one the
-    /// second, and two have none. All 32 lanes take part.
+    /// Adds the exponentials of `logits`, for which there is [room](Pair::make_room), and returns them, cut.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn add<const H: usize>(&mut self, logits: &[[f32; H]; 2]) -> [[f32; H]; 2] {
+        let mut exponentials = [[0.0; H]; 2];
+        for column in 0..2 {
+            let base = self.0[column].base + OFFSET;
+            let mut sum = 0.0;
+            for h in 0..H {
+                exponentials[column][h] = cut(math::exp2(logits[column][h] - base));
+                sum += exponentials[column][h];
+            }
+            self.0[column].sum += sum;
+        }
+        exponentials
+    }
+
+    /// The warp's sum of one column, and which: of the eight lanes that share their two columns one has the first, one the
+    /// second, and six have none. All 32 lanes take part.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn of_warp(self) -> (Option<u32>, Sum) {
-        let [mut low, mut high] = self.0;
-        for bit in 0..2 {
-            low = low.across(1 << bit);
-            high = high.across(1 << bit);
+        let mut sums = [self.0[0].sum, self.0[1].sum];
+        for bit in 2..5 {
+            for column in 0..2 {
+                sums[column] += shuffle::shuffle_xor_f32(sums[column], 1 << bit);
+            }
         }
-        let half = lane() % 4;
-        ((half < 2).then_some(lane() / 4 + 8 * half), if half == 0 { low } else { high })
+        let half = lane() / 4;
+        let (sum, base) =
+            if half == 0 { (sums[0], self.0[0].base) } else { (sums[1], self.0[1].base) };
+        ((half < 2).then_some(lane() % 4 * 2 + half), Sum { base, sum: sum * UNIT })
     }
+}
+
+/// 2 to the power [`OFFSET`].
+const UNIT: f32 = (1_u128 << OFFSET as u32) as f32;
+
+/// A whole number next to `x`. Where floats are no finer than whole numbers, `x` itself, or next to it.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+fn whole(x: f32) -> f32 {
+    // 1.5 · 2²³: the sum's unit in the last place is 1.
+    const SHIFT: f32 = 12_582_912.0;
+    if x.abs() < 4_194_304.0 { x + SHIFT - SHIFT } else { x }
 }
 
 /// A thread's [`Pair`] of each group of columns: in words of shared memory that it alone accesses, since how many there are is

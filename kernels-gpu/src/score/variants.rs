@@ -20,7 +20,7 @@ macro_rules! for_each_logits {
         for_each_logits! { @cross $shape $make:
             // head size, warps, token groups in a tile, tiles in a warp's ring
             (128 4 2 3) (128 8 2 2) (128 8 2 3) (128 4 4 2)
-            (64 4 2 4) (64 8 2 3) (64 8 2 4) (64 4 4 2) (64 4 4 3)
+            (64 4 2 4) (64 8 2 3) (64 8 2 4) (64 4 4 2) (64 4 4 3) (64 8 4 2) (64 8 4 3)
         }
     };
 }
@@ -52,7 +52,7 @@ macro_rules! fold_name {
 #[cfg(any(target_arch = "nvptx64", feature = "executor"))]
 macro_rules! logits_body {
     ($element:ident, $d:literal, $w:literal, $h:literal, $u:literal) => {
-        logits::<$element, $d, $w, $h, $u, { $d / 32 }, { 2 * $h }>
+        logits::<$element, $d, $w, $h, $u, { $d / 32 }>
     };
 }
 
@@ -147,7 +147,7 @@ mod registry {
     }
 
     /// Rises whenever a variant's meaning changes: its parameters, its results or its resources.
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
 
     /// Every compiled configuration of the `logits` kernel.
     pub static LOGITS: &[LogitsVariant] = &for_each_logits!(array logits_variant);

@@ -58,6 +58,13 @@ impl Global<u16> {
     pub const fn words(self) -> Global<[u32; 4]> {
         Global::at(self.address)
     }
+
+    /// The same array as pairs of items, the first in the low half; it must be aligned to 4 bytes where it is accessed so.
+    #[inline(always)]
+    #[must_use]
+    pub const fn pairs(self) -> Global<u32> {
+        Global::at(self.address)
+    }
 }
 
 impl Global<f32> {

@@ -110,7 +110,7 @@ impl DeviceSource {
             query: DeviceBuffer::of(stream, own.query)?,
             key: DeviceBuffer::of(stream, own.key)?,
             groups: DeviceBuffer::of(stream, source.groups(group).as_flattened())?,
-            weights: DeviceBuffer::of(stream, &source.column_weights(group, problem.tokens))?,
+            weights: DeviceBuffer::of(stream, source.group_weights(group, problem.tokens).as_flattened())?,
         })
     }
 

@@ -54,18 +54,21 @@ fn the_fold_has_at_least_as_many_warps_for_a_sequence_as_the_logits() {
         let plan = ScorePlan::new(&problem(), variant(), fold, 5).unwrap();
         assert_eq!((plan.grid(), plan.threads()), ([5, 16, 1], 256));
         assert_eq!(plan.fold_grid(), [40_u32.div_ceil(fold.warps), 16, 1]);
-        assert_eq!((plan.fold_threads(), plan.fold_shared_bytes()), (32 * fold.warps, 2 * 3 * 8));
+        // One group of 8 columns: normaliser and weight, and each warp's factors.
+        let shared = 8 * 8 + fold.warps * 8 * 4;
+        assert_eq!((plan.fold_threads(), plan.fold_shared_bytes()), (32 * fold.warps, shared));
     }
 }
 
 #[test]
 fn workspace_parts_are_aligned_and_follow_the_tokens_held() {
     let plan = plan(&problem());
-    let WorkspaceLayout { status, logits, sums } = plan.workspace();
+    let WorkspaceLayout { status, exponentials, sums } = plan.workspace();
     assert_eq!((status.clone(), plan.workspace().zeroed_bytes()), (0..8, 8));
-    assert_eq!(*logits, 256..256 + (16_000 + 32 * 16) * 12 * 4);
-    let bytes = 16 * 12 * 256 * 8;
-    assert_eq!(*sums, [logits.end..logits.end + bytes, logits.end + bytes..logits.end + 2 * bytes]);
+    // The first source has 9 columns of one KV head and 3 of another: three groups of 8.
+    assert_eq!(*exponentials, 256..256 + (16_000 + 32 * 16) * 3 * 8 * 2);
+    let (bytes, end) = (16 * 3 * 8 * 256 * 8, exponentials.end);
+    assert_eq!(*sums, [end..end + bytes, end + bytes..end + 2 * bytes]);
     assert_eq!(plan.workspace_bytes(), sums[1].end);
 
     let mut single = problem();
@@ -75,11 +78,15 @@ fn workspace_parts_are_aligned_and_follow_the_tokens_held() {
 }
 
 #[test]
-fn sixteen_long_sequences_and_four_heads_need_34_megabytes_of_logits() {
-    let sources = Source::mean(&[&[0, 9, 17, 25]], 1);
-    let problem = ScoreProblem { map_capacity: 16 << 15, tokens: 1, sources, ..problem() };
-    let logits = plan(&problem).workspace().logits.clone();
-    assert!(logits.end - logits.start <= 34_000_000);
+fn sixteen_long_sequences_need_4_megabytes_of_exponentials_for_four_heads_and_17_for_sixteen_columns() {
+    let exponentials = |heads: &[u32], tokens| {
+        let sources = Source::mean(&[heads], tokens);
+        let problem = ScoreProblem { map_capacity: 16 << 15, tokens, sources, ..problem() };
+        let exponentials = plan(&problem).workspace().exponentials.clone();
+        exponentials.end - exponentials.start
+    };
+    assert!(exponentials(&[0, 9, 17, 25], 1) <= 4_200_000);
+    assert!(exponentials(&[0, 1, 8, 9], 4) <= 17_000_000);
 }
 
 #[test]
@@ -89,18 +96,18 @@ fn each_source_folds_the_one_before_and_only_the_first_may_overwrite() {
         let (plan, buffers) = (plan(&problem), buffers(&problem));
         let params: Vec<Params> = (0..3).map(|source| plan.params(source, &buffers).unwrap()).collect();
         let last = plan.fold_params(&buffers).unwrap().last;
-        assert_eq!(params[0].before.columns, 0);
+        assert_eq!(params[0].before.groups, 0);
         let folds = [params[1].before, params[2].before, last];
         for (index, (fold, own)) in folds.iter().zip(params.iter().map(|params| params.own)).enumerate() {
             assert_eq!(fold.weights.address(), SOURCES[index].weights);
-            assert_eq!((fold.columns, fold.column_capacity), ([12, 3, 6][index], 12));
+            assert_eq!((fold.groups, fold.group_capacity, fold.width_log2), ([3, 1, 1][index], 3, 3));
             assert_eq!(fold.accumulate, u32::from(index > 0 || accumulate));
             assert_eq!(fold.sums.address(), own.sums.address());
             let alternate = &plan.workspace().sums[index % 2];
             assert_eq!(fold.sums.address(), buffers.workspace + alternate.start);
         }
-        let Params { source, cache, .. } = params[0];
-        assert_eq!((source.kv_groups, source.column_groups), (2, 2));
+        let Params { source, own, cache, .. } = params[0];
+        assert_eq!((source.kv_groups, own.groups), (2, 3));
         assert_eq!((source.key.address(), cache.page_shift), (SOURCES[0].key, 4));
     }
 }
@@ -108,7 +115,7 @@ fn each_source_folds_the_one_before_and_only_the_first_may_overwrite() {
 #[test]
 fn shared_memory_has_room_for_the_source_before() {
     let plan = plan(&problem());
-    let expected = [(2, 2, 0), (1, 1, 12), (1, 1, 3)];
+    let expected = [(2, 3, 0), (1, 1, 3), (1, 1, 1)];
     for (source, (kv_groups, column_groups, before)) in expected.into_iter().enumerate() {
         assert_eq!(plan.shared_bytes(source), variant().shared(kv_groups, column_groups, before).bytes);
     }
