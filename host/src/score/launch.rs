@@ -46,7 +46,7 @@ pub struct WorkspaceLayout {
     pub status: Range<u64>,
     /// Exponentials of one source after the other, 16 bits for each column and position.
     pub exponentials: Range<u64>,
-    /// Bases and sums of the chunks, f32 `[batch, group_capacity, 8, MAX_CHUNKS, 2]`, that the sources use in turn; the
+    /// Bases and sums of the chunks, two f32 each, `[batch, group_capacity, 8, MAX_CHUNKS]`, that the sources use in turn; the
     /// second is empty for one source.
     pub sums: [Range<u64>; 2],
 }

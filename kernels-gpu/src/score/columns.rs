@@ -1,6 +1,7 @@
-//! A group of columns in the workspace, as the lanes of a warp write it.
+//! Groups of columns in the workspace, as the lanes of a warp write them.
 
 use super::{
+    layout,
     packed::{cut, pack, unpack},
     params::Fold,
     sequence::Sequence,
@@ -8,22 +9,27 @@ use super::{
 };
 use crate::simt::{Global, thread::lane};
 
-/// The exponentials of the columns `lane % 4 · 2` and that plus 1 of a group, for each eighth position from `lane / 4` on.
+/// The exponentials of the columns `lane % 4 · 2` and that plus 1 of each group, at each eighth position from `lane / 4` on.
+#[derive(Clone, Copy)]
 pub(super) struct Columns {
-    exponentials: Global<u16>,
-    /// The place of those at the sequence's position 0.
+    /// The address of those of the first group, at the first position.
     first: u64,
+    /// Bytes from one group to the next.
+    group_stride: u64,
     width_log2: u32,
 }
 
 impl Columns {
-    /// The calling lane's columns of column group `group`.
+    /// The calling lane's.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn of_group(workspace: &Fold, sequence: &Sequence, group: u32) -> Self {
+    pub(super) fn of_lane(workspace: &Fold, sequence: &Sequence) -> Self {
+        let width_log2 = workspace.width_log2;
+        let lane_items = (lane() / 4 << width_log2) + lane() % 4 * 2;
+        let positions = u64::from(sequence.length.next_multiple_of(layout::GRAIN));
         Self {
-            exponentials: workspace.exponentials,
-            first: sequence.exponentials(workspace, group) + u64::from(lane() % 4 * 2),
-            width_log2: workspace.width_log2,
+            first: workspace.exponentials.item(sequence.exponentials(workspace, 0) + u64::from(lane_items)),
+            group_stride: positions * 2 << width_log2,
+            width_log2,
         }
     }
 
@@ -33,55 +39,68 @@ impl Columns {
         lane() % 4 * 2 < 1 << self.width_log2
     }
 
-    /// The place of `position`, which is one of the lane's.
+    /// The address of those of `group` at `position`, which is counted from the lane's first one.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    fn place(&self, position: u32) -> u64 {
-        self.first + (u64::from(position) << self.width_log2)
+    fn address(&self, group: u32, position: u32) -> u64 {
+        self.first + u64::from(group) * self.group_stride + (u64::from(position) * 2 << self.width_log2)
     }
 
-    /// Stores the exponentials of a tile of `8 · H` positions from `position` on.
+    /// Bytes from one of the lane's positions to the next.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    fn step(&self) -> u64 {
+        u64::from(COLUMN_GROUP * 2) << self.width_log2
+    }
+
+    /// Stores the exponentials of `group` and a tile of `8 · H` positions from `position` on.
     ///
     /// # Safety
     /// The workspace has room for them, and no other warp accesses them.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn store<const H: usize>(&self, position: u32, exponentials: &[[f32; H]; 2]) {
+    pub(super) unsafe fn store<const H: usize>(
+        &self,
+        group: u32,
+        position: u32,
+        exponentials: &[[f32; H]; 2],
+    ) {
         if self.exist() {
+            let mut address = self.address(group, position);
             for h in 0..H {
-                let place = self.place(position + 8 * h as u32 + lane() / 4);
                 // SAFETY: the caller's promise.
-                unsafe { self.store_pair(place, [exponentials[0][h], exponentials[1][h]]) };
+                unsafe { self.store_pair(address, [exponentials[0][h], exponentials[1][h]]) };
+                address += self.step();
             }
         }
     }
 
-    /// Multiplies the exponentials of the positions `begin .. end`, multiples of 8.
+    /// Multiplies the exponentials of `group` and the positions `begin .. end`, multiples of 8.
     ///
     /// # Safety
     /// The warp has stored them, and no other accesses them.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn multiply(&self, begin: u32, end: u32, factors: [f32; 2]) {
-        let mut position = begin + lane() / 4;
+    pub(super) unsafe fn multiply(&self, group: u32, begin: u32, end: u32, factors: [f32; 2]) {
+        let mut address = self.address(group, begin);
+        let mut position = begin;
         while position < end && self.exist() {
-            let place = self.place(position);
             // SAFETY: the caller's promise; the lane itself has stored them.
             unsafe {
-                let [low, high] = self.load_pair(place);
-                self.store_pair(place, [cut(low * factors[0]), cut(high * factors[1])]);
+                let [low, high] = self.load_pair(address);
+                self.store_pair(address, [cut(low * factors[0]), cut(high * factors[1])]);
             }
+            address += self.step();
             position += COLUMN_GROUP;
         }
     }
 
     /// # Safety
-    /// The workspace has the place and, where two columns have places, the next.
+    /// The address is one of the lane's.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    unsafe fn store_pair(&self, place: u64, pair: [f32; 2]) {
-        // SAFETY: the caller's promise; two columns' places begin at an even one.
+    unsafe fn store_pair(&self, address: u64, pair: [f32; 2]) {
+        // SAFETY: the caller's promise. Two columns' places are aligned to both.
         unsafe {
             if self.width_log2 == 0 {
-                self.exponentials.store(place, pack(pair) as u16);
+                Global::<u16>::at(address).store(0, pack(pair) as u16);
             } else {
-                self.exponentials.pairs().store(place / 2, pack(pair));
+                Global::<u32>::at(address).store(0, pack(pair));
             }
         }
     }
@@ -89,13 +108,13 @@ impl Columns {
     /// # Safety
     /// As [`Columns::store_pair`]; the lane has stored them.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    unsafe fn load_pair(&self, place: u64) -> [f32; 2] {
+    unsafe fn load_pair(&self, address: u64) -> [f32; 2] {
         // SAFETY: the caller's promise.
         unpack(unsafe {
             if self.width_log2 == 0 {
-                self.exponentials.load(place).into()
+                Global::<u16>::at(address).load(0).into()
             } else {
-                self.exponentials.pairs().load(place / 2)
+                Global::<u32>::at(address).load(0)
             }
         })
     }

@@ -14,9 +14,6 @@ use crate::simt::{
     thread::{lane, warp},
 };
 
-/// Words of exponentials, of 16 bytes, that a lane folds at a time, so that as many loads are in flight.
-const AT_A_TIME: usize = 4;
-
 /// Exponentials in a word.
 const WORD: usize = 8;
 
@@ -52,16 +49,13 @@ impl Folding {
         while column < groups * COLUMN_GROUP {
             // SAFETY: there is a weight for each place of a column.
             let weight = unsafe { left.weights.load(u64::from(column)) };
+            let sums = sequence.sums(left, column / COLUMN_GROUP, column % COLUMN_GROUP);
             let mut total = Sum::NONE;
-            if weight != 0.0 {
-                let mut chunk = lane();
-                while chunk < chunks {
-                    let place = sequence.sums(left, column / COLUMN_GROUP, column % COLUMN_GROUP, chunk);
-                    // SAFETY: every chunk of every column has been written.
-                    let sum = unsafe { Sum { base: left.sums.load(place), sum: left.sums.load(place + 1) } };
-                    total = total.merge(sum);
-                    chunk += WARP;
-                }
+            let mut chunk = lane();
+            while chunk < chunks {
+                // SAFETY: every chunk of every place of a column has been written.
+                total = total.merge(Sum::from_bits(unsafe { sums.load(chunk.into()) }));
+                chunk += WARP;
             }
             for bit in 0..5 {
                 total = total.across(1 << bit);
@@ -97,38 +91,86 @@ impl Folding {
             return;
         }
         // SAFETY: the caller's promise; the warp is done with the factors of its last chunk.
-        unsafe { self.find_factors(left, sequence, chunk) };
-        let shift = positions_shift(left);
+        unsafe {
+            self.find_factors(left, sequence, chunk);
+            if left.width_log2 == WORD.trailing_zeros() {
+                self.words::<8, 1>(left, sequence, begin, end);
+            } else {
+                self.words::<2, WORD>(left, sequence, begin, end);
+            }
+        }
+    }
+
+    /// Folds the positions `begin .. end` by words of 16 bytes. A lane has `N` of them at a time, so that as many loads are in
+    /// flight, and up to `P` positions in each.
+    ///
+    /// # Safety
+    /// As [`Folding::chunk`]; the factors are stored and visible.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    unsafe fn words<const N: usize, const P: usize>(
+        &self,
+        left: &Fold,
+        sequence: &Sequence,
+        begin: u32,
+        end: u32,
+    ) {
+        let shift = WORD.trailing_zeros() - left.width_log2;
         let mut first = (begin >> shift) + lane();
         while first << shift < end {
-            let mut sums = [[0.0; WORD]; AT_A_TIME];
-            // SAFETY: the group is one of the source's, if there are any.
-            let mut ahead = unsafe { self.words(left, sequence, 0, first, end) };
+            let position_of = |word: usize| (first + WARP * word as u32) << shift;
+            let mut first_before = [0.0; N];
+            for i in 0..N {
+                // SAFETY: the caller's promise.
+                first_before[i] = unsafe { self.before(left, sequence, position_of(i), end) };
+            }
+            let load = |group: u32| {
+                let mut words = [[0; 4]; N];
+                if group < self.groups {
+                    let start = sequence.exponentials(left, group) / WORD as u64;
+                    for i in 0..N {
+                        if position_of(i) < end {
+                            let word = start + u64::from(first + WARP * i as u32);
+                            // SAFETY: the word's first position is one of the sequence's, and its tile was written.
+                            words[i] = unsafe { left.exponentials.words().load(word) };
+                        }
+                    }
+                }
+                words
+            };
+            let mut sums = [[0.0; P]; N];
+            let mut ahead = load(0);
             for group in 0..self.groups {
                 let words = ahead;
-                // SAFETY: as above; there are as many factors for each group, stored before the warp's last barrier.
-                let factors = unsafe {
-                    ahead = self.words(left, sequence, group + 1, first, end);
-                    let factors = Shared::<[u32; 4]>::at(self.factors);
-                    [factors.load(2 * group), factors.load(2 * group + 1)]
-                };
-                for i in 0..AT_A_TIME {
-                    for pair in 0..WORD / 2 {
-                        let exponentials = unpack(words[i][pair]);
-                        for j in 0..2 {
-                            let item = 2 * pair + j;
-                            let factor = f32::from_bits(factors[item / 4][item % 4]);
-                            sums[i][item] = math::fma(factor, exponentials[j], sums[i][item]);
+                ahead = load(group + 1);
+                let factors = Shared::<[u32; 4]>::at(self.factors);
+                // SAFETY: there are as many factors for each group; the caller's promise.
+                let factors = unsafe { [factors.load(2 * group), factors.load(2 * group + 1)] };
+                for i in 0..N {
+                    for item in 0..WORD {
+                        let exponential = unpack(words[i][item / 2])[item % 2];
+                        let factor = f32::from_bits(factors[item / 4][item % 4]);
+                        sums[i][item % P] = math::fma(factor, exponential, sums[i][item % P]);
+                    }
+                }
+            }
+            for i in 0..N {
+                let sums = by_position(left, sums[i]);
+                for j in 0..P {
+                    let position = position_of(i) + j as u32;
+                    if (j as u32) < 1 << shift && position < end {
+                        // SAFETY: the sequence's part of the map has room for its length; no other lane has this position.
+                        unsafe {
+                            let before = match j {
+                                0 => first_before[i],
+                                _ => self.before(left, sequence, position, end),
+                            };
+                            let score = math::fma(sums[j], (1_u32 << LATE) as f32, before);
+                            left.map.store(sequence.map_item(position), score);
                         }
                     }
                 }
             }
-            for i in 0..AT_A_TIME {
-                let position = (first + WARP * i as u32) << shift;
-                // SAFETY: the caller's promise; no other lane has these positions.
-                unsafe { self.add(left, sequence, position, end, sums[i]) };
-            }
-            first += WARP * AT_A_TIME as u32;
+            first += WARP * N as u32;
         }
     }
 
@@ -143,15 +185,16 @@ impl Folding {
         while place < self.groups * COLUMN_GROUP {
             let (group, column) = (place / COLUMN_GROUP, place & ((1 << left.width_log2) - 1));
             let norm = 2 * (group * COLUMN_GROUP + column);
-            // SAFETY: the normalisers are visible; every chunk of every column that has a weight has been written.
+            // SAFETY: the normalisers are visible; every chunk of every place of a column has been written.
             unsafe {
-                let weight = self.norms.load(norm + 1);
-                let mut factor = 0.0;
-                if weight != 0.0 {
-                    let base = left.sums.load(sequence.sums(left, group, column, chunk));
-                    let share = base - self.norms.load(norm) + (OFFSET - LATE as f32);
-                    factor = weight * math::exp2(share);
-                }
+                let base = Sum::from_bits(sequence.sums(left, group, column).load(chunk.into())).base;
+                let (norm, weight) = (self.norms.load(norm), self.norms.load(norm + 1));
+                let factor = if weight == 0.0 {
+                    // Whatever the column's logits are.
+                    0.0
+                } else {
+                    weight * math::exp2(base - norm + (OFFSET - LATE as f32))
+                };
                 Shared::at(self.factors).store(place, factor);
             }
             place += WARP;
@@ -159,37 +202,17 @@ impl Folding {
         barrier::warp_sync();
     }
 
-    /// Adds to, or overwrites, the map from `position` on: `sums` are of one position's columns after the other.
+    /// What the score of `position` is added to: what the map has, or zero where it is to be overwritten, and behind `end`.
     ///
     /// # Safety
-    /// As [`Folding::chunk`]; no other lane has these positions of the sequence.
+    /// As [`Folding::chunk`].
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    unsafe fn add(
-        &self,
-        left: &Fold,
-        sequence: &Sequence,
-        position: u32,
-        end: u32,
-        mut sums: [f32; WORD],
-    ) {
-        // Neighbours are summed until each position has one.
-        for level in 0..3 {
-            if left.width_log2 > level {
-                for i in 0..WORD / 2 >> level {
-                    sums[i] = sums[2 * i] + sums[2 * i + 1];
-                }
-            }
-        }
-        for i in 0..WORD {
-            let position = position + i as u32;
-            if (i as u32) < 1 << positions_shift(left) && position < end {
-                let place = u64::from(sequence.map_start) + u64::from(position);
-                // SAFETY: the sequence's part of the map has room for its length; the caller's promise.
-                unsafe {
-                    let before = if self.accumulate { left.map.load(place) } else { 0.0 };
-                    left.map.store(place, math::fma(sums[i], (1_u32 << LATE) as f32, before));
-                }
-            }
+    unsafe fn before(&self, left: &Fold, sequence: &Sequence, position: u32, end: u32) -> f32 {
+        if self.accumulate && position < end {
+            // SAFETY: the sequence's part of the map has room for its length.
+            unsafe { left.map.load(sequence.map_item(position)) }
+        } else {
+            0.0
         }
     }
 
@@ -206,39 +229,19 @@ impl Folding {
             chunk += chunks.stride;
         }
     }
-
-    /// The lane's words of column group `group` from word `first` on; zero behind `end`, and for a group behind the last.
-    ///
-    /// # Safety
-    /// As [`Folding::chunk`].
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    unsafe fn words(
-        &self,
-        left: &Fold,
-        sequence: &Sequence,
-        group: u32,
-        first: u32,
-        end: u32,
-    ) -> [[u32; 4]; AT_A_TIME] {
-        let mut words = [[0; 4]; AT_A_TIME];
-        if group < self.groups {
-            let start = sequence.exponentials(left, group) / WORD as u64;
-            for i in 0..AT_A_TIME {
-                let word = first + WARP * i as u32;
-                if word << positions_shift(left) < end {
-                    // SAFETY: the word's first position is one of the sequence's, and the tile that it lies in was written.
-                    words[i] = unsafe { left.exponentials.words().load(start + u64::from(word)) };
-                }
-            }
-        }
-        words
-    }
 }
 
-/// log2 of the positions whose exponentials a word holds.
+/// Sums of neighbours, until each of a word's positions has one. One sum alone is the position's.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-fn positions_shift(left: &Fold) -> u32 {
-    WORD.trailing_zeros() - left.width_log2
+fn by_position<const P: usize>(left: &Fold, mut sums: [f32; P]) -> [f32; P] {
+    for level in 0..3 {
+        if P == WORD && left.width_log2 > level {
+            for i in 0..P / 2 >> level {
+                sums[i] = sums[2 * i] + sums[2 * i + 1];
+            }
+        }
+    }
+    sums
 }
 
 /// Folds what the last source left: the body of the `fold` kernel, with `W` warps in a block.

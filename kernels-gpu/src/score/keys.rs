@@ -13,9 +13,6 @@ use crate::{
     },
 };
 
-/// Stands for the place of a token that cannot be read.
-const MASKED: u32 = u32::MAX;
-
 /// A warp's ring of `U` places in shared memory, for tiles of `8 · H` keys of `32 · J` items.
 #[derive(Clone, Copy)]
 pub(super) struct Ring<const H: usize, const J: usize, const U: usize> {
@@ -43,7 +40,8 @@ impl<const H: usize, const J: usize, const U: usize> Ring<H, J, U> {
     }
 }
 
-/// Copies the tiles of a [`Walk`] into a ring. A lane looks after one token of a tile, whose page is asked for a tile ahead.
+/// Copies the tiles of a [`Walk`] into a ring. A lane looks after one token of a tile, whose page is asked for a tile ahead. A
+/// token that cannot be read is replaced by the cache's first one: what it gives is not looked at.
 pub(super) struct Producer<'a, const H: usize, const J: usize, const U: usize> {
     cache: &'a Cache,
     sequence: &'a Sequence,
@@ -51,16 +49,25 @@ pub(super) struct Producer<'a, const H: usize, const J: usize, const U: usize> {
     ring: Ring<H, J, U>,
     walk: Walk,
     stage: u32,
-    /// The place of the lane's token, in words of 16 bytes from the cache's start.
+    /// The sequence's table.
+    table: Global<i32>,
+    /// Words of 16 bytes from one page, and from one token of a page, to the next.
+    strides: [u32; 2],
+    /// The place of the lane's token, in words from the cache's start.
     token: u32,
     /// The page of the lane's token of the next tile.
     page: u32,
+    /// Where the lane's word of the first `8 · J` tokens' copies goes, in bytes from the place in the ring.
+    offsets: [u32; J],
     policy: CachePolicy,
     /// Whether a page outside the cache has been met, by whichever lane.
     pub(super) masked: bool,
 }
 
 impl<'a, const H: usize, const J: usize, const U: usize> Producer<'a, H, J, U> {
+    /// Words in a token's row: so many lanes copy it.
+    const WORDS: u32 = 4 * J as u32;
+
     /// Begins with the walk's first tile. All 32 lanes take part, here and in every tile.
     ///
     /// # Safety
@@ -73,6 +80,10 @@ impl<'a, const H: usize, const J: usize, const U: usize> Producer<'a, H, J, U> {
         ring: Ring<H, J, U>,
         walk: Walk,
     ) -> Self {
+        let mut offsets = [0; J];
+        for j in 0..J {
+            offsets[j] = Ring::<H, J, U>::word(Self::token_copied(j), lane() % Self::WORDS);
+        }
         let mut producer = Self {
             cache,
             sequence,
@@ -80,8 +91,12 @@ impl<'a, const H: usize, const J: usize, const U: usize> Producer<'a, H, J, U> {
             ring,
             walk,
             stage: 0,
-            token: MASKED,
+            table: sequence.table(cache),
+            // The host has checked that the cache's words can be counted in 32 bits.
+            strides: [(cache.page_stride / 8) as u32, (cache.token_stride / 8) as u32],
+            token: 0,
             page: 0,
+            offsets,
             policy: CachePolicy::evict_first(),
             masked: false,
         };
@@ -91,6 +106,12 @@ impl<'a, const H: usize, const J: usize, const U: usize> Producer<'a, H, J, U> {
             producer.resolve();
         }
         producer
+    }
+
+    /// The token of which the lane copies a word with copy `index` of a tile.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    fn token_copied(index: usize) -> u32 {
+        index as u32 * (WARP / Self::WORDS) + lane() / Self::WORDS
     }
 
     /// Whether the lane has a token that the table has room for, in the tile at `position`.
@@ -106,10 +127,11 @@ impl<'a, const H: usize, const J: usize, const U: usize> Producer<'a, H, J, U> {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn look_up(&self, position: Option<u32>) -> u32 {
         match position {
-            // SAFETY: the token has an entry in the sequence's table.
-            Some(position) if self.exists(position) => unsafe {
-                self.sequence.page(self.cache, position + lane())
-            },
+            Some(position) if self.exists(position) => {
+                let index = (position + lane()) >> self.cache.page_shift;
+                // SAFETY: the token has an entry in the sequence's table.
+                unsafe { self.table.load(index.into()) }.cast_unsigned()
+            }
             _ => 0,
         }
     }
@@ -127,14 +149,9 @@ impl<'a, const H: usize, const J: usize, const U: usize> Producer<'a, H, J, U> {
             self.sequence.report(Fault::Page);
         }
         self.masked |= vote::ballot(outside) != 0;
-        self.token = MASKED;
-        if exists && !outside {
-            let place = (position + lane()) & ((1 << self.cache.page_shift) - 1);
-            let items =
-                u64::from(self.page) * self.cache.page_stride + u64::from(place) * self.cache.token_stride;
-            // The host has checked that the cache's words can be counted in 32 bits.
-            self.token = (items / 8) as u32;
-        }
+        let place = (position + lane()) & ((1 << self.cache.page_shift) - 1);
+        let token = self.page.wrapping_mul(self.strides[0]).wrapping_add(place.wrapping_mul(self.strides[1]));
+        self.token = if exists && !outside { token } else { 0 };
         // SAFETY: the caller's promise.
         self.page = unsafe { self.look_up(self.walk.ahead()) };
     }
@@ -147,23 +164,15 @@ impl<'a, const H: usize, const J: usize, const U: usize> Producer<'a, H, J, U> {
     pub(super) unsafe fn next(&mut self) {
         if self.walk.position().is_some() {
             // SAFETY: the group is one of the table's.
-            let keys = unsafe { self.heads.keys(self.walk.group()) };
-            let (row, column) = (lane() / (4 * J as u32), lane() % (4 * J as u32));
+            let keys = unsafe { self.heads.keys(self.walk.group()) } + u64::from(lane() % Self::WORDS * 16);
             let place = self.ring.place(self.stage);
             for i in 0..H * J {
-                let token = i as u32 * 8 / J as u32 + row;
-                let word = shuffle::shuffle_index(self.token, token);
-                let valid = word != MASKED;
-                let from = Global::<[u32; 4]>::at(keys).item(if valid {
-                    u64::from(word) + u64::from(column)
-                } else {
-                    0
-                });
-                let to = place + Ring::<H, J, U>::word(token, column);
-                // SAFETY: a page of the cache, or nothing is read; the place is free.
-                unsafe { cp_async::copy_16_hinted(to, from, valid, self.policy) };
+                let token = shuffle::shuffle_index(self.token, Self::token_copied(i));
+                let to = place + self.offsets[i % J] + Ring::<H, J, U>::word((i / J * 8) as u32, 0);
+                // SAFETY: a page of the cache; the place is free.
+                unsafe { cp_async::copy_16_hinted(to, keys + u64::from(token) * 16, true, self.policy) };
             }
-            self.stage = (self.stage + 1) % U as u32;
+            self.stage = if self.stage + 1 == U as u32 { 0 } else { self.stage + 1 };
             if self.walk.advance() {
                 // SAFETY: the caller's promise.
                 unsafe { self.resolve() };

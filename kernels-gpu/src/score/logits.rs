@@ -72,6 +72,7 @@ pub unsafe fn logits<
     barrier::block_sync();
 
     let running = Running { offset: plan.running, threads: shape.threads() };
+    let columns = Columns::of_lane(own, &sequence);
     let mut chunk = chunks.first;
     let mut stage = 0;
     while let Some((begin, end)) = chunks.range(chunk) {
@@ -94,31 +95,26 @@ pub unsafe fn logits<
                     producer.next();
                     let group = heads.group(index);
                     let tile = Tile { stage, position, end: readable, masked: producer.masked };
-                    for columns in 0..group.columns.div_ceil(COLUMN_GROUP) {
-                        let place = group.first_group + columns;
+                    for place in group.first_group..group.first_group + group.columns.div_ceil(COLUMN_GROUP) {
                         let logits = tile.logits::<E, H, J, U>(cache, &sequence, heads, ring, place);
                         let mut sums = running.load(place);
-                        let columns = Columns::of_group(own, &sequence, place);
                         if let Some(factors) = sums.make_room(&logits) {
-                            columns.multiply(begin, position, factors);
+                            columns.multiply(place, begin, position, factors);
                         }
-                        columns.store(position, &sums.add(&logits));
+                        columns.store(place, position, &sums.add(&logits));
                         running.store(place, sums);
                     }
                 }
-                stage = (stage + 1) % U as u32;
+                stage = if stage + 1 == U as u32 { 0 } else { stage + 1 };
             }
             position += Ring::<H, J, U>::TOKENS;
         }
         for group in 0..own.groups {
             let (column, sum) = running.load(group).of_warp();
             if let Some(column) = column {
-                let place = sequence.sums(own, group, column, chunk);
+                let sums = sequence.sums(own, group, column);
                 // SAFETY: the workspace has room for the sequence, the group and the chunk, which is the warp's.
-                unsafe {
-                    own.sums.store(place, sum.base);
-                    own.sums.store(place + 1, sum.sum);
-                }
+                unsafe { sums.store(chunk.into(), sum.to_bits()) };
             }
         }
         chunk += chunks.stride;

@@ -90,9 +90,9 @@ pub struct Fold {
     /// Exponentials relative to the bases of their chunks, packed, in parts of one sequence each
     /// ([`part_start`](super::layout::part_start)), within a part `[groups, positions, width]`.
     pub exponentials: Global<u16>,
-    /// Of each chunk's logits, in units of log2, a base and the sum of their exponentials relative to it,
-    /// `[batch, group_capacity, 8, MAX_CHUNKS, 2]`.
-    pub sums: Global<f32>,
+    /// Of each chunk's logits, in units of log2, a base and the sum of their exponentials relative to it, fp32 in the low and
+    /// the high half, `[batch, group_capacity, 8, MAX_CHUNKS]`.
+    pub sums: Global<u64>,
     /// Groups of columns that the workspace has room for.
     pub group_capacity: u32,
     /// Groups of columns of the source; 0 where there is nothing to fold.

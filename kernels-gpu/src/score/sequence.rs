@@ -82,12 +82,18 @@ impl Sequence {
         (part + u64::from(group) * positions) << workspace.width_log2
     }
 
-    /// The place of the base of column `column` of column group `group` in chunk `chunk`; its sum follows.
+    /// The sums of column `column` of column group `group` in the chunks.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn sums(&self, workspace: &Fold, group: u32, column: u32, chunk: u32) -> u64 {
+    pub(super) fn sums(&self, workspace: &Fold, group: u32, column: u32) -> Global<u64> {
         let group = u64::from(self.index) * u64::from(workspace.group_capacity) + u64::from(group);
         let column = group * u64::from(COLUMN_GROUP) + u64::from(column);
-        (column * u64::from(layout::MAX_CHUNKS) + u64::from(chunk)) * 2
+        Global::at(workspace.sums.item(column * u64::from(layout::MAX_CHUNKS)))
+    }
+
+    /// The place of `position` in the map.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn map_item(&self, position: u32) -> u64 {
+        u64::from(self.map_start) + u64::from(position)
     }
 
     /// The positions that the sequence's table has room for, at most its length.
@@ -105,15 +111,20 @@ impl Sequence {
         }
     }
 
+    /// The sequence's table of pages.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn table(&self, cache: &Cache) -> Global<i32> {
+        Global::at(cache.block_table.item(u64::from(self.index) * cache.table_stride))
+    }
+
     /// The page of position `token`, as the table has it.
     ///
     /// # Safety
     /// The position lies in the sequence's table.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn page(&self, cache: &Cache, token: u32) -> u32 {
-        let entry = u64::from(self.index) * cache.table_stride + u64::from(token >> cache.page_shift);
         // SAFETY: the caller's promise.
-        unsafe { cache.block_table.load(entry) }.cast_unsigned()
+        unsafe { self.table(cache).load(u64::from(token >> cache.page_shift)) }.cast_unsigned()
     }
 
     /// Raises the status word.

@@ -18,6 +18,18 @@ impl Sum {
     /// No logits: a base so low that any logit replaces it, and finite, so that it differs by no NaN from negative infinity.
     pub(super) const NONE: Self = Self { base: f32::MIN, sum: 0.0 };
 
+    /// The sum that [`Sum::to_bits`] gave.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn from_bits(bits: u64) -> Self {
+        Self { base: f32::from_bits(bits as u32), sum: f32::from_bits((bits >> 32) as u32) }
+    }
+
+    /// The base in the low half, the sum in the high one.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn to_bits(self) -> u64 {
+        u64::from(self.base.to_bits()) | u64::from(self.sum.to_bits()) << 32
+    }
+
     /// The logits of both.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn merge(self, other: Self) -> Self {
