@@ -4,7 +4,7 @@ use super::{
     layout,
     packed::{OFFSET, unpack},
     params::{Fold, FoldParams},
-    sequence::Sequence,
+    sequence::{Found, Sequence},
     smem::{COLUMN_GROUP, FoldPlan},
     sums::Sum,
     walk::Chunks,
@@ -36,13 +36,11 @@ impl Folding {
     /// used after the block's next barrier.
     ///
     /// # Safety
-    /// The workspace holds what the source left, of every chunk of every column: that launch had the same lengths, slots and
+    /// The workspace holds what the source left, of every chunk of every column: the sequence has queries, and that launch had the same lengths, slots and
     /// parts of the map. Shared memory has what `plan` says, which nobody accesses before the barrier.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn prepare(left: &Fold, sequence: &Sequence, plan: FoldPlan, warps: u32) -> Self {
-        // SAFETY: the caller's promise.
-        let slot = unsafe { sequence.slot(left.slots, left.slot_capacity) };
-        let groups = if slot.is_some() { left.groups } else { 0 };
+        let groups = left.groups;
         let norms = Shared::<f32>::at(plan.norms);
         let chunks = layout::chunks(sequence.length);
         let mut column = warp();
@@ -251,12 +249,18 @@ fn by_position<const P: usize>(left: &Fold, mut sums: [f32; P]) -> [f32; P] {
 /// `[splits, batch, 1]`, and the block has the shared memory that [`FoldPlan`] says, from byte 0 on.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub unsafe fn fold<const W: usize>(params: &FoldParams) {
+    let FoldParams { sequences, last } = params;
     // SAFETY: the caller's promise.
-    let Some(sequence) = (unsafe { Sequence::of_block(&params.sequences) }) else { return };
-    let plan = FoldPlan::new(0, W as u32, params.last.groups);
-    // SAFETY: the caller's promise.
-    let folding = unsafe { Folding::prepare(&params.last, &sequence, plan, W as u32) };
+    let found = unsafe { Found::load(sequences, last.slots) };
+    let Some((sequence, slot)) = found.check(sequences, last.slot_capacity) else { return };
+    let folding = match slot {
+        // SAFETY: the caller's promise.
+        Some(_) => unsafe {
+            Folding::prepare(last, &sequence, FoldPlan::new(0, W as u32, last.groups), W as u32)
+        },
+        None => Folding::of_nothing(last),
+    };
     barrier::block_sync();
     // SAFETY: the caller's promise; the normalisers are visible since the barrier, and each chunk is one warp's.
-    unsafe { folding.chunks(&params.last, &sequence, Chunks::of_warp(&sequence, W as u32)) };
+    unsafe { folding.chunks(last, &sequence, Chunks::of_warp(&sequence, W as u32)) };
 }

@@ -7,7 +7,7 @@ use super::{
     heads::Heads,
     keys::{Producer, Ring},
     params::Params,
-    sequence::Sequence,
+    sequence::Found,
     smem::{COLUMN_GROUP, Plan},
     sums::Running,
     tile::Tile,
@@ -36,13 +36,17 @@ pub unsafe fn logits<
     let Params { sequences, cache, slots, source, own, before } = params;
     let shape = config::Tile { warps: W as u32, groups: H as u32, depth: U as u32 };
     let plan = Plan::new(shape, D as u32, source.kv_groups, own.groups, before.groups);
-    // SAFETY: the caller's promise.
-    let Some(sequence) = (unsafe { Sequence::of_block(sequences) }) else { return };
-    // SAFETY: the caller's promise.
-    let slot = unsafe { sequence.slot(slots.slots, slots.capacity) };
+    let heads = Heads { table: plan.groups, queries: plan.queries, threads: shape.threads() };
+    // SAFETY: the caller's promise; the barrier comes before every use of the groups.
+    let found = unsafe {
+        let found = Found::load(sequences, slots.slots);
+        heads.store_groups(cache, slots.tokens, source);
+        found
+    };
+    barrier::block_sync();
+    let Some((sequence, slot)) = found.check(sequences, slots.capacity) else { return };
     sequence.check_length(cache);
 
-    let heads = Heads { table: plan.groups, queries: plan.queries, threads: shape.threads() };
     let chunks = Chunks::of_warp(&sequence, W as u32);
     let Some(slot) = slot else {
         if before.groups > 0 {
@@ -51,9 +55,6 @@ pub unsafe fn logits<
         }
         return;
     };
-    // SAFETY: the caller's promise; the barrier comes before every use.
-    unsafe { heads.store_groups(cache, slots.tokens, source) };
-    barrier::block_sync();
 
     // The first keys are on their way before the queries are asked for.
     let ring = Ring::<H, J, U> { offset: plan.keys };

@@ -25,55 +25,65 @@ pub(super) struct Sequence {
     status: Global<u64>,
 }
 
-impl Sequence {
-    /// The calling block's sequence; nothing where its length or its part of the map is not as documented.
+/// What the arrays say of the calling block's sequence, as yet unchecked.
+pub(super) struct Found {
+    length: i32,
+    map_start: i32,
+    map_end: i32,
+    slot: i32,
+}
+
+impl Found {
+    /// Loads it. Nothing waits for these loads until it is [checked](Found::check).
     ///
     /// # Safety
-    /// The arrays that the parameters name are as documented, and the grid has one y for each sequence.
+    /// The arrays that the parameters name are as documented, the array of slots holds an item for each sequence or is null,
+    /// and the grid has one y for each sequence.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn of_block(sequences: &Sequences) -> Option<Self> {
-        let index = block_y();
-        let place = u64::from(index);
+    pub(super) unsafe fn load(sequences: &Sequences, slots: Global<i32>) -> Self {
+        let place = u64::from(block_y());
         // SAFETY: the caller's promise.
-        let (length, start, end) = unsafe {
-            (
-                sequences.lengths.load(place),
-                sequences.map_starts.load(place),
-                sequences.map_starts.load(place + 1),
-            )
+        unsafe {
+            Self {
+                length: sequences.lengths.load(place),
+                map_start: sequences.map_starts.load(place),
+                map_end: sequences.map_starts.load(place + 1),
+                slot: if slots.is_null() { place as i32 } else { slots.load(place) },
+            }
+        }
+    }
+
+    /// The sequence, and the slot of its captured queries, one of `slots`, or nothing where there are none. Nothing at all
+    /// where its length or its part of the map is not as documented.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn check(&self, sequences: &Sequences, slots: u32) -> Option<(Sequence, Option<u32>)> {
+        let sequence = Sequence {
+            index: block_y(),
+            length: self.length.cast_unsigned(),
+            map_start: self.map_start.cast_unsigned(),
+            status: sequences.status,
         };
-        let sequence =
-            Self { index, length: length as u32, map_start: start as u32, status: sequences.status };
-        if length < 0 {
+        if self.length < 0 {
             sequence.report_once(Fault::Length);
             return None;
         }
         // The difference is taken only once both ends are known not to wrap it.
-        let ascending = start >= 0 && start <= end && end.cast_unsigned() <= sequences.map_capacity;
-        if !ascending || end - start < length {
+        let ascending = self.map_start >= 0
+            && self.map_start <= self.map_end
+            && self.map_end.cast_unsigned() <= sequences.map_capacity;
+        if !ascending || self.map_end - self.map_start < self.length {
             sequence.report_once(Fault::Map);
             return None;
         }
-        Some(sequence)
-    }
-
-    /// The slot of the sequence's captured queries; nothing where there are none.
-    ///
-    /// # Safety
-    /// The array of slots holds an item for the sequence, or is null.
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn slot(&self, slots: Global<i32>, capacity: u32) -> Option<u32> {
-        if slots.is_null() {
-            return Some(self.index);
+        let slot = self.slot.cast_unsigned();
+        if self.slot >= 0 && slot >= slots {
+            sequence.report_once(Fault::Slot);
         }
-        // SAFETY: the caller's promise.
-        let slot = unsafe { slots.load(u64::from(self.index)) };
-        if slot >= capacity as i32 {
-            self.report_once(Fault::Slot);
-        }
-        (slot >= 0 && slot < capacity as i32).then_some(slot as u32)
+        Some((sequence, (slot < slots).then_some(slot)))
     }
+}
 
+impl Sequence {
     /// The place, in the workspace, of the exponentials of column group `group` at the sequence's position 0: a multiple of 8.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn exponentials(&self, workspace: &Fold, group: u32) -> u64 {
