@@ -204,6 +204,8 @@ pub struct FoldVariant {
     pub target: Target,
     /// Warps in a block.
     pub warps: u32,
+    /// Whether the launch may overlap that of the last source.
+    pub overlaps: bool,
     /// The embedded PTX.
     pub ptx: Ptx,
     /// The kernel's body, for the executor.

@@ -363,7 +363,14 @@ fn a_run_ends_after_so_many_findings() {
 
 #[test]
 fn impossible_launches_are_refused() {
-    let good = Launch { name: "refused", grid: [1, 1, 1], cluster: 1, threads: 32, shared_bytes: 0 };
+    let good = Launch {
+        name: "refused",
+        grid: [1, 1, 1],
+        cluster: 1,
+        overlaps: false,
+        threads: 32,
+        shared_bytes: 0,
+    };
     let cases = [
         (Launch { threads: 48, ..good }, "threads"),
         (Launch { threads: 0, ..good }, "threads"),

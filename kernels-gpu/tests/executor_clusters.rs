@@ -480,7 +480,14 @@ fn findings_name_blocks_of_clusters_in_all_directions() {
     let mut memory = Memory::new();
     let words = Global::<u32>::at(memory.scratch(&[0_u32; 64]));
     let grid = [4, 3, 2];
-    let launch = Launch { name: "planted", grid, cluster: 2, threads: 32, shared_bytes: SHARED_BYTES };
+    let launch = Launch {
+        name: "planted",
+        grid,
+        cluster: 2,
+        overlaps: false,
+        threads: 32,
+        shared_bytes: SHARED_BYTES,
+    };
     let (first, last) = ([1, 1, 0], [3, 2, 1]);
     // SAFETY: the first of the items.
     let result = executor::run(&launch, &mut memory, &Options::default(), || unsafe {

@@ -9,7 +9,8 @@ use half::{bf16, f16};
 
 /// Runs one block of `threads` threads, which must be clean.
 fn run(threads: u32, shared_bytes: u32, memory: &mut Memory, body: impl Fn()) -> Trace {
-    let launch = Launch { name: "layout", grid: [1, 1, 1], cluster: 1, threads, shared_bytes };
+    let launch =
+        Launch { name: "layout", grid: [1, 1, 1], cluster: 1, overlaps: false, threads, shared_bytes };
     executor::run(&launch, memory, &Options::default(), body).unwrap_or_else(|report| panic!("{report}"))
 }
 

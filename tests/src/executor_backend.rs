@@ -113,6 +113,7 @@ impl Prepared {
             name: self.plan.variant().id,
             grid: self.plan.grid(),
             cluster: 1,
+            overlaps: false,
             threads: self.plan.threads(),
             shared_bytes: self.plan.shared_bytes(),
         };
@@ -187,7 +188,14 @@ mod tests {
 
     /// Stores behind the `len` items of a part.
     fn overruns<T: Word + Default>(prepared: &mut Prepared, part: Global<T>, len: u64) -> bool {
-        let launch = Launch { name: "overrun", grid: [1; 3], cluster: 1, threads: 32, shared_bytes: 0 };
+        let launch = Launch {
+            name: "overrun",
+            grid: [1; 3],
+            cluster: 1,
+            overlaps: false,
+            threads: 32,
+            shared_bytes: 0,
+        };
         let mut store = |index| {
             // SAFETY: the executor does not perform what lies out of bounds.
             run(&launch, &mut prepared.memory, &Options::default(), || unsafe {

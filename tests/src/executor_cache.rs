@@ -192,5 +192,5 @@ impl PreparedCompact {
 
 /// A launch without clusters and shared memory.
 fn launch_of(name: &str, grid: [u32; 3], threads: u32) -> Launch<'_> {
-    Launch { name, grid, cluster: 1, threads, shared_bytes: 0 }
+    Launch { name, grid, cluster: 1, overlaps: false, threads, shared_bytes: 0 }
 }

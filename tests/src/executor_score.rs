@@ -104,6 +104,7 @@ impl Prepared {
                 name: plan.logits().id,
                 grid: plan.grid(),
                 cluster: 1,
+                overlaps: plan.overlaps(source),
                 threads: plan.threads(),
                 shared_bytes: plan.shared_bytes(source),
             };
@@ -117,6 +118,7 @@ impl Prepared {
             name: plan.fold().id,
             grid: plan.fold_grid(),
             cluster: 1,
+            overlaps: plan.fold().overlaps,
             threads: plan.fold_threads(),
             shared_bytes: plan.fold_shared_bytes(),
         };

@@ -83,6 +83,7 @@ impl PreparedSelect {
         let launch = Launch {
             name: plan.variant().id,
             grid: plan.grid(),
+            overlaps: false,
             cluster: plan.cluster(),
             threads: plan.threads(),
             shared_bytes: plan.shared_bytes(),

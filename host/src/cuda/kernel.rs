@@ -25,13 +25,15 @@ pub struct Resources {
     pub blocks_per_sm: u32,
 }
 
-/// A kernel, ready to launch, with the shared memory of its blocks and the size of its clusters. Cheap to clone; the
+/// A kernel, ready to launch, with the shared memory of its blocks, the size of its clusters, and whether it may overlap what is
+/// launched before. Cheap to clone; the
 /// module stays loaded until the last clone is dropped.
 #[derive(Clone)]
 pub struct Kernel {
     loaded: Arc<Loaded>,
     dynamic_bytes: u32,
     cluster: u32,
+    overlaps: bool,
     resources: Resources,
 }
 
@@ -129,7 +131,7 @@ impl Kernel {
         }
         let shared_bytes = loaded.resources.shared_bytes + dynamic_bytes;
         let resources = Resources { shared_bytes, blocks_per_sm: blocks as u32, ..loaded.resources };
-        Ok(Self { loaded, dynamic_bytes, cluster: 1, resources })
+        Ok(Self { loaded, dynamic_bytes, cluster: 1, overlaps: false, resources })
     }
 
     /// The same kernel with `bytes` of dynamic shared memory for each block.
@@ -137,7 +139,8 @@ impl Kernel {
     /// # Errors
     /// More than the device gives a block; what the driver returns.
     pub fn with_shared_bytes(&self, bytes: u32) -> Result<Self, CudaError> {
-        Ok(Self { cluster: self.cluster, ..Self::new(Arc::clone(&self.loaded), bytes)? })
+        let Self { loaded, cluster, overlaps, .. } = self;
+        Ok(Self { cluster: *cluster, overlaps: *overlaps, ..Self::new(Arc::clone(loaded), bytes)? })
     }
 
     /// The same kernel in clusters of `blocks` neighbours along x: up to 8 on every device that has clusters. 1 is a
@@ -145,6 +148,13 @@ impl Kernel {
     #[must_use]
     pub fn with_cluster(&self, blocks: u32) -> Self {
         Self { cluster: blocks, ..self.clone() }
+    }
+
+    /// The same kernel, which where `overlaps` may start while what was launched before it on the stream still runs, as far as
+    /// that lets it (programmatic dependent launch, compute capability 9.0 and later).
+    #[must_use]
+    pub fn with_overlap(&self, overlaps: bool) -> Self {
+        Self { overlaps, ..self.clone() }
     }
 
     /// What the kernel takes of a multiprocessor, as the driver compiled it.
@@ -178,7 +188,14 @@ impl Kernel {
             )
             .into());
         }
-        let mut cluster = cluster_dimension(self.cluster);
+        let mut attributes = [overlap_allowed(), cluster_dimension(self.cluster)];
+        // One attribute may stand without the other, at either end.
+        let attributes = match (self.overlaps, self.cluster != 1) {
+            (false, false) => &mut attributes[..0],
+            (true, false) => &mut attributes[..1],
+            (false, true) => &mut attributes[1..],
+            (true, true) => &mut attributes[..],
+        };
         let config = sys::CUlaunchConfig {
             gridDimX: grid[0],
             gridDimY: grid[1],
@@ -188,13 +205,22 @@ impl Kernel {
             blockDimZ: 1,
             sharedMemBytes: self.dynamic_bytes,
             hStream: stream.raw(),
-            attrs: &mut cluster,
-            numAttrs: u32::from(self.cluster != 1),
+            attrs: attributes.as_mut_ptr(),
+            numAttrs: attributes.len() as u32,
         };
         let none = std::ptr::null_mut();
-        // SAFETY: function and stream exist in the current context, the configuration and its attribute during the
+        // SAFETY: function and stream exist in the current context, the configuration and its attributes during the
         // call; the rest is the caller's promise.
         unsafe { context.enter()?.cuLaunchKernelEx(&config, *function, arguments.as_mut_ptr(), none) }
+    }
+}
+
+/// The attribute of a launch that may overlap the one before.
+fn overlap_allowed() -> sys::CUlaunchAttribute {
+    sys::CUlaunchAttribute {
+        id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+        pad: [0; 4],
+        value: sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
     }
 }
 
@@ -215,6 +241,7 @@ impl fmt::Debug for Kernel {
             .field("name", &self.loaded.name)
             .field("threads", &self.loaded.threads)
             .field("cluster", &self.cluster)
+            .field("overlaps", &self.overlaps)
             .field("resources", &self.resources)
             .finish()
     }

@@ -20,10 +20,12 @@ impl ScoreKernel {
     pub fn new(modules: &ModuleCache, plan: ScorePlan) -> Result<Self, CudaError> {
         let (logits, fold) = (modules.logits(plan.logits())?, modules.fold(plan.fold())?);
         let sources = 0..plan.problem().sources.len();
-        let logits = sources.map(|source| logits.with_shared_bytes(plan.shared_bytes(source)));
+        let logits = sources.map(|source| {
+            logits.with_overlap(plan.overlaps(source)).with_shared_bytes(plan.shared_bytes(source))
+        });
         Ok(Self {
             logits: logits.collect::<Result<_, _>>()?,
-            fold: fold.with_shared_bytes(plan.fold_shared_bytes())?,
+            fold: fold.with_overlap(plan.fold().overlaps).with_shared_bytes(plan.fold_shared_bytes())?,
             plan,
         })
     }

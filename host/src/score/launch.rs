@@ -190,7 +190,14 @@ impl ScorePlan {
         shared_bytes(&self.problem, self.logits, source)
     }
 
-    /// Blocks of the launch of `fold`.
+    /// Whether the launch of `logits` for source `source` may start while that of the source before still runs. The first
+    /// source's may not: what is launched before it is the caller's.
+    #[must_use]
+    pub const fn overlaps(&self, source: usize) -> bool {
+        self.logits.tile.overlaps && source > 0
+    }
+
+    /// Blocks of the launch of `fold`, which may overlap the last source's if its variant [does](FoldVariant::overlaps).
     #[must_use]
     pub const fn fold_grid(&self) -> [u32; 3] {
         [(self.splits * self.logits.tile.warps).div_ceil(self.fold.warps), self.problem.batch, 1]

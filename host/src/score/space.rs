@@ -69,7 +69,8 @@ pub fn candidates(
     problem.validate()?;
     let (mut legal, mut excluded) = (Vec::new(), Vec::new());
     for logits in variants(problem) {
-        for fold in FOLD {
+        // Where one overlaps, so does the other: mixtures would double the space.
+        for fold in FOLD.iter().filter(|fold| fold.overlaps == logits.tile.overlaps) {
             for splits in SPLITS {
                 let candidate = Candidate { logits, fold, splits };
                 match exclusion(problem, limits, candidate) {
@@ -82,9 +83,9 @@ pub fn candidates(
     Ok((legal, excluded))
 }
 
-/// The choice made without tuning: 8 warps where they fit, small tiles, the shortest ring, a fold of 8 warps, and as many
-/// splits as give every multiprocessor 16 warps, but no more than there are chunks. On an NVIDIA H200 that was
-/// within 1 % of the best measured for 16 sequences of 32k tokens.
+/// The choice made without tuning: launches that overlap where the device has them, 8 warps where they fit, tiles of 4 KiB, the
+/// shortest ring, a fold of 8 warps, and as many splits as give every multiprocessor 16 warps, but no more than there are
+/// chunks.
 ///
 /// # Errors
 /// The problem is invalid, or no variant runs on the device.
@@ -95,15 +96,17 @@ pub fn default_candidate(problem: &ScoreProblem, limits: &DeviceLimits) -> Resul
         let actual = format!("none for compute capability {}.{}", limits.major, limits.minor);
         InvalidInput::new(OPERATION, "device", required, actual)
     };
-    let fits = |logits: &'static LogitsVariant, fold: &'static FoldVariant| {
-        exclusion(problem, limits, Candidate { logits, fold, splits: 1 }).is_none()
+    let fits = |(logits, fold): &(&'static LogitsVariant, &'static FoldVariant)| {
+        logits.tile.overlaps == fold.overlaps
+            && exclusion(problem, limits, Candidate { logits, fold, splits: 1 }).is_none()
     };
-    let fold = FOLD.iter().min_by_key(|fold| (fold.warps.abs_diff(8), fold.id)).ok_or_else(refused)?;
-    let logits = variants(problem)
-        .filter(|logits| fits(logits, fold))
-        .min_by_key(|logits| {
-            let tile = logits.tile;
-            (tile.warps.abs_diff(8), tile.groups, tile.depth, logits.id)
+    let (logits, fold) = variants(problem)
+        .flat_map(|logits| FOLD.iter().map(move |fold| (logits, fold)))
+        .filter(fits)
+        .min_by_key(|(logits, fold)| {
+            let (tile, bytes) = (logits.tile, logits.tile.bytes(logits.head_dim));
+            let of_logits = (tile.warps.abs_diff(8), bytes.abs_diff(4096), tile.depth, logits.id);
+            (!fold.overlaps, of_logits, fold.warps.abs_diff(8), fold.id)
         })
         .ok_or_else(refused)?;
     let warps = problem.batch * logits.tile.warps;

@@ -28,8 +28,10 @@ pub(super) struct Stamp {
 /// The running numbers that tell this cluster, this launch and earlier launches apart.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Now {
-    /// The first cluster of this launch: whatever an earlier cluster did is ordered by the kernel boundary.
+    /// The first cluster of this launch.
     pub(super) launch: u32,
+    /// Whatever clusters before this one did is ordered by kernel boundaries.
+    pub(super) ordered: u32,
     /// The cluster that runs.
     pub(super) cluster: u32,
 }
@@ -42,6 +44,8 @@ pub(super) type Foreign = BTreeMap<u32, Rc<[u32]>>;
 pub(super) struct Knowledge {
     pub(super) threads: Vec<u32>,
     pub(super) foreign: Rc<Foreign>,
+    /// What clusters before this one did is known, whatever stands in the other fields.
+    pub(super) launches: u32,
     /// For each thread of the cluster, its clock at the last of its accesses that a proxy fence lies behind.
     pub(super) fenced: Rc<[u32]>,
     /// For each mbarrier of the cluster, the phases that have been waited for.
@@ -62,6 +66,7 @@ impl Knowledge {
     /// Whether everything that `other` knows is known.
     pub(super) fn includes(&self, other: &Self) -> bool {
         self.threads.iter().zip(&other.threads).all(|(own, other)| own >= other)
+            && self.launches >= other.launches
             && (other.foreign.is_empty() || Rc::ptr_eq(&self.foreign, &other.foreign))
             && (other.fenced.is_empty() || Rc::ptr_eq(&self.fenced, &other.fenced))
             && (other.phases.is_empty() || Rc::ptr_eq(&self.phases, &other.phases))
@@ -84,7 +89,7 @@ impl Knowledge {
         if stamp.cluster == now.cluster {
             self.threads[usize::from(stamp.thread)] >= stamp.clock
         } else {
-            stamp.cluster < now.launch
+            stamp.cluster < self.launches
                 || self
                     .foreign
                     .get(&stamp.cluster)
@@ -94,6 +99,7 @@ impl Knowledge {
 
     pub(super) fn join(&mut self, other: &Self) {
         raise(&mut self.threads, &other.threads);
+        self.launches = self.launches.max(other.launches);
         join_clocks(&mut self.fenced, &other.fenced);
         join_clocks(&mut self.phases, &other.phases);
         if !Rc::ptr_eq(&self.foreign, &other.foreign) && !other.foreign.is_empty() {
@@ -155,14 +161,19 @@ impl Clock {
         // What the thread does from now on is not behind the fence.
         self.own += 1;
     }
+
+    /// The thread has waited for the launches whose clusters come before `launches`.
+    pub(super) fn wait_for_launches(&mut self, launches: u32) {
+        Rc::make_mut(&mut self.known).launches = launches;
+    }
 }
 
 /// A thread's clock at its start, before anything that it does.
 pub(super) const STARTED: u32 = 1;
 
-/// The clocks of a cluster's threads when it starts: none knows anything of the others.
-pub(super) fn start(threads: usize) -> Vec<Clock> {
-    let known = Rc::new(Knowledge { threads: vec![0; threads], ..Knowledge::default() });
+/// The clocks of a cluster's threads when it starts: none knows anything of the others, but of all `launches` before.
+pub(super) fn start(threads: usize, launches: u32) -> Vec<Clock> {
+    let known = Rc::new(Knowledge { threads: vec![0; threads], launches, ..Knowledge::default() });
     vec![Clock { own: STARTED + 1, known }; threads]
 }
 

@@ -185,7 +185,7 @@ impl Crowd {
     fn insert(&mut self, stamp: Stamp, now: Now) {
         if self.members.last().is_some_and(|last| last.cluster != stamp.cluster) {
             self.witnesses.append(&mut self.members);
-            self.witnesses.retain(|witness| witness.cluster >= now.launch);
+            self.witnesses.retain(|witness| witness.cluster >= now.ordered);
             self.witnesses.drain(..self.witnesses.len().saturating_sub(FEW));
             self.places.clear();
         }

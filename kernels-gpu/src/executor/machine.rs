@@ -7,6 +7,7 @@ use super::{
     clock::{self, Clock, Now, Stamp},
     cluster::Cluster,
     copies::Copies,
+    grid::{self, Past, Shape},
     mbarrier::Mbarriers,
     memory::Memory,
     release::Released,
@@ -58,6 +59,8 @@ pub(super) struct Machine {
     pub(super) now: Now,
     /// The thread that runs, numbered through the cluster as all threads here.
     pub(super) current: u16,
+    /// Whether a thread has waited for the launch before.
+    pub(super) grid_waited: bool,
     pub(super) threads: Vec<Thread>,
     pub(super) clocks: Vec<Clock>,
     pub(super) copies: Vec<Copies>,
@@ -81,10 +84,11 @@ pub(super) struct Machine {
 type Key = (std::mem::Discriminant<Fault>, Option<Source>, Option<Source>);
 
 impl Machine {
-    pub(super) fn new(launch: &Launch<'_>, memory: Memory, options: &Options) -> Self {
+    pub(super) fn new(launch: &Launch<'_>, mut memory: Memory, options: &Options) -> Self {
         let (blocks, block_threads) = (launch.cluster as usize, launch.threads as usize);
         let threads = blocks * block_threads;
         let first = memory.first_cluster();
+        let ordered = grid::ordered(&mut memory, launch.overlaps);
         let shared =
             || SharedMemory { bytes: vec![0; launch.shared_bytes as usize], ..SharedMemory::default() };
         Self {
@@ -95,7 +99,8 @@ impl Machine {
             block_threads,
             cluster: Cluster::new(blocks),
             rank: 0,
-            now: Now { launch: first, cluster: first },
+            now: Now { launch: first, ordered, cluster: first },
+            grid_waited: false,
             current: 0,
             threads: Vec::with_capacity(threads),
             clocks: Vec::new(),
@@ -123,7 +128,7 @@ impl Machine {
             shared.shadow.begin(self.now.cluster);
             shared.scopes.begin(self.now.cluster);
         }
-        self.clocks = clock::start(threads);
+        self.clocks = clock::start(threads, self.now.ordered);
         self.threads.clear();
         self.threads.resize_with(threads, Thread::default);
         self.barriers.begin();
@@ -137,20 +142,26 @@ impl Machine {
         Stamp { cluster: self.now.cluster, clock: self.clocks[usize::from(thread)].own, thread, site }
     }
 
-    /// Whoever made `stamp`, in this launch.
+    /// Whoever made `stamp`, in this launch or in one that it overlaps.
     pub(super) fn party(&self, stamp: Stamp) -> Party {
-        let [x, y, _] = self.grid;
-        let blocks = self.cluster.blocks() as u32;
-        let (cluster, x) = (stamp.cluster - self.now.launch, x / blocks);
-        let first = [cluster % x * blocks, cluster / x % y, cluster / x / y];
+        if stamp.cluster < self.now.launch {
+            return grid::party(&self.memory, stamp);
+        }
+        let first = self.shape().block(stamp.cluster - self.now.launch);
         self.member(first, stamp.thread, Some(self.source(stamp.site)))
     }
 
     /// The thread of the cluster whose first block is at `first`.
-    fn member(&self, [x, y, z]: [u32; 3], thread: u16, source: Option<Source>) -> Party {
-        let (rank, thread) =
-            (usize::from(thread) / self.block_threads, usize::from(thread) % self.block_threads);
-        Party { block: [x + rank as u32, y, z], thread: thread as u32, source }
+    fn member(&self, first: [u32; 3], thread: u16, source: Option<Source>) -> Party {
+        self.shape().member(first, thread, source)
+    }
+
+    fn shape(&self) -> Shape {
+        Shape {
+            grid: self.grid,
+            cluster: self.cluster.blocks() as u32,
+            block_threads: self.block_threads as u32,
+        }
     }
 
     pub(super) fn source(&self, site: SiteId) -> Source {
@@ -193,7 +204,15 @@ impl Machine {
     }
 
     /// The memory, and what became of the launch.
-    pub(super) fn finish(self: Box<Self>) -> (Memory, Result<super::Trace, Report>) {
+    pub(super) fn finish(mut self: Box<Self>) -> (Memory, Result<super::Trace, Report>) {
+        let past = Past {
+            first_cluster: self.now.launch,
+            ordered: self.now.ordered,
+            waited: self.grid_waited,
+            shape: self.shape(),
+            locations: self.sites.locations().to_vec(),
+        };
+        self.memory.past.push(past);
         let result = if self.findings.is_empty() {
             Ok(super::Trace { syncs: self.sites.into_syncs(), counts: self.counts })
         } else {

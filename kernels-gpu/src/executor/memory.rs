@@ -1,6 +1,6 @@
 //! Global memory: allocations in an address space of their own, far apart.
 
-use super::shadow::Shadow;
+use super::{grid::Past, shadow::Shadow};
 use crate::simt::Word;
 
 /// Bits of an address that lie within one allocation's share of the address space.
@@ -35,6 +35,8 @@ pub struct Memory {
     allocations: Vec<Allocation>,
     /// Clusters that have run.
     clusters: u32,
+    /// The last launches, as far as the next one may overlap them.
+    pub(super) past: Vec<Past>,
 }
 
 impl Memory {

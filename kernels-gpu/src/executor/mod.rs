@@ -9,7 +9,7 @@
 //! let mut memory = Memory::new();
 //! let input = Global::<f32>::at(memory.input(&[1.5_f32; 64]));
 //! let output = memory.output(64, f32::NAN);
-//! let launch = Launch { name: "double", grid: [2, 1, 1], cluster: 1, threads: 32, shared_bytes: 0 };
+//! let launch = Launch { name: "double", grid: [2, 1, 1], cluster: 1, overlaps: false, threads: 32, shared_bytes: 0 };
 //! let trace = executor::run(&launch, &mut memory, &Options::default(), || {
 //!     let index = u64::from(thread::block_x() * 32 + thread::thread_index());
 //!     // SAFETY: both arrays hold an item for each thread of the grid.
@@ -30,6 +30,9 @@
 //!   `barrier.cluster`), the phases of mbarriers, acquire-release atomics and kernel boundaries say so; vector clocks
 //!   follow that relation. Shuffles, votes, `ldmatrix`, `mma` and relaxed atomics order nothing. Two accesses of one place race if neither happens before the other,
 //!   unless both read or both are atomic, each at a scope that includes the other. That is judged whatever order the threads happened to run in.
+//! * **Launches** are ordered one behind the other. One that [overlaps](Launch::overlaps) is ordered behind those before the one
+//!   that it overlaps, and behind that one only where a thread has waited for it (`griddepcontrol.wait`), or is ordered behind
+//!   a thread that has. If the launch before overlaps the one before it, but no thread of it waits, a wait orders nothing.
 //! * **`ldmatrix`** reads each row for all lanes of the warp: the row's last write must happen before what every lane
 //!   does, and whoever overwrites the row must be ordered behind the lane that named it.
 //! * **Asynchronous copies.** The destination is in flight from the copy's start until the thread that started it has
@@ -73,6 +76,7 @@ mod cluster;
 mod collective;
 mod copies;
 mod fault;
+mod grid;
 mod history;
 mod lane;
 mod machine;
@@ -112,6 +116,8 @@ pub struct Launch<'a> {
     pub grid: [u32; 3],
     /// Blocks of a cluster, along x: 1 to 16, dividing `grid[0]`. 1 is a launch without clusters.
     pub cluster: u32,
+    /// Whether it may start before the launch before it on the same memory has ended, as programmatic dependent launches may.
+    pub overlaps: bool,
     /// Threads in a block, a multiple of 32 up to 1024.
     pub threads: u32,
     /// Dynamic shared memory of a block, in bytes.

@@ -264,6 +264,14 @@ pub(crate) fn copy_wait(pending: u32) {
 }
 
 #[track_caller]
+pub(crate) fn grid_wait() {
+    synchronise(SyncKind::GridWait, |machine, _| {
+        machine.grid_wait();
+        Then::Go(())
+    });
+}
+
+#[track_caller]
 pub(crate) fn mbarrier_init(address: u32, count: u32) {
     step(|machine, site| machine.mbarrier_init(address, count, site));
 }

@@ -31,6 +31,8 @@ pub enum SyncKind {
     CopyCommit,
     /// `cp.async.wait_group`: makes copies visible to the thread that issued them.
     CopyWait,
+    /// `griddepcontrol.wait`: orders the thread behind the launch that its own overlaps.
+    GridWait,
     /// The acquire and release of an atomic operation. Dropped, the operation itself still happens, relaxed.
     AtomicOrder,
 }
@@ -51,6 +53,8 @@ impl SyncKind {
             Self::ProxyFence => "proxy fence",
             Self::CopyCommit => "commit of asynchronous copies",
             Self::CopyWait => "wait for asynchronous copies",
+            Self::GridWait => "wait for the launch before",
+
             Self::AtomicOrder => "acquire and release of an atomic operation",
         }
     }
@@ -82,6 +86,11 @@ pub(super) struct SiteId(u16);
 impl SiteId {
     /// Stands where no location is asked for.
     pub(super) const NONE: Self = Self(0);
+
+    /// Its place among the run's locations.
+    pub(super) fn index(self) -> usize {
+        self.0.into()
+    }
 }
 
 /// Slots of the cache in front of the table of locations; a power of two.
@@ -127,7 +136,12 @@ impl Sites {
     }
 
     pub(super) fn location(&self, site: SiteId) -> &'static Location<'static> {
-        self.locations[usize::from(site.0)]
+        self.locations[site.index()]
+    }
+
+    /// All that have a number, in the order of their numbers.
+    pub(super) fn locations(&self) -> &[&'static Location<'static>] {
+        &self.locations
     }
 
     /// Notes that a synchronisation operation was met; false if this run drops it.

@@ -14,6 +14,8 @@ pub struct Tile {
     pub groups: u32,
     /// Tiles of keys that a warp has room for in shared memory, all but the one at work in flight.
     pub depth: u32,
+    /// Whether the launch of a source may overlap that of the source before.
+    pub overlaps: bool,
 }
 
 impl Tile {

@@ -10,7 +10,7 @@ use super::{
     walk::Chunks,
 };
 use crate::simt::{
-    Shared, WARP, barrier, math,
+    Shared, WARP, barrier, grid, math,
     thread::{lane, warp},
 };
 
@@ -79,12 +79,20 @@ impl Folding {
         Self { norms: Shared::at(0), factors: 0, groups: 0, accumulate: left.accumulate != 0 }
     }
 
-    /// Folds the positions `begin .. end`, those of chunk `chunk`, with the calling warp's lanes.
+    /// Folds the positions `begin .. end`, those of chunk `chunk`, with the calling warp's lanes; `N` is how many words of 16 bytes
+    /// a lane has at a time, so that as many loads are in flight.
     ///
     /// # Safety
     /// As [`Folding::prepare`], behind the barrier; no other warp folds these positions.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn chunk(&self, left: &Fold, sequence: &Sequence, chunk: u32, begin: u32, end: u32) {
+    pub(super) unsafe fn chunk<const N: usize>(
+        &self,
+        left: &Fold,
+        sequence: &Sequence,
+        chunk: u32,
+        begin: u32,
+        end: u32,
+    ) {
         if self.groups == 0 && self.accumulate {
             return;
         }
@@ -92,15 +100,14 @@ impl Folding {
         unsafe {
             self.find_factors(left, sequence, chunk);
             if left.width_log2 == WORD.trailing_zeros() {
-                self.words::<8, 1>(left, sequence, begin, end);
+                self.words::<N, 1>(left, sequence, begin, end);
             } else {
-                self.words::<2, WORD>(left, sequence, begin, end);
+                self.words::<1, WORD>(left, sequence, begin, end);
             }
         }
     }
 
-    /// Folds the positions `begin .. end` by words of 16 bytes. A lane has `N` of them at a time, so that as many loads are in
-    /// flight, and up to `P` positions in each.
+    /// Folds the positions `begin .. end` by words of 16 bytes. A lane has `N` of them at a time, and up to `P` positions in each.
     ///
     /// # Safety
     /// As [`Folding::chunk`]; the factors are stored and visible.
@@ -219,11 +226,11 @@ impl Folding {
     /// # Safety
     /// As [`Folding::chunk`], for each of them.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn chunks(&self, left: &Fold, sequence: &Sequence, chunks: Chunks) {
+    pub(super) unsafe fn chunks<const N: usize>(&self, left: &Fold, sequence: &Sequence, chunks: Chunks) {
         let mut chunk = chunks.first;
         while let Some((begin, end)) = chunks.range(chunk) {
             // SAFETY: the caller's promise.
-            unsafe { self.chunk(left, sequence, chunk, begin, end) };
+            unsafe { self.chunk::<N>(left, sequence, chunk, begin, end) };
             chunk += chunks.stride;
         }
     }
@@ -242,16 +249,21 @@ fn by_position<const P: usize>(left: &Fold, mut sums: [f32; P]) -> [f32; P] {
     sums
 }
 
-/// Folds what the last source left: the body of the `fold` kernel, with `W` warps in a block.
+/// Folds what the last source left: the body of the `fold` kernel, with `W` warps in a block. Where `O`, the launch may overlap the
+/// last source's.
 ///
 /// # Safety
 /// Every array that the parameters name exists, with the documented shape, until the launch has ended; the grid is
 /// `[splits, batch, 1]`, and the block has the shared memory that [`FoldPlan`] says, from byte 0 on.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub unsafe fn fold<const W: usize>(params: &FoldParams) {
+pub unsafe fn fold<const W: usize, const O: bool>(params: &FoldParams) {
     let FoldParams { sequences, last } = params;
     // SAFETY: the caller's promise.
     let found = unsafe { Found::load(sequences, last.slots) };
+    if O {
+        grid::launch_dependents();
+        grid::wait();
+    }
     let Some((sequence, slot)) = found.check(sequences, last.slot_capacity) else { return };
     let folding = match slot {
         // SAFETY: the caller's promise.
@@ -262,5 +274,5 @@ pub unsafe fn fold<const W: usize>(params: &FoldParams) {
     };
     barrier::block_sync();
     // SAFETY: the caller's promise; the normalisers are visible since the barrier, and each chunk is one warp's.
-    unsafe { folding.chunks(last, &sequence, Chunks::of_warp(&sequence, W as u32)) };
+    unsafe { folding.chunks::<8>(last, &sequence, Chunks::of_warp(&sequence, W as u32)) };
 }

@@ -13,10 +13,11 @@ use super::{
     tile::Tile,
     walk::{Chunks, Walk},
 };
-use crate::simt::{Element, barrier, cp_async, thread};
+use crate::simt::{Element, barrier, cp_async, grid, thread};
 
 /// Exponentials and sums of one source: see [`super`]. Head size `D`, `W` warps, tiles of `H` groups of 8 tokens, `U` of them in
-/// a warp's ring; `J` = `D / 32`. Each warp serves whole chunks.
+/// a warp's ring; `J` = `D / 32`. Each warp serves whole chunks. Where `O`, the launch may
+/// overlap the one of the source before.
 ///
 /// # Safety
 /// Every array that the parameters name exists, with the documented shape, until the launch has ended; the grid is
@@ -29,13 +30,17 @@ pub unsafe fn logits<
     const H: usize,
     const U: usize,
     const J: usize,
+    const O: bool,
 >(
     params: &Params,
 ) {
     const { assert!(J == D / 32) };
     let Params { sequences, cache, slots, source, own, before } = params;
-    let shape = config::Tile { warps: W as u32, groups: H as u32, depth: U as u32 };
+    let shape = config::Tile { warps: W as u32, groups: H as u32, depth: U as u32, overlaps: O };
     let plan = Plan::new(shape, D as u32, source.kv_groups, own.groups, before.groups);
+    if O {
+        grid::launch_dependents();
+    }
     let heads = Heads { table: plan.groups, queries: plan.queries, threads: shape.threads() };
     // SAFETY: the caller's promise; the barrier comes before every use of the groups.
     let found = unsafe {
@@ -49,9 +54,12 @@ pub unsafe fn logits<
 
     let chunks = Chunks::of_warp(&sequence, W as u32);
     let Some(slot) = slot else {
+        if O {
+            grid::wait();
+        }
         if before.groups > 0 {
             // SAFETY: all sources have the same slots, so that nothing was left; each chunk is one warp's.
-            unsafe { Folding::of_nothing(before).chunks(before, &sequence, chunks) };
+            unsafe { Folding::of_nothing(before).chunks::<1>(before, &sequence, chunks) };
         }
         return;
     };
@@ -66,10 +74,13 @@ pub unsafe fn logits<
         unsafe { producer.next() };
     }
     // SAFETY: the groups are visible; the barrier comes before every use.
-    let folding = unsafe {
-        heads.store_queries::<J>(slots, source, slot);
-        Folding::prepare(before, &sequence, plan.fold, W as u32)
-    };
+    unsafe { heads.store_queries::<J>(slots, source, slot) };
+    if O {
+        // So far nothing but the caller's arrays has been read.
+        grid::wait();
+    }
+    // SAFETY: the caller's promise; the launch before has ended, and the barrier comes before every use.
+    let folding = unsafe { Folding::prepare(before, &sequence, plan.fold, W as u32) };
     barrier::block_sync();
 
     let running = Running { offset: plan.running, threads: shape.threads() };
@@ -80,7 +91,14 @@ pub unsafe fn logits<
         if before.groups > 0 {
             // SAFETY: the normalisers are visible since the barrier; each chunk is one warp's. The lanes that read a place of the
             // workspace are not those that write it, behind the warp's next barrier.
-            unsafe { folding.chunk(before, &sequence, chunk, begin, end) };
+            unsafe {
+                // For sm_80 the registers have room for no more beside what the keys need.
+                if O {
+                    folding.chunk::<8>(before, &sequence, chunk, begin, end);
+                } else {
+                    folding.chunk::<2>(before, &sequence, chunk, begin, end);
+                }
+            };
         }
         running.reset(own.groups);
         let readable = end.min(sequence.readable(cache));

@@ -114,8 +114,7 @@ impl Pair {
             }
         }
         let half = lane() / 4;
-        let (sum, base) =
-            if half == 0 { (sums[0], self.0[0].base) } else { (sums[1], self.0[1].base) };
+        let (sum, base) = if half == 0 { (sums[0], self.0[0].base) } else { (sums[1], self.0[1].base) };
         ((half < 2).then_some(lane() % 4 * 2 + half), Sum { base, sum: sum * UNIT })
     }
 }

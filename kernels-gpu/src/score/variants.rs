@@ -8,51 +8,59 @@ use {
 
 /// Hands every combination of element type, head size and tile to `$make!`, as items or as an array.
 macro_rules! for_each_logits {
-    (@cross items $make:ident: $(($d:literal $w:literal $h:literal $u:literal))*) => {$(
-        $make!(Bf16, "bf16", $d, $w, $h, $u);
-        $make!(F16, "f16", $d, $w, $h, $u);
+    (@cross items $make:ident: $(($d:literal $w:literal $h:literal $u:literal $o:tt))*) => {$(
+        $make!(Bf16, "bf16", $d, $w, $h, $u, $o);
+        $make!(F16, "f16", $d, $w, $h, $u, $o);
     )*};
-    (@cross array $make:ident: $(($d:literal $w:literal $h:literal $u:literal))*) => {[$(
-        $make!(Bf16, "bf16", $d, $w, $h, $u),
-        $make!(F16, "f16", $d, $w, $h, $u),
+    (@cross array $make:ident: $(($d:literal $w:literal $h:literal $u:literal $o:tt))*) => {[$(
+        $make!(Bf16, "bf16", $d, $w, $h, $u, $o),
+        $make!(F16, "f16", $d, $w, $h, $u, $o),
     )*]};
     ($shape:ident $make:ident) => {
         for_each_logits! { @cross $shape $make:
-            // head size, warps, token groups in a tile, tiles in a warp's ring
-            (128 4 2 3) (128 8 2 2) (128 8 2 3) (128 4 4 2)
-            (64 4 2 4) (64 8 2 3) (64 8 2 4) (64 4 4 2) (64 4 4 3) (64 8 4 2) (64 8 4 3)
+            // head size, warps, token groups in a tile, tiles in a warp's ring, whether launches overlap
+            (128 4 2 3 false) (128 8 2 2 false) (128 8 2 2 true) (128 8 2 3 false) (128 4 4 2 false)
+            (64 4 2 4 false) (64 8 2 3 false) (64 8 2 3 true) (64 4 4 2 false) (64 8 4 3 false) (64 8 4 3 true)
         }
     };
 }
 
 macro_rules! for_each_fold {
     (items $make:ident) => {
-        $make!(4);
-        $make!(8);
-        $make!(16);
+        $make!(4, false);
+        $make!(8, false);
+        $make!(16, false);
+        $make!(8, true);
+        $make!(16, true);
     };
     (array $make:ident) => {
-        [$make!(4), $make!(8), $make!(16)]
+        [$make!(4, false), $make!(8, false), $make!(16, false), $make!(8, true), $make!(16, true)]
     };
 }
 
 /// The names of variants' entries, of their PTX files and, so, their stable ids.
 macro_rules! logits_name {
-    ($dtype:literal, $d:literal, $w:literal, $h:literal, $u:literal) => {
+    ($dtype:literal, $d:literal, $w:literal, $h:literal, $u:literal, false) => {
         concat!("score_logits_", $dtype, "_d", $d, "_w", $w, "_h", $h, "_u", $u)
+    };
+    ($dtype:literal, $d:literal, $w:literal, $h:literal, $u:literal, true) => {
+        concat!("score_logits_", $dtype, "_d", $d, "_w", $w, "_h", $h, "_u", $u, "_overlap")
     };
 }
 
 macro_rules! fold_name {
-    ($w:literal) => {
+    ($w:literal, false) => {
         concat!("score_fold_w", $w)
+    };
+    ($w:literal, true) => {
+        concat!("score_fold_w", $w, "_overlap")
     };
 }
 
 #[cfg(any(target_arch = "nvptx64", feature = "executor"))]
 macro_rules! logits_body {
-    ($element:ident, $d:literal, $w:literal, $h:literal, $u:literal) => {
-        logits::<$element, $d, $w, $h, $u, { $d / 32 }>
+    ($element:ident, $d:literal, $w:literal, $h:literal, $u:literal, $o:tt) => {
+        logits::<$element, $d, $w, $h, $u, { $d / 32 }, $o>
     };
 }
 
@@ -65,28 +73,28 @@ mod entries {
     };
 
     macro_rules! logits_entry {
-        ($element:ident, $dtype:literal, $d:literal, $w:literal, $h:literal, $u:literal) => {
+        ($element:ident, $dtype:literal, $d:literal, $w:literal, $h:literal, $u:literal, $o:tt) => {
             const _: () = {
                 /// # Safety
                 /// As [`logits`].
-                #[unsafe(export_name = logits_name!($dtype, $d, $w, $h, $u))]
+                #[unsafe(export_name = logits_name!($dtype, $d, $w, $h, $u, $o))]
                 unsafe extern "ptx-kernel" fn entry(params: Params) {
                     // SAFETY: the launch's promise.
-                    unsafe { logits_body!($element, $d, $w, $h, $u)(&params) }
+                    unsafe { logits_body!($element, $d, $w, $h, $u, $o)(&params) }
                 }
             };
         };
     }
 
     macro_rules! fold_entry {
-        ($w:literal) => {
+        ($w:literal, $o:tt) => {
             const _: () = {
                 /// # Safety
                 /// As [`fold`].
-                #[unsafe(export_name = fold_name!($w))]
+                #[unsafe(export_name = fold_name!($w, $o))]
                 unsafe extern "ptx-kernel" fn entry(params: FoldParams) {
                     // SAFETY: the launch's promise.
-                    unsafe { fold::<$w>(&params) }
+                    unsafe { fold::<$w, $o>(&params) }
                 }
             };
         };
@@ -109,39 +117,40 @@ mod registry {
     };
 
     macro_rules! logits_variant {
-        ($element:ident, $dtype:literal, $d:literal, $w:literal, $h:literal, $u:literal) => {{
-            const TILE: Tile = Tile { warps: $w, groups: $h, depth: $u };
+        ($element:ident, $dtype:literal, $d:literal, $w:literal, $h:literal, $u:literal, $o:tt) => {{
+            const TILE: Tile = Tile { warps: $w, groups: $h, depth: $u, overlaps: $o };
             const { TILE.check($d) };
             LogitsVariant {
-                id: logits_name!($dtype, $d, $w, $h, $u),
+                id: logits_name!($dtype, $d, $w, $h, $u, $o),
                 revision: REVISION,
-                target: Target::Sm80,
+                target: if $o { Target::Sm90 } else { Target::Sm80 },
                 dtype: Dtype::$element,
                 head_dim: $d,
                 tile: TILE,
                 ptx: Ptx::of(
                     #[cfg(feature = "ptx")]
-                    include_str!(concat!("../../ptx/", logits_name!($dtype, $d, $w, $h, $u), ".ptx")),
+                    include_str!(concat!("../../ptx/", logits_name!($dtype, $d, $w, $h, $u, $o), ".ptx")),
                 ),
                 #[cfg(feature = "executor")]
-                body: logits_body!($element, $d, $w, $h, $u),
+                body: logits_body!($element, $d, $w, $h, $u, $o),
             }
         }};
     }
 
     macro_rules! fold_variant {
-        ($w:literal) => {
+        ($w:literal, $o:tt) => {
             FoldVariant {
-                id: fold_name!($w),
+                id: fold_name!($w, $o),
                 revision: REVISION,
-                target: Target::Sm80,
+                target: if $o { Target::Sm90 } else { Target::Sm80 },
                 warps: $w,
+                overlaps: $o,
                 ptx: Ptx::of(
                     #[cfg(feature = "ptx")]
-                    include_str!(concat!("../../ptx/", fold_name!($w), ".ptx")),
+                    include_str!(concat!("../../ptx/", fold_name!($w, $o), ".ptx")),
                 ),
                 #[cfg(feature = "executor")]
-                body: fold::<$w>,
+                body: fold::<$w, $o>,
             }
         };
     }

@@ -20,6 +20,7 @@ pub mod cp_async;
 pub mod element;
 pub mod fence;
 pub mod global;
+pub mod grid;
 pub mod ldmatrix;
 pub mod math;
 pub mod mbarrier;

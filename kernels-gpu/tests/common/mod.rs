@@ -18,7 +18,22 @@ pub fn launch(
     body: impl Fn(),
 ) -> Result<Trace, Report> {
     let grid = [blocks, 1, 1];
-    let launch = Launch { name: "planted", grid, cluster: 1, threads, shared_bytes: SHARED_BYTES };
+    let launch =
+        Launch { name: "planted", grid, cluster: 1, overlaps: false, threads, shared_bytes: SHARED_BYTES };
+    executor::run(&launch, memory, &options, body)
+}
+
+/// As [`launch`], where the launch may overlap the one before.
+pub fn launch_overlapping(
+    blocks: u32,
+    threads: u32,
+    memory: &mut Memory,
+    options: Options,
+    body: impl Fn(),
+) -> Result<Trace, Report> {
+    let grid = [blocks, 1, 1];
+    let launch =
+        Launch { name: "overlapping", grid, cluster: 1, overlaps: true, threads, shared_bytes: SHARED_BYTES };
     executor::run(&launch, memory, &options, body)
 }
 
@@ -30,7 +45,14 @@ pub fn launch_clusters(
     body: impl Fn(),
 ) -> Result<Trace, Report> {
     let grid = [clusters * blocks, 1, 1];
-    let launch = Launch { name: "planted", grid, cluster: blocks, threads, shared_bytes: SHARED_BYTES };
+    let launch = Launch {
+        name: "planted",
+        grid,
+        cluster: blocks,
+        overlaps: false,
+        threads,
+        shared_bytes: SHARED_BYTES,
+    };
     executor::run(&launch, memory, &options, body)
 }
 
