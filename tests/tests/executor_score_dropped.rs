@@ -1,6 +1,6 @@
 //! Every synchronisation operation of the kernels of score gathering is needed, and the executor notices when it is missing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 use dustin::{
     kv::KvLayout,
@@ -20,13 +20,16 @@ use dustin_tests::{
 };
 use rayon::prelude::*;
 
-/// Of each shape of the ring (warps, token groups, places) one variant, with the kernels of `fold` in turn, and as many
-/// splits as leave a warp several chunks.
+/// Of each shape of the ring (warps, token groups, places), with and without launches that overlap, one variant, with the
+/// kernels of `fold` that do alike in turn, and as many splits as leave a warp several chunks.
 fn candidates() -> Vec<Candidate> {
-    let shape = |variant: &LogitsVariant| (variant.tile.warps, variant.tile.groups, variant.tile.depth);
-    let shapes: BTreeSet<_> = LOGITS.iter().map(shape).collect();
+    let shape = |variant: &LogitsVariant| variant.tile;
+    let shapes: HashSet<_> = LOGITS.iter().map(shape).collect();
     let variants = shapes.iter().filter_map(|&of| LOGITS.iter().find(|variant| shape(variant) == of));
-    let candidate = |(index, logits)| Candidate { logits, fold: &FOLD[index % FOLD.len()], splits: 1 };
+    let candidate = |(index, logits): (usize, &'static LogitsVariant)| {
+        let folds: Vec<_> = FOLD.iter().filter(|fold| fold.overlaps == logits.tile.overlaps).collect();
+        Candidate { logits, fold: folds[index % folds.len()], splits: 1 }
+    };
     variants.enumerate().map(candidate).collect()
 }
 
@@ -78,8 +81,8 @@ fn every_synchronisation_that_is_missing_is_reported() {
             sites.entry(site).or_default().push((candidate, reported));
         }
     }
-    use SyncKind::{BlockBarrier, CopyCommit, CopyWait, WarpBarrier};
-    for kind in [BlockBarrier, WarpBarrier, CopyCommit, CopyWait] {
+    use SyncKind::{BlockBarrier, CopyCommit, CopyWait, GridWait, WarpBarrier};
+    for kind in [BlockBarrier, WarpBarrier, CopyCommit, CopyWait, GridWait] {
         assert!(sites.keys().any(|site| site.kind == kind), "no {kind:?} among {sites:#?}");
     }
     for (site, met) in &sites {

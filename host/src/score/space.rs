@@ -199,8 +199,11 @@ mod tests {
                 for batch in [1, 16, 1000] {
                     let problem = problem(batch, dtype, head_dim);
                     let (legal, excluded) = candidates(&problem, &H200).unwrap();
-                    let all = variants(&problem).count() * FOLD.len() * SPLITS.len();
-                    assert_eq!(legal.len() + excluded.len(), all);
+                    let folds = |logits: &LogitsVariant| {
+                        FOLD.iter().filter(|fold| fold.overlaps == logits.tile.overlaps).count()
+                    };
+                    let all: usize = variants(&problem).map(folds).sum();
+                    assert_eq!(legal.len() + excluded.len(), all * SPLITS.len());
                     assert!(variants(&problem).all(|v| legal.iter().any(|point| point.logits.id == v.id)));
                     assert!(legal.contains(&default_candidate(&problem, &H200).unwrap()));
                 }
@@ -224,9 +227,18 @@ mod tests {
         assert!(reasons(&good, &H200).contains(&empty.to_owned()));
 
         let old = DeviceLimits { major: 7, minor: 5, ..H200 };
-        let unsupported = "sm_80 does not run on compute capability 7.5";
-        assert!(reasons(&good, &old).iter().all(|reason| reason == unsupported));
+        let unsupported =
+            ["sm_80", "sm_90"].map(|name| format!("{name} does not run on compute capability 7.5"));
+        assert!(reasons(&good, &old).iter().all(|reason| unsupported.contains(reason)));
         assert_eq!(default_candidate(&good, &old).unwrap_err().field, "device");
+
+        // Launches overlap where they can.
+        let overlaps = |limits| {
+            let Candidate { logits, fold, .. } = default_candidate(&good, &limits).unwrap();
+            (logits.tile.overlaps, fold.overlaps)
+        };
+        assert_eq!(overlaps(H200), (true, true));
+        assert_eq!(overlaps(DeviceLimits { major: 8, minor: 0, ..H200 }), (false, false));
 
         let small = DeviceLimits { shared_bytes_per_block: 99 << 10, ..H200 };
         let wide = ScoreProblem { tokens: 128, ..good.clone() };

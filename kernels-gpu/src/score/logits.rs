@@ -94,7 +94,7 @@ pub unsafe fn logits<
             unsafe {
                 // For sm_80 the registers have room for no more beside what the keys need.
                 if O {
-                    folding.chunk::<8>(before, &sequence, chunk, begin, end);
+                    folding.chunk::<4>(before, &sequence, chunk, begin, end);
                 } else {
                     folding.chunk::<2>(before, &sequence, chunk, begin, end);
                 }
