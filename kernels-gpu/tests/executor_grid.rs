@@ -99,7 +99,7 @@ fn launches_that_overlap_see_what_came_before_the_one_that_they_overlap() {
 
 #[test]
 fn the_end_of_a_launch_that_has_not_waited_says_nothing_of_the_one_before_it() {
-    let third_reads = |second_waits: bool| {
+    let third_reads = |second_waits: bool, third_overlaps: bool| {
         let mut memory = Memory::new();
         let array = Global::<u32>::at(memory.output(64, 0_u32));
         // SAFETY: there is an item for each thread.
@@ -115,8 +115,11 @@ fn the_end_of_a_launch_that_has_not_waited_says_nothing_of_the_one_before_it() {
                 grid::wait();
             }
         }));
-        launch_overlapping(1, 64, &mut memory, Options::default(), load)
+        let launch = if third_overlaps { launch_overlapping } else { launch };
+        launch(1, 64, &mut memory, Options::default(), load)
     };
-    clean(third_reads(true));
-    found(third_reads(false), |fault| matches!(fault, Fault::Race { .. }));
+    for third_overlaps in [false, true] {
+        clean(third_reads(true, third_overlaps));
+        found(third_reads(false, third_overlaps), |fault| matches!(fault, Fault::Race { .. }));
+    }
 }

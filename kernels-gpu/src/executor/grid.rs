@@ -39,26 +39,24 @@ pub(super) struct Past {
     pub(super) first_cluster: u32,
     /// What clusters before this one did was ordered before the launch.
     pub(super) ordered: u32,
-    /// Whether one of its threads has waited for the launch before.
-    pub(super) waited: bool,
+    /// Whether its end is also the end of all launches before.
+    pub(super) ends_all: bool,
     pub(super) shape: Shape,
     /// The places in the source, by their numbers in stamps.
     pub(super) locations: Vec<&'static Location<'static>>,
 }
 
-impl Past {
-    /// Whether the end of the launch is also the end of those before.
-    fn ends_all(&self) -> bool {
-        self.waited || self.ordered == self.first_cluster
-    }
+/// Whether all launches so far have ended once the last one has.
+fn last_ends_all(memory: &Memory) -> bool {
+    memory.past.last().is_none_or(|last| last.ends_all)
 }
 
-/// The cluster before which all is ordered before the launch that begins. Forgets the launches that it does not overlap.
+/// The cluster before which all is ordered before the launch that begins. Forgets launches that are.
 pub(super) fn ordered(memory: &mut Memory, overlaps: bool) -> u32 {
-    if !overlaps {
+    if !overlaps && last_ends_all(memory) {
         memory.past.clear();
     }
-    // A launch may begin as soon as the one before has begun, wherever that one is ordered.
+    // A launch that overlaps may begin as soon as the one before has begun, wherever that one is ordered.
     memory.past.last().map_or_else(|| memory.first_cluster(), |last| last.ordered)
 }
 
@@ -74,9 +72,20 @@ impl Machine {
     /// The thread that runs waits until the launch before has ended.
     pub(super) fn grid_wait(&mut self) {
         self.grid_waited = true;
-        if self.memory.past.last().is_none_or(Past::ends_all) {
+        if last_ends_all(&self.memory) {
             let launch = self.now.launch;
             self.clocks[usize::from(self.current)].wait_for_launches(launch);
+        }
+    }
+
+    /// What is to be remembered of the launch, which ends.
+    pub(super) fn past(&self) -> Past {
+        Past {
+            first_cluster: self.now.launch,
+            ordered: self.now.ordered,
+            ends_all: self.now.ordered == self.now.launch || self.grid_waited && last_ends_all(&self.memory),
+            shape: self.shape(),
+            locations: self.sites.locations().to_vec(),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     clock::{self, Clock, Now, Stamp},
     cluster::Cluster,
     copies::Copies,
-    grid::{self, Past, Shape},
+    grid::{self, Shape},
     mbarrier::Mbarriers,
     memory::Memory,
     release::Released,
@@ -156,7 +156,7 @@ impl Machine {
         self.shape().member(first, thread, source)
     }
 
-    fn shape(&self) -> Shape {
+    pub(super) fn shape(&self) -> Shape {
         Shape {
             grid: self.grid,
             cluster: self.cluster.blocks() as u32,
@@ -205,13 +205,7 @@ impl Machine {
 
     /// The memory, and what became of the launch.
     pub(super) fn finish(mut self: Box<Self>) -> (Memory, Result<super::Trace, Report>) {
-        let past = Past {
-            first_cluster: self.now.launch,
-            ordered: self.now.ordered,
-            waited: self.grid_waited,
-            shape: self.shape(),
-            locations: self.sites.locations().to_vec(),
-        };
+        let past = self.past();
         self.memory.past.push(past);
         let result = if self.findings.is_empty() {
             Ok(super::Trace { syncs: self.sites.into_syncs(), counts: self.counts })

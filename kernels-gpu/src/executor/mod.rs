@@ -32,7 +32,8 @@
 //!   unless both read or both are atomic, each at a scope that includes the other. That is judged whatever order the threads happened to run in.
 //! * **Launches** are ordered one behind the other. One that [overlaps](Launch::overlaps) is ordered behind those before the one
 //!   that it overlaps, and behind that one only where a thread has waited for it (`griddepcontrol.wait`), or is ordered behind
-//!   a thread that has. If the launch before overlaps the one before it, but no thread of it waits, a wait orders nothing.
+//!   a thread that has. The end of a launch that overlaps, and in which no thread waits, says nothing of the launches before:
+//!   nor does a wait for it, nor the start of a launch behind it.
 //! * **`ldmatrix`** reads each row for all lanes of the warp: the row's last write must happen before what every lane
 //!   does, and whoever overwrites the row must be ordered behind the lane that named it.
 //! * **Asynchronous copies.** The destination is in flight from the copy's start until the thread that started it has
