@@ -6,7 +6,7 @@ use dustin::score::{
 };
 use dustin_kernels::{
     executor::Options,
-    registry::{FOLD, LOGITS},
+    registry::{Dtype, FOLD, LOGITS},
 };
 use dustin_tests::{
     executor_score::Prepared,
@@ -47,6 +47,44 @@ fn every_variant_gives_the_reference_on_random_problems() {
     for_each_seed(count, |index, seed| {
         let candidate = candidate(index);
         let input = input(candidate, seed)?;
+        named(candidate, judge(&input, &reference_of(&input)?, &score(&input, candidate)?)).map(drop)
+    });
+}
+
+/// Logits that climb by 60 (in units of log2) from the first position to the last: every few tiles exceed the base.
+fn climbing(candidate: Candidate, seed: u64) -> Result<ScoreInput, String> {
+    let mut input = input(candidate, seed)?;
+    let (kv, dtype) = (input.problem.kv, candidate.logits.dtype);
+    let bits = |x: f32| match dtype {
+        Dtype::Bf16 => half::bf16::from_f32(x).to_bits(),
+        Dtype::F16 => half::f16::from_f32(x).to_bits(),
+    };
+    for source in &mut input.sources {
+        let query = source.query.chunks_mut(kv.head_dim as usize);
+        query.for_each(|row| {
+            row.iter_mut().enumerate().for_each(|(i, x)| *x = bits(if i == 3 { 4.0 } else { 0.0 }))
+        });
+        for (sequence, &length) in input.lengths.iter().enumerate() {
+            for position in 0..length.max(0) as u32 {
+                let entry = sequence as u64 * input.strides.table + u64::from(position / kv.page_size);
+                let page = input.block_table[entry as usize] as u64;
+                let token = page * kv.page_stride + u64::from(position % kv.page_size) * kv.token_stride;
+                let logit = 60.0 * f64::from(position) / f64::from(length) * std::f64::consts::LN_2;
+                for kv_head in 0..u64::from(kv.kv_heads) {
+                    let item = token + kv_head * kv.kv_head_stride + 3;
+                    source.key[item as usize] = bits((logit / f64::from(4.0 * input.scale)) as f32);
+                }
+            }
+        }
+    }
+    Ok(input)
+}
+
+#[test]
+fn exponentials_that_are_stored_follow_a_base_that_is_replaced() {
+    for_each_seed(LOGITS.len(), |index, seed| {
+        let candidate = candidate(index);
+        let input = climbing(candidate, seed)?;
         named(candidate, judge(&input, &reference_of(&input)?, &score(&input, candidate)?)).map(drop)
     });
 }

@@ -262,8 +262,7 @@ impl ScoreProblem {
         }
         for captured in heads {
             require_head(captured.head, self.query_heads)?;
-            // A NaN is of no magnitude.
-            if !(captured.weight.abs() <= MAX_WEIGHT) {
+            if captured.weight.is_nan() || captured.weight.abs() > MAX_WEIGHT {
                 let required = format!("of a magnitude up to {MAX_WEIGHT:e}");
                 return Err(InvalidInput::new(OPERATION, "weight", required, captured.weight));
             }
@@ -432,6 +431,8 @@ mod tests {
         assert_eq!(field(&|p| p.sources[0].heads[1].head = 0), "heads");
         assert_eq!(field(&|p| p.sources[0].heads.swap(0, 1)), "heads");
         assert_eq!(field(&|p| p.sources[0].heads[1].head = 64), "head");
-        assert_eq!(field(&|p| p.sources[0].heads[1].weight = f32::NAN), "weight");
+        for weight in [f32::NAN, f32::NEG_INFINITY, 1.1e12] {
+            assert_eq!(field(&|p| p.sources[0].heads[1].weight = weight), "weight");
+        }
     }
 }

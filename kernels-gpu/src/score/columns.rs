@@ -24,11 +24,11 @@ impl Columns {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn of_lane(workspace: &Fold, sequence: &Sequence) -> Self {
         let width_log2 = workspace.width_log2;
-        let lane_items = (lane() / 4 << width_log2) + lane() % 4 * 2;
+        let lane_items = ((lane() / 4) << width_log2) + lane() % 4 * 2;
         let positions = u64::from(sequence.length.next_multiple_of(layout::GRAIN));
         Self {
             first: workspace.exponentials.item(sequence.exponentials(workspace, 0) + u64::from(lane_items)),
-            group_stride: positions * 2 << width_log2,
+            group_stride: (positions * 2) << width_log2,
             width_log2,
         }
     }
@@ -42,7 +42,7 @@ impl Columns {
     /// The address of those of `group` at `position`, which is counted from the lane's first one.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     fn address(&self, group: u32, position: u32) -> u64 {
-        self.first + u64::from(group) * self.group_stride + (u64::from(position) * 2 << self.width_log2)
+        self.first + u64::from(group) * self.group_stride + ((u64::from(position) * 2) << self.width_log2)
     }
 
     /// Bytes from one of the lane's positions to the next.

@@ -241,7 +241,7 @@ impl Folding {
 fn by_position<const P: usize>(left: &Fold, mut sums: [f32; P]) -> [f32; P] {
     for level in 0..3 {
         if P == WORD && left.width_log2 > level {
-            for i in 0..P / 2 >> level {
+            for i in 0..(P / 2) >> level {
                 sums[i] = sums[2 * i] + sums[2 * i + 1];
             }
         }
