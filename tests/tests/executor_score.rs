@@ -67,7 +67,8 @@ fn climbing(candidate: Candidate, seed: u64) -> Result<ScoreInput, String> {
         for (sequence, &length) in input.lengths.iter().enumerate() {
             for position in 0..length.max(0) as u32 {
                 let entry = sequence as u64 * input.strides.table + u64::from(position / kv.page_size);
-                let page = input.block_table[entry as usize] as u64;
+                // A sequence without queries may have no pages.
+                let Ok(page) = u64::try_from(input.block_table[entry as usize]) else { continue };
                 let token = page * kv.page_stride + u64::from(position % kv.page_size) * kv.token_stride;
                 let logit = 60.0 * f64::from(position) / f64::from(length) * std::f64::consts::LN_2;
                 for kv_head in 0..u64::from(kv.kv_heads) {
