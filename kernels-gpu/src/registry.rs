@@ -202,7 +202,7 @@ pub struct FoldVariant {
     pub revision: u32,
     /// The lowest GPU that it runs on.
     pub target: Target,
-    /// Warps in a block.
+    /// Warps in a block, of which a multiprocessor is to have registers for 16.
     pub warps: u32,
     /// Whether the launch may overlap that of the last source.
     pub overlaps: bool,
@@ -230,7 +230,7 @@ impl FoldVariant {
             name: self.id,
             target: self.target,
             threads: 32 * self.warps,
-            blocks: 1,
+            blocks: 16 / self.warps,
             shared_bytes: self.shared_bytes(2),
         }
     }

@@ -44,7 +44,8 @@ pub struct ScorePlan {
 pub struct WorkspaceLayout {
     /// The sticky status word, one u64: zeroed by the caller, raised by launches.
     pub status: Range<u64>,
-    /// Exponentials of one source after the other, 16 bits for each column and position.
+    /// Exponentials of one source after the other, for each column and position: floats, or 16 bits where a KV head has more
+    /// than four columns.
     pub exponentials: Range<u64>,
     /// Bases and sums of the chunks, two f32 each, `[batch, group_capacity, 8, MAX_CHUNKS]`, that the sources use in turn; the
     /// second is empty for one source.
@@ -62,10 +63,12 @@ impl WorkspaceLayout {
         // At most 512 columns of less than 2^32 positions, and 65,535 sequences of 256 chunks.
         let groups = u64::from(problem.group_capacity());
         let sums = u64::from(problem.batch) * groups * u64::from(COLUMN_GROUP * MAX_CHUNKS) * 8;
-        let exponentials = (positions(problem.map_capacity, problem.batch) * groups) << problem.width_log2();
+        // Up to four words of 32 bits: as many floats, or eight exponentials of 16 bits.
+        let words_log2 = problem.width_log2().min(2);
+        let words = (positions(problem.map_capacity, problem.batch) * groups) << words_log2;
         Self {
             status: part(8),
-            exponentials: part(exponentials * 2),
+            exponentials: part(words * 4),
             sums: [part(sums), part(if problem.sources.len() > 1 { sums } else { 0 })],
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{
     layout,
-    packed::{cut, pack, unpack},
+    packed::{Format, pack, unpack},
     params::Fold,
     sequence::Sequence,
     smem::COLUMN_GROUP,
@@ -12,43 +12,45 @@ use crate::simt::{Global, thread::lane};
 /// The exponentials of the columns `lane % 4 · 2` and that plus 1 of each group, at each eighth position from `lane / 4` on.
 #[derive(Clone, Copy)]
 pub(super) struct Columns {
+    pub(super) format: Format,
     /// The address of those of the first group, at the first position.
     first: u64,
     /// Bytes from one group to the next.
     group_stride: u64,
-    width_log2: u32,
 }
 
 impl Columns {
     /// The calling lane's.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn of_lane(workspace: &Fold, sequence: &Sequence) -> Self {
-        let width_log2 = workspace.width_log2;
-        let lane_items = ((lane() / 4) << width_log2) + lane() % 4 * 2;
+        let format = Format { width_log2: workspace.width_log2 };
+        let column = if format.is_packed() { lane() % 4 } else { lane() % 4 * 2 };
+        let word = ((lane() / 4) << format.words_log2()) + column;
         let positions = u64::from(sequence.length.next_multiple_of(layout::GRAIN));
         Self {
-            first: workspace.exponentials.item(sequence.exponentials(workspace, 0) + u64::from(lane_items)),
-            group_stride: (positions * 2) << width_log2,
-            width_log2,
+            format,
+            first: workspace.exponentials.item(sequence.exponentials(workspace, 0) + u64::from(word)),
+            group_stride: (positions * 4) << format.words_log2(),
         }
     }
 
     /// Whether the lane's columns have places.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     fn exist(&self) -> bool {
-        lane() % 4 * 2 < 1 << self.width_log2
+        lane() % 4 * 2 < 1 << self.format.width_log2
     }
 
     /// The address of those of `group` at `position`, which is counted from the lane's first one.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     fn address(&self, group: u32, position: u32) -> u64 {
-        self.first + u64::from(group) * self.group_stride + ((u64::from(position) * 2) << self.width_log2)
+        let position = (u64::from(position) * 4) << self.format.words_log2();
+        self.first + u64::from(group) * self.group_stride + position
     }
 
     /// Bytes from one of the lane's positions to the next.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     fn step(&self) -> u64 {
-        u64::from(COLUMN_GROUP * 2) << self.width_log2
+        u64::from(COLUMN_GROUP * 4) << self.format.words_log2()
     }
 
     /// Stores the exponentials of `group` and a tile of `8 · H` positions from `position` on.
@@ -84,7 +86,8 @@ impl Columns {
             // SAFETY: the caller's promise; the lane itself has stored them.
             unsafe {
                 let [low, high] = self.load_pair(address);
-                self.store_pair(address, [cut(low * factors[0]), cut(high * factors[1])]);
+                let pair = [self.format.cut(low * factors[0]), self.format.cut(high * factors[1])];
+                self.store_pair(address, pair);
             }
             address += self.step();
             position += COLUMN_GROUP;
@@ -97,10 +100,10 @@ impl Columns {
     unsafe fn store_pair(&self, address: u64, pair: [f32; 2]) {
         // SAFETY: the caller's promise. Two columns' places are aligned to both.
         unsafe {
-            if self.width_log2 == 0 {
-                Global::<u16>::at(address).store(0, pack(pair) as u16);
-            } else {
-                Global::<u32>::at(address).store(0, pack(pair));
+            match self.format.width_log2 {
+                0 => Global::at(address).store(0, pair[0]),
+                3 => Global::at(address).store(0, pack(pair)),
+                _ => Global::at(address).store_pair(0, pair),
             }
         }
     }
@@ -110,12 +113,12 @@ impl Columns {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn load_pair(&self, address: u64) -> [f32; 2] {
         // SAFETY: the caller's promise.
-        unpack(unsafe {
-            if self.width_log2 == 0 {
-                Global::<u16>::at(address).load(0).into()
-            } else {
-                Global::<u32>::at(address).load(0)
+        unsafe {
+            match self.format.width_log2 {
+                0 => [Global::at(address).load(0), 0.0],
+                3 => unpack(Global::at(address).load(0)),
+                _ => [Global::at(address).load(0), Global::at(address).load(1)],
             }
-        })
+        }
     }
 }

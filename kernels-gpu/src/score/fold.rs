@@ -2,7 +2,7 @@
 
 use super::{
     layout,
-    packed::{OFFSET, unpack},
+    packed::{Format, unpack},
     params::{Fold, FoldParams},
     sequence::{Found, Sequence},
     smem::{COLUMN_GROUP, FoldPlan},
@@ -10,12 +10,13 @@ use super::{
     walk::Chunks,
 };
 use crate::simt::{
-    Shared, WARP, barrier, grid, math,
+    Global, Shared, WARP, barrier, grid, math,
     thread::{lane, warp},
 };
 
-/// Exponentials in a word.
-const WORD: usize = 8;
+/// Exponentials in a word of 16 bytes: packed ones, and floats.
+const PACKED: usize = 8;
+const FLOATS: usize = 4;
 
 /// log2 of the share of the factors that the sums of products are multiplied by: the rest keeps weights of up to 10¹² within
 /// what a float holds.
@@ -28,37 +29,41 @@ pub(super) struct Folding {
     /// Offset of the calling warp's factors.
     factors: u32,
     groups: u32,
+    format: Format,
     accumulate: bool,
 }
 
 impl Folding {
-    /// Combines the sums of the sequence's chunks, the columns shared out among the block's `warps`. The result may be
-    /// used after the block's next barrier.
+    /// Combines the sums of the sequence's chunks, the columns shared out among the half warps of the block's `warps`. The result
+    /// may be used after the block's next barrier.
     ///
     /// # Safety
-    /// The workspace holds what the source left, of every chunk of every column: the sequence has queries, and that launch had the same lengths, slots and
-    /// parts of the map. Shared memory has what `plan` says, which nobody accesses before the barrier.
+    /// The workspace holds what the source left, of every chunk of every column: the sequence has queries, and that launch had
+    /// the same lengths, slots and parts of the map. Shared memory has what `plan` says, which nobody accesses before the
+    /// barrier.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn prepare(left: &Fold, sequence: &Sequence, plan: FoldPlan, warps: u32) -> Self {
+        const HALF: u32 = WARP / 2;
         let groups = left.groups;
         let norms = Shared::<f32>::at(plan.norms);
         let chunks = layout::chunks(sequence.length);
-        let mut column = warp();
-        while column < groups * COLUMN_GROUP {
+        let mut pair = warp();
+        while 2 * pair < groups * COLUMN_GROUP {
+            let column = 2 * pair + lane() / HALF;
             // SAFETY: there is a weight for each place of a column.
             let weight = unsafe { left.weights.load(u64::from(column)) };
             let sums = sequence.sums(left, column / COLUMN_GROUP, column % COLUMN_GROUP);
             let mut total = Sum::NONE;
-            let mut chunk = lane();
+            let mut chunk = lane() % HALF;
             while chunk < chunks {
                 // SAFETY: every chunk of every place of a column has been written.
                 total = total.merge(Sum::from_bits(unsafe { sums.load(chunk.into()) }));
-                chunk += WARP;
+                chunk += HALF;
             }
-            for bit in 0..5 {
+            for bit in 0..HALF.trailing_zeros() {
                 total = total.across(1 << bit);
             }
-            if lane() == 0 {
+            if lane() % HALF == 0 {
                 // A column without a single token that can be read gives nothing; one that met a NaN gives NaN.
                 let some = total.sum != 0.0;
                 // SAFETY: there is room for two floats.
@@ -67,16 +72,22 @@ impl Folding {
                     norms.store(2 * column + 1, if some { weight } else { 0.0 });
                 }
             }
-            column += warps;
+            pair += warps;
         }
         let factors = plan.factors + warp() * groups * COLUMN_GROUP * 4;
-        Self { norms, factors, groups, accumulate: left.accumulate != 0 }
+        Self { norms, factors, groups, ..Self::of_nothing(left) }
     }
 
     /// For a sequence without queries, whose part of the map is zero.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn of_nothing(left: &Fold) -> Self {
-        Self { norms: Shared::at(0), factors: 0, groups: 0, accumulate: left.accumulate != 0 }
+        Self {
+            norms: Shared::at(0),
+            factors: 0,
+            groups: 0,
+            format: Format { width_log2: left.width_log2 },
+            accumulate: left.accumulate != 0,
+        }
     }
 
     /// Folds the positions `begin .. end`, those of chunk `chunk`, with the calling warp's lanes; `N` is how many words of 16 bytes
@@ -96,72 +107,83 @@ impl Folding {
         if self.groups == 0 && self.accumulate {
             return;
         }
-        // SAFETY: the caller's promise; the warp is done with the factors of its last chunk.
+        // SAFETY: the caller's promise.
         unsafe {
-            self.find_factors(left, sequence, chunk);
-            if left.width_log2 == WORD.trailing_zeros() {
-                self.words::<N, 1>(left, sequence, begin, end);
+            if self.format.is_packed() {
+                self.words::<N, PACKED, 1>(left, sequence, chunk, begin, end);
             } else {
-                self.words::<1, WORD>(left, sequence, begin, end);
+                self.words::<1, FLOATS, FLOATS>(left, sequence, chunk, begin, end);
             }
         }
     }
 
-    /// Folds the positions `begin .. end` by words of 16 bytes. A lane has `N` of them at a time, and up to `P` positions in each.
+    /// [`Folding::chunk`] by words of 16 bytes with `I` exponentials each. A lane has `N` of them at a time, and up to `P` positions in
+    /// each.
     ///
     /// # Safety
-    /// As [`Folding::chunk`]; the factors are stored and visible.
+    /// As [`Folding::chunk`].
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    unsafe fn words<const N: usize, const P: usize>(
+    unsafe fn words<const N: usize, const I: usize, const P: usize>(
         &self,
         left: &Fold,
         sequence: &Sequence,
+        chunk: u32,
         begin: u32,
         end: u32,
     ) {
-        let shift = WORD.trailing_zeros() - left.width_log2;
+        // log2 of the positions of a word.
+        let shift = 2 - self.format.words_log2();
+        let position_of = |first: u32, i: usize| (first + WARP * i as u32) << shift;
+        let load = |first: u32, group: u32| {
+            let mut words = [[0; 4]; N];
+            if group < self.groups {
+                let start =
+                    Global::<[u32; 4]>::at(left.exponentials.item(sequence.exponentials(left, group)));
+                for i in 0..N {
+                    if position_of(first, i) < end {
+                        // SAFETY: the word's first position is one of the sequence's, and its tile was written.
+                        words[i] = unsafe { start.load(u64::from(first + WARP * i as u32)) };
+                    }
+                }
+            }
+            words
+        };
         let mut first = (begin >> shift) + lane();
-        while first << shift < end {
-            let position_of = |word: usize| (first + WARP * word as u32) << shift;
+        // The first words are on their way before what they are multiplied by is known.
+        let mut ahead = load(first, 0);
+        // SAFETY: the caller's promise; the warp is done with the factors of its last chunk.
+        unsafe { self.find_factors(left, sequence, chunk) };
+        // As many times for every lane, which the last words of some do not concern.
+        while (first - lane()) << shift < end {
             let mut first_before = [0.0; N];
             for i in 0..N {
                 // SAFETY: the caller's promise.
-                first_before[i] = unsafe { self.before(left, sequence, position_of(i), end) };
+                first_before[i] = unsafe { self.before(left, sequence, position_of(first, i), end) };
             }
-            let load = |group: u32| {
-                let mut words = [[0; 4]; N];
-                if group < self.groups {
-                    let start = sequence.exponentials(left, group) / WORD as u64;
-                    for i in 0..N {
-                        if position_of(i) < end {
-                            let word = start + u64::from(first + WARP * i as u32);
-                            // SAFETY: the word's first position is one of the sequence's, and its tile was written.
-                            words[i] = unsafe { left.exponentials.words().load(word) };
-                        }
-                    }
-                }
-                words
-            };
+            let next = first + WARP * N as u32;
             let mut sums = [[0.0; P]; N];
-            let mut ahead = load(0);
             for group in 0..self.groups {
                 let words = ahead;
-                ahead = load(group + 1);
+                ahead = if group + 1 < self.groups { load(first, group + 1) } else { load(next, 0) };
                 let factors = Shared::<[u32; 4]>::at(self.factors);
-                // SAFETY: there are as many factors for each group; the caller's promise.
+                // SAFETY: there are as many factors for each group, stored before the warp's last barrier.
                 let factors = unsafe { [factors.load(2 * group), factors.load(2 * group + 1)] };
                 for i in 0..N {
-                    for item in 0..WORD {
-                        let exponential = unpack(words[i][item / 2])[item % 2];
+                    for item in 0..I {
+                        let exponential = if I == PACKED {
+                            unpack(words[i][item / 2])[item % 2]
+                        } else {
+                            f32::from_bits(words[i][item % FLOATS])
+                        };
                         let factor = f32::from_bits(factors[item / 4][item % 4]);
                         sums[i][item % P] = math::fma(factor, exponential, sums[i][item % P]);
                     }
                 }
             }
             for i in 0..N {
-                let sums = by_position(left, sums[i]);
+                let sums = by_position(self.format, sums[i]);
                 for j in 0..P {
-                    let position = position_of(i) + j as u32;
+                    let position = position_of(first, i) + j as u32;
                     if (j as u32) < 1 << shift && position < end {
                         // SAFETY: the sequence's part of the map has room for its length; no other lane has this position.
                         unsafe {
@@ -175,7 +197,7 @@ impl Folding {
                     }
                 }
             }
-            first += WARP * N as u32;
+            first = next;
         }
     }
 
@@ -188,7 +210,7 @@ impl Folding {
         barrier::warp_sync();
         let mut place = lane();
         while place < self.groups * COLUMN_GROUP {
-            let (group, column) = (place / COLUMN_GROUP, place & ((1 << left.width_log2) - 1));
+            let (group, column) = (place / COLUMN_GROUP, place & ((1 << self.format.width_log2) - 1));
             let norm = 2 * (group * COLUMN_GROUP + column);
             // SAFETY: the normalisers are visible; every chunk of every place of a column has been written.
             unsafe {
@@ -198,7 +220,7 @@ impl Folding {
                     // Whatever the column's logits are.
                     0.0
                 } else {
-                    weight * math::exp2(base - norm + (OFFSET - LATE as f32))
+                    weight * math::exp2(base - norm + (self.format.offset() - LATE as f32))
                 };
                 Shared::at(self.factors).store(place, factor);
             }
@@ -238,9 +260,9 @@ impl Folding {
 
 /// Sums of neighbours, until each of a word's positions has one. One sum alone is the position's.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-fn by_position<const P: usize>(left: &Fold, mut sums: [f32; P]) -> [f32; P] {
-    for level in 0..3 {
-        if P == WORD && left.width_log2 > level {
+fn by_position<const P: usize>(format: Format, mut sums: [f32; P]) -> [f32; P] {
+    for level in 0..2 {
+        if P == FLOATS && format.width_log2 > level {
             for i in 0..(P / 2) >> level {
                 sums[i] = sums[2 * i] + sums[2 * i + 1];
             }
@@ -274,5 +296,5 @@ pub unsafe fn fold<const W: usize, const O: bool>(params: &FoldParams) {
     };
     barrier::block_sync();
     // SAFETY: the caller's promise; the normalisers are visible since the barrier, and each chunk is one warp's.
-    unsafe { folding.chunks::<8>(last, &sequence, Chunks::of_warp(&sequence, W as u32)) };
+    unsafe { folding.chunks::<4>(last, &sequence, Chunks::of_warp(&sequence, W as u32)) };
 }

@@ -120,7 +120,7 @@ pub unsafe fn logits<
                         if let Some(factors) = sums.make_room(&logits) {
                             columns.multiply(place, begin, position, factors);
                         }
-                        columns.store(place, position, &sums.add(&logits));
+                        columns.store(place, position, &sums.add(columns.format, &logits));
                         running.store(place, sums);
                     }
                 }
@@ -129,7 +129,7 @@ pub unsafe fn logits<
             position += Ring::<H, J, U>::TOKENS;
         }
         for group in 0..own.groups {
-            let (column, sum) = running.load(group).of_warp();
+            let (column, sum) = running.load(group).of_warp(columns.format);
             if let Some(column) = column {
                 let sums = sequence.sums(own, group, column);
                 // SAFETY: the workspace has room for the sequence, the group and the chunk, which is the warp's.

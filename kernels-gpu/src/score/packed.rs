@@ -1,21 +1,56 @@
-//! Exponentials as the workspace has them: 16 bits each, the lowest 5 of a float's exponent and the highest 11 of its
+//! Exponentials as the workspace has them: floats, or 16 bits each, the lowest 5 of a float's exponent and the highest 11 of its
 //! mantissa.
 //!
-//! An exponential is 2 to the power `logit - base - `[`OFFSET`], where the logit exceeds its base by [`SLACK`] at most: all
-//! exponents then have their upper bits zero. Cutting mantissas off makes them up to 2⁻¹¹ smaller, and so the sums that they are
-//! divided by, which are of what is stored: probabilities err by less than 2⁻¹¹, at random, and sum to 1. Exponentials below
-//! 2⁻²² times that of the base lose digits, as denormals do.
+//! An exponential is 2 to the power `logit - base - offset`, where the logit exceeds its base by [`SLACK`] at most. Packed ones
+//! have an offset that leaves the upper bits of all exponents zero. Cutting mantissas off makes them up to 2⁻¹¹ smaller, and so
+//! the sums that they are divided by, which are of what is stored: probabilities err by less than 2⁻¹¹, at random, and
+//! sum to 1. Packed exponentials below 2⁻²² times that of the base lose digits, as denormals do.
 
 /// How far a logit, in units of log2, may exceed the base of its column.
 pub(super) const SLACK: f32 = 8.0;
 
-/// log2 of what the exponentials are divided by.
-pub(super) const OFFSET: f32 = 104.0;
+/// The offset of packed exponentials.
+const OFFSET: u32 = 104;
 
-/// What the 16 bits hold of an exponential. A NaN stays one.
-#[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) fn cut(exponential: f32) -> f32 {
-    f32::from_bits(exponential.to_bits() & 0xffff_f000)
+/// How a job's exponentials are stored. A position's exponentials of one group take up to 16 bytes: four floats, or eight
+/// that are packed, where errors of many columns are averaged.
+#[derive(Clone, Copy)]
+pub(super) struct Format {
+    /// log2 of the columns of a group that have places.
+    pub(super) width_log2: u32,
+}
+
+impl Format {
+    /// Whether they are packed.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn is_packed(self) -> bool {
+        self.width_log2 == 3
+    }
+
+    /// log2 of the words of 32 bits that a position has in a group.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn words_log2(self) -> u32 {
+        self.width_log2.min(2)
+    }
+
+    /// log2 of what exponentials are divided by.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn offset(self) -> f32 {
+        if self.is_packed() { OFFSET as f32 } else { 0.0 }
+    }
+
+    /// 2 to the power [`Format::offset`].
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn unit(self) -> f32 {
+        if self.is_packed() { (1_u128 << OFFSET) as f32 } else { 1.0 }
+    }
+
+    /// What is stored of an exponential. A NaN stays one.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn cut(self, exponential: f32) -> f32 {
+        let mask = if self.is_packed() { 0xffff_f000 } else { u32::MAX };
+        f32::from_bits(exponential.to_bits() & mask)
+    }
 }
 
 /// Two exponentials that have been cut.
@@ -34,11 +69,13 @@ pub(super) fn unpack(word: u32) -> [f32; 2] {
 mod tests {
     use super::*;
 
+    const PACKED: Format = Format { width_log2: 3 };
+
     #[test]
     fn what_is_unpacked_is_what_was_packed_from_the_slack_down_to_denormals() {
         let mut logit = SLACK;
         while logit > -33.0 {
-            let [a, b] = [logit, logit - 0.37].map(|logit| cut((logit - OFFSET).exp2()));
+            let [a, b] = [logit, logit - 0.37].map(|logit| PACKED.cut((logit - PACKED.offset()).exp2()));
             assert_eq!(unpack(pack([a, b])), [a, b], "{logit}");
             logit -= 0.01;
         }
@@ -48,10 +85,11 @@ mod tests {
     #[test]
     fn exponentials_lose_less_than_a_part_in_2048() {
         for step in 0..30_000 {
-            let exact = (SLACK - 0.001 * step as f32 - OFFSET).exp2();
-            let lost = (exact - cut(exact)) / exact;
+            let exact = (SLACK - 0.001 * step as f32 - PACKED.offset()).exp2();
+            let lost = (exact - PACKED.cut(exact)) / exact;
             assert!((0.0..2_f32.powi(-11)).contains(&lost), "{step}: {lost}");
         }
-        assert!(cut(f32::NAN).is_nan());
+        assert!(PACKED.cut(f32::NAN).is_nan());
+        assert_eq!(Format { width_log2: 2 }.cut(0.1), 0.1);
     }
 }

@@ -87,9 +87,10 @@ pub struct Fold {
     pub weights: Global<f32>,
     /// The slots of the source's queries, as in [`Slots`].
     pub slots: Global<i32>,
-    /// Exponentials relative to the bases of their chunks, packed, in parts of one sequence each
-    /// ([`part_start`](super::layout::part_start)), within a part `[groups, positions, width]`.
-    pub exponentials: Global<u16>,
+    /// Exponentials relative to the bases of their chunks, in parts of one sequence each
+    /// ([`part_start`](super::layout::part_start)), within a part `[groups, positions, width]`: floats, or, where the width
+    /// is 8, packed in 16 bits.
+    pub exponentials: Global<u32>,
     /// Of each chunk's logits, in units of log2, a base and the sum of their exponentials relative to it, fp32 in the low and
     /// the high half, `[batch, group_capacity, 8, MAX_CHUNKS]`.
     pub sums: Global<u64>,

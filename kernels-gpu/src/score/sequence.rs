@@ -2,6 +2,7 @@
 
 use super::{
     layout,
+    packed::Format,
     params::{Cache, Fold, Sequences},
     smem::COLUMN_GROUP,
 };
@@ -84,12 +85,12 @@ impl Found {
 }
 
 impl Sequence {
-    /// The place, in the workspace, of the exponentials of column group `group` at the sequence's position 0: a multiple of 8.
+    /// The place, in the workspace, of the exponentials of column group `group` at the sequence's position 0: a multiple of 4.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn exponentials(&self, workspace: &Fold, group: u32) -> u64 {
         let part = layout::part_start(self.map_start, self.index) * u64::from(workspace.group_capacity);
         let positions = u64::from(self.length.next_multiple_of(layout::GRAIN));
-        (part + u64::from(group) * positions) << workspace.width_log2
+        (part + u64::from(group) * positions) << Format { width_log2: workspace.width_log2 }.words_log2()
     }
 
     /// The sums of column `column` of column group `group` in the chunks.

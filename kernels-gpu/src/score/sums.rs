@@ -1,6 +1,6 @@
 //! The running sum of exponentials of each column, over a chunk, and the base that they are relative to.
 
-use super::packed::{OFFSET, SLACK, cut};
+use super::packed::{Format, SLACK};
 use crate::simt::{
     Shared, math, shuffle,
     thread::{lane, thread_index},
@@ -51,7 +51,7 @@ impl Sum {
 /// A lane's sums of the columns `lane % 4 · 2` and that plus 1 of a group of 8. The base of a column is the same in all lanes,
 /// since what the chunk has stored is relative to it: hardly below the greatest logit of the chunk's first tile, or of a
 /// later one that exceeds the base by more than [`SLACK`], which few do. Bases are whole, so that a change of base is
-/// exact. The sums of both are of exponentials divided by 2 to the power [`OFFSET`].
+/// exact. The sums of both are of exponentials as they are stored, divided by what the format says.
 #[derive(Clone, Copy)]
 pub(super) struct Pair(pub(super) [Sum; 2]);
 
@@ -89,13 +89,13 @@ impl Pair {
 
     /// Adds the exponentials of `logits`, for which there is [room](Pair::make_room), and returns them, cut.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn add<const H: usize>(&mut self, logits: &[[f32; H]; 2]) -> [[f32; H]; 2] {
+    pub(super) fn add<const H: usize>(&mut self, format: Format, logits: &[[f32; H]; 2]) -> [[f32; H]; 2] {
         let mut exponentials = [[0.0; H]; 2];
         for column in 0..2 {
-            let base = self.0[column].base + OFFSET;
+            let base = self.0[column].base + format.offset();
             let mut sum = 0.0;
             for h in 0..H {
-                exponentials[column][h] = cut(math::exp2(logits[column][h] - base));
+                exponentials[column][h] = format.cut(math::exp2(logits[column][h] - base));
                 sum += exponentials[column][h];
             }
             self.0[column].sum += sum;
@@ -106,7 +106,7 @@ impl Pair {
     /// The warp's sum of one column, and which: of the eight lanes that share their two columns one has the first, one the
     /// second, and six have none. All 32 lanes take part.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn of_warp(self) -> (Option<u32>, Sum) {
+    pub(super) fn of_warp(self, format: Format) -> (Option<u32>, Sum) {
         let mut sums = [self.0[0].sum, self.0[1].sum];
         for bit in 2..5 {
             for column in 0..2 {
@@ -115,12 +115,9 @@ impl Pair {
         }
         let half = lane() / 4;
         let (sum, base) = if half == 0 { (sums[0], self.0[0].base) } else { (sums[1], self.0[1].base) };
-        ((half < 2).then_some(lane() % 4 * 2 + half), Sum { base, sum: sum * UNIT })
+        ((half < 2).then_some(lane() % 4 * 2 + half), Sum { base, sum: sum * format.unit() })
     }
 }
-
-/// 2 to the power [`OFFSET`].
-const UNIT: f32 = (1_u128 << OFFSET as u32) as f32;
 
 /// A whole number next to `x`. Where floats are no finer than whole numbers, `x` itself, or next to it.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]

@@ -78,14 +78,14 @@ fn workspace_parts_are_aligned_and_follow_the_tokens_held() {
 }
 
 #[test]
-fn sixteen_long_sequences_need_4_megabytes_of_exponentials_for_four_heads_and_17_for_sixteen_columns() {
+fn sixteen_long_sequences_need_8_megabytes_of_exponentials_for_four_heads_and_17_for_sixteen_columns() {
     let exponentials = |heads: &[u32], tokens| {
         let sources = Source::mean(&[heads], tokens);
         let problem = ScoreProblem { map_capacity: 16 << 15, tokens, sources, ..problem() };
         let exponentials = plan(&problem).workspace().exponentials.clone();
         exponentials.end - exponentials.start
     };
-    assert!(exponentials(&[0, 9, 17, 25], 1) <= 4_200_000);
+    assert!(exponentials(&[0, 9, 17, 25], 1) <= 8_500_000);
     assert!(exponentials(&[0, 1, 8, 9], 4) <= 17_000_000);
 }
 
