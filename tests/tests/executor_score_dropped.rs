@@ -1,6 +1,6 @@
 //! Every synchronisation operation of the kernels of score gathering is needed, and the executor notices when it is missing.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use dustin::{
     kv::KvLayout,
@@ -23,14 +23,17 @@ use rayon::prelude::*;
 /// Of each shape of the ring (warps, token groups, places), with and without launches that overlap, one variant, with the
 /// kernels of `fold` that do alike in turn, and as many splits as leave a warp several chunks.
 fn candidates() -> Vec<Candidate> {
-    let shape = |variant: &LogitsVariant| variant.tile;
-    let shapes: HashSet<_> = LOGITS.iter().map(shape).collect();
-    let variants = shapes.iter().filter_map(|&of| LOGITS.iter().find(|variant| shape(variant) == of));
+    let mut variants: Vec<&'static LogitsVariant> = Vec::new();
+    for variant in LOGITS {
+        if variants.iter().all(|known| known.tile != variant.tile) {
+            variants.push(variant);
+        }
+    }
     let candidate = |(index, logits): (usize, &'static LogitsVariant)| {
         let folds: Vec<_> = FOLD.iter().filter(|fold| fold.overlaps == logits.tile.overlaps).collect();
         Candidate { logits, fold: folds[index % folds.len()], splits: 1 }
     };
-    variants.enumerate().map(candidate).collect()
+    variants.into_iter().enumerate().map(candidate).collect()
 }
 
 /// Two layers whose heads read two KV heads, for a sequence with more chunks than a block of either kernel has warps, a short

@@ -151,9 +151,10 @@ impl Kernel {
     }
 
     /// The same kernel, which where `overlaps` may start while what was launched before it on the stream still runs, as far as
-    /// that lets it (programmatic dependent launch, compute capability 9.0 and later).
+    /// that lets it (programmatic dependent launch, compute capability 9.0 and later): it waits before it touches what that
+    /// touches.
     #[must_use]
-    pub fn with_overlap(&self, overlaps: bool) -> Self {
+    pub(super) fn with_overlap(&self, overlaps: bool) -> Self {
         Self { overlaps, ..self.clone() }
     }
 

@@ -22,7 +22,7 @@ const FLOATS: usize = 4;
 /// what a float holds.
 const LATE: u32 = 24;
 
-/// What is needed to fold a sequence's exponentials: for each column the logarithm of its normaliser and its weight.
+/// What is needed to fold a sequence's exponentials: for each column a base, and its weight divided by the sum relative to it.
 #[derive(Clone, Copy)]
 pub(super) struct Folding {
     norms: Shared<f32>,
@@ -64,12 +64,13 @@ impl Folding {
                 total = total.across(1 << bit);
             }
             if lane() % HALF == 0 {
-                // A column without a single token that can be read gives nothing; one that met a NaN gives NaN.
-                let some = total.sum != 0.0;
+                // A column without a weight, or without a single token that can be read, gives nothing; one that met a NaN
+                // gives NaN.
+                let nothing = weight == 0.0 || total.sum == 0.0;
                 // SAFETY: there is room for two floats.
                 unsafe {
-                    norms.store(2 * column, if some { total.base + math::log2(total.sum) } else { 0.0 });
-                    norms.store(2 * column + 1, if some { weight } else { 0.0 });
+                    norms.store(2 * column, total.base);
+                    norms.store(2 * column + 1, if nothing { 0.0 } else { weight / total.sum });
                 }
             }
             pair += warps;
@@ -215,12 +216,12 @@ impl Folding {
             // SAFETY: the normalisers are visible; every chunk of every place of a column has been written.
             unsafe {
                 let base = Sum::from_bits(sequence.sums(left, group, column).load(chunk.into())).base;
-                let (norm, weight) = (self.norms.load(norm), self.norms.load(norm + 1));
-                let factor = if weight == 0.0 {
+                let (total, share) = (self.norms.load(norm), self.norms.load(norm + 1));
+                let factor = if share == 0.0 {
                     // Whatever the column's logits are.
                     0.0
                 } else {
-                    weight * math::exp2(base - norm + (self.format.offset() - LATE as f32))
+                    share * math::exp2(base - total + (self.format.offset() - LATE as f32))
                 };
                 Shared::at(self.factors).store(place, factor);
             }
@@ -246,7 +247,7 @@ impl Folding {
     /// Folds the warp's chunks.
     ///
     /// # Safety
-    /// As [`Folding::chunk`], for each of them.
+    /// As [`Folding::chunk`], for each of them; where there is nothing to fold, the map's part is there, and the warp's alone.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn chunks<const N: usize>(&self, left: &Fold, sequence: &Sequence, chunks: Chunks) {
         let mut chunk = chunks.first;
@@ -283,7 +284,6 @@ pub unsafe fn fold<const W: usize, const O: bool>(params: &FoldParams) {
     // SAFETY: the caller's promise.
     let found = unsafe { Found::load(sequences, last.slots) };
     if O {
-        grid::launch_dependents();
         grid::wait();
     }
     let Some((sequence, slot)) = found.check(sequences, last.slot_capacity) else { return };

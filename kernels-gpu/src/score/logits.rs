@@ -49,20 +49,24 @@ pub unsafe fn logits<
         found
     };
     barrier::block_sync();
-    let Some((sequence, slot)) = found.check(sequences, slots.capacity) else { return };
-    sequence.check_length(cache);
-
-    let chunks = Chunks::of_warp(&sequence, W as u32);
-    let Some(slot) = slot else {
+    let checked = found.check(sequences, slots.capacity);
+    let Some((sequence, Some(slot))) = checked else {
         if O {
+            // Or the end of this launch would say nothing of the end of the one before.
             grid::wait();
         }
-        if before.groups > 0 {
-            // SAFETY: all sources have the same slots, so that nothing was left; each chunk is one warp's.
-            unsafe { Folding::of_nothing(before).chunks::<1>(before, &sequence, chunks) };
+        if let Some((sequence, None)) = checked {
+            sequence.check_length(cache);
+            if before.groups > 0 {
+                let chunks = Chunks::of_warp(&sequence, W as u32);
+                // SAFETY: all sources have the same slots, so that nothing was left; each chunk is one warp's.
+                unsafe { Folding::of_nothing(before).chunks::<1>(before, &sequence, chunks) };
+            }
         }
         return;
     };
+    sequence.check_length(cache);
+    let chunks = Chunks::of_warp(&sequence, W as u32);
 
     // The first keys are on their way before the queries are asked for.
     let ring = Ring::<H, J, U> { offset: plan.keys };

@@ -39,7 +39,7 @@ impl Plan {
 /// Byte offsets of what a source is folded with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FoldPlan {
-    /// Logarithm of the normaliser and weight of each column, `[column_groups, 8, 2]` fp32.
+    /// Base of each column, and its weight divided by its sum, `[column_groups, 8, 2]` fp32.
     pub norms: u32,
     /// What each warp multiplies the exponentials of its chunk by, `[warps, column_groups, 8]` fp32.
     pub factors: u32,

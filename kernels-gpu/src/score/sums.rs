@@ -92,10 +92,10 @@ impl Pair {
     pub(super) fn add<const H: usize>(&mut self, format: Format, logits: &[[f32; H]; 2]) -> [[f32; H]; 2] {
         let mut exponentials = [[0.0; H]; 2];
         for column in 0..2 {
-            let base = self.0[column].base + format.offset();
+            let base = self.0[column].base;
             let mut sum = 0.0;
             for h in 0..H {
-                exponentials[column][h] = format.cut(math::exp2(logits[column][h] - base));
+                exponentials[column][h] = format.stored(math::exp2(logits[column][h] - base));
                 sum += exponentials[column][h];
             }
             self.0[column].sum += sum;
@@ -119,7 +119,7 @@ impl Pair {
     }
 }
 
-/// A whole number next to `x`. Where floats are no finer than whole numbers, `x` itself, or next to it.
+/// A whole number next to `x`; `x` itself where floats are hardly finer than whole numbers.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 fn whole(x: f32) -> f32 {
     // 1.5 · 2²³: the sum's unit in the last place is 1.
