@@ -29,7 +29,8 @@ pub(super) struct Allocation {
 ///
 /// Every allocation has 2^40 bytes of the address space to itself, so whatever is read or written outside of it
 /// is found. Memory is backed when it is touched, so an allocation may be larger than the machine's memory.
-/// Launches on one `Memory` are ordered by their kernel boundaries, and see what earlier launches wrote.
+/// Launches on one `Memory` are ordered by their kernel boundaries, unless they [overlap](super::Launch::overlaps), and see what
+/// earlier launches wrote.
 #[derive(Default)]
 pub struct Memory {
     allocations: Vec<Allocation>,

@@ -63,7 +63,7 @@ impl Folding {
             for bit in 0..HALF.trailing_zeros() {
                 total = total.across(1 << bit);
             }
-            if lane() % HALF == 0 {
+            if lane().is_multiple_of(HALF) {
                 // A column without a weight, or without a single token that can be read, gives nothing; one that met a NaN
                 // gives NaN.
                 let nothing = weight == 0.0 || total.sum == 0.0;
