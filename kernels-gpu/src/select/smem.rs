@@ -12,7 +12,7 @@ pub const MAX_BLOCKS: u32 = 8;
 /// Byte offsets of the regions of a block's shared memory, each aligned to 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// What the block has found, a word of 16 bytes: see [`candidates`](super::candidates).
+    /// What the block has found, a word of 16 bytes: see `candidates`.
     pub state: u32,
     /// How many candidates of each map are listed as ties, `[2]` u32.
     pub tied: u32,
