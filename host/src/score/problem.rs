@@ -120,7 +120,7 @@ impl Source {
         self.by_kv_head(group).map(|heads| (heads.len() as u32 * tokens).div_ceil(COLUMN_GROUP)).sum()
     }
 
-    /// The weight of each column by [groups](Source::column_groups), 0 where a group has no further column: what kernels take.
+    /// The weight of each column by groups of 8, those of each KV head for themselves, 0 where a group has no further column: what kernels take.
     #[must_use]
     pub fn group_weights(&self, group: u32, tokens: u32) -> Vec<[f32; COLUMN_GROUP as usize]> {
         let of_kv_head = |heads: &[CapturedHead]| {
