@@ -120,24 +120,28 @@ impl Source {
         self.by_kv_head(group).map(|heads| (heads.len() as u32 * tokens).div_ceil(COLUMN_GROUP)).sum()
     }
 
-    /// The weight of each column by groups of 8, those of each KV head for themselves, 0 where a group has no further column: what kernels take.
+    /// The weight of each column by groups of 8, those of each KV head for themselves, 0 where a group has no further column:
+    /// what kernels take.
     #[must_use]
     pub fn group_weights(&self, group: u32, tokens: u32) -> Vec<[f32; COLUMN_GROUP as usize]> {
-        let of_kv_head = |heads: &[CapturedHead]| {
-            let columns: Vec<f32> = (0..tokens).flat_map(|_| heads.iter().map(|head| head.weight)).collect();
-            let pad = |columns: &[f32]| std::array::from_fn(|i| columns.get(i).copied().unwrap_or(0.0));
-            columns.chunks(COLUMN_GROUP as usize).map(pad).collect::<Vec<_>>()
-        };
-        self.by_kv_head(group).flat_map(of_kv_head).collect()
+        let pad = |columns: &[f32]| std::array::from_fn(|i| columns.get(i).copied().unwrap_or(0.0));
+        self.weights_by_kv_head(group, tokens)
+            .flat_map(|columns| columns.chunks(COLUMN_GROUP as usize).map(pad).collect::<Vec<_>>())
+            .collect()
     }
 
     /// The weight of each column, in their order, where `group` query heads (at least 1) share a KV head and `tokens`
     /// are captured.
     #[must_use]
     pub fn column_weights(&self, group: u32, tokens: u32) -> Vec<f32> {
-        self.by_kv_head(group)
-            .flat_map(|heads| (0..tokens).flat_map(|_| heads.iter().map(|captured| captured.weight)))
-            .collect()
+        self.weights_by_kv_head(group, tokens).flatten().collect()
+    }
+
+    /// The weights of each KV head's columns.
+    fn weights_by_kv_head(&self, group: u32, tokens: u32) -> impl Iterator<Item = Vec<f32>> {
+        self.by_kv_head(group).map(move |heads| {
+            (0..tokens).flat_map(|_| heads.iter().map(|captured| captured.weight)).collect()
+        })
     }
 }
 

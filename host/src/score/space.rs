@@ -68,15 +68,12 @@ pub fn candidates(
 ) -> Result<(Vec<Candidate>, Vec<Exclusion>), InvalidInput> {
     problem.validate()?;
     let (mut legal, mut excluded) = (Vec::new(), Vec::new());
-    for logits in variants(problem) {
-        // Where one overlaps, so does the other: mixtures would double the space.
-        for fold in FOLD.iter().filter(|fold| fold.overlaps == logits.tile.overlaps) {
-            for splits in SPLITS {
-                let candidate = Candidate { logits, fold, splits };
-                match exclusion(problem, limits, candidate) {
-                    None => legal.push(candidate),
-                    Some(reason) => excluded.push(Exclusion { candidate, reason }),
-                }
+    for (logits, fold) in pairs(problem) {
+        for splits in SPLITS {
+            let candidate = Candidate { logits, fold, splits };
+            match exclusion(problem, limits, candidate) {
+                None => legal.push(candidate),
+                Some(reason) => excluded.push(Exclusion { candidate, reason }),
             }
         }
     }
@@ -96,12 +93,10 @@ pub fn default_candidate(problem: &ScoreProblem, limits: &DeviceLimits) -> Resul
         let actual = format!("none for compute capability {}.{}", limits.major, limits.minor);
         InvalidInput::new(OPERATION, "device", required, actual)
     };
-    let fits = |(logits, fold): &(&'static LogitsVariant, &'static FoldVariant)| {
-        logits.tile.overlaps == fold.overlaps
-            && exclusion(problem, limits, Candidate { logits, fold, splits: 1 }).is_none()
+    let fits = |&(logits, fold): &(&'static LogitsVariant, &'static FoldVariant)| {
+        exclusion(problem, limits, Candidate { logits, fold, splits: 1 }).is_none()
     };
-    let (logits, fold) = variants(problem)
-        .flat_map(|logits| FOLD.iter().map(move |fold| (logits, fold)))
+    let (logits, fold) = pairs(problem)
         .filter(fits)
         .min_by_key(|(logits, fold)| {
             let (tile, bytes) = (logits.tile, logits.tile.bytes(logits.head_dim));
@@ -119,6 +114,14 @@ pub fn default_candidate(problem: &ScoreProblem, limits: &DeviceLimits) -> Resul
 fn variants(problem: &ScoreProblem) -> impl Iterator<Item = &'static LogitsVariant> {
     let (dtype, head_dim) = (problem.dtype, problem.kv.head_dim);
     LOGITS.iter().filter(move |variant| variant.dtype == dtype && variant.head_dim == head_dim)
+}
+
+/// The variants that are launched together. Where one overlaps, so does the other: mixtures would double the space.
+fn pairs(problem: &ScoreProblem) -> impl Iterator<Item = (&'static LogitsVariant, &'static FoldVariant)> {
+    variants(problem).flat_map(|logits| {
+        let alike = FOLD.iter().filter(|fold| fold.overlaps == logits.tile.overlaps);
+        alike.map(move |fold| (logits, fold))
+    })
 }
 
 /// Why `candidate` cannot be launched on the device, or is not worth it; nothing if it can.

@@ -54,7 +54,6 @@ impl SyncKind {
             Self::CopyCommit => "commit of asynchronous copies",
             Self::CopyWait => "wait for asynchronous copies",
             Self::GridWait => "wait for the launch before",
-
             Self::AtomicOrder => "acquire and release of an atomic operation",
         }
     }

@@ -17,10 +17,7 @@ pub fn launch(
     options: Options,
     body: impl Fn(),
 ) -> Result<Trace, Report> {
-    let grid = [blocks, 1, 1];
-    let launch =
-        Launch { name: "planted", grid, cluster: 1, overlaps: false, threads, shared_bytes: SHARED_BYTES };
-    executor::run(&launch, memory, &options, body)
+    launch_grid([blocks, 1, threads], false, memory, options, body)
 }
 
 /// As [`launch`], where the launch may overlap the one before.
@@ -31,28 +28,29 @@ pub fn launch_overlapping(
     options: Options,
     body: impl Fn(),
 ) -> Result<Trace, Report> {
-    let grid = [blocks, 1, 1];
-    let launch =
-        Launch { name: "overlapping", grid, cluster: 1, overlaps: true, threads, shared_bytes: SHARED_BYTES };
-    executor::run(&launch, memory, &options, body)
+    launch_grid([blocks, 1, threads], true, memory, options, body)
 }
 
 /// Runs `body` on a grid of `clusters` clusters of `blocks` blocks of `threads` threads.
 pub fn launch_clusters(
+    shape: [u32; 3],
+    memory: &mut Memory,
+    options: Options,
+    body: impl Fn(),
+) -> Result<Trace, Report> {
+    launch_grid(shape, false, memory, options, body)
+}
+
+fn launch_grid(
     [clusters, blocks, threads]: [u32; 3],
+    overlaps: bool,
     memory: &mut Memory,
     options: Options,
     body: impl Fn(),
 ) -> Result<Trace, Report> {
     let grid = [clusters * blocks, 1, 1];
-    let launch = Launch {
-        name: "planted",
-        grid,
-        cluster: blocks,
-        overlaps: false,
-        threads,
-        shared_bytes: SHARED_BYTES,
-    };
+    let launch =
+        Launch { name: "planted", grid, cluster: blocks, overlaps, threads, shared_bytes: SHARED_BYTES };
     executor::run(&launch, memory, &options, body)
 }
 
