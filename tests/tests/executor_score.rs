@@ -51,6 +51,22 @@ fn every_variant_gives_the_reference_on_random_problems() {
     });
 }
 
+#[test]
+fn every_chunk_of_a_long_sequence_counts() {
+    // As many chunks as some lanes of a normaliser's sum have several of, and chunks of twice the tokens.
+    let lengths = [20_100, 65_800];
+    for_each_seed(lengths.len(), |index, seed| {
+        let candidate = candidate(index + 5);
+        let (dtype, head_dim) = (candidate.logits.dtype, candidate.logits.head_dim);
+        let mut recipe = Recipe::random(dtype, head_dim, Size { heads: 2, layers: 2, ..SIZE }, seed);
+        recipe.sequences.truncate(1);
+        recipe.sequences[0].length = lengths[index];
+        recipe.sequences[0].captured = true;
+        let input = recipe.input().map_err(|error| error.to_string())?;
+        named(candidate, judge(&input, &reference_of(&input)?, &score(&input, candidate)?)).map(drop)
+    });
+}
+
 /// Logits that climb by 60 (in units of log2) from the first position to the last: every few tiles exceed the base.
 fn climbing(candidate: Candidate, seed: u64) -> Result<ScoreInput, String> {
     let mut input = input(candidate, seed)?;

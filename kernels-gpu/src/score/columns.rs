@@ -2,7 +2,7 @@
 
 use super::{
     layout,
-    packed::{Format, pack, unpack},
+    packed::{Format, PACKED_LOG2, pack, unpack},
     params::Fold,
     sequence::Sequence,
     smem::COLUMN_GROUP,
@@ -23,7 +23,7 @@ impl Columns {
     /// The calling lane's.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn of_lane(workspace: &Fold, sequence: &Sequence) -> Self {
-        let format = Format { width_log2: workspace.width_log2 };
+        let format = workspace.format();
         let column = if format.is_packed() { lane() % 4 } else { lane() % 4 * 2 };
         let word = ((lane() / 4) << format.words_log2()) + column;
         let positions = u64::from(sequence.length.next_multiple_of(layout::GRAIN));
@@ -102,7 +102,7 @@ impl Columns {
         unsafe {
             match self.format.width_log2 {
                 0 => Global::at(address).store(0, pair[0]),
-                3 => Global::at(address).store(0, pack(pair)),
+                PACKED_LOG2 => Global::at(address).store(0, pack(pair)),
                 _ => Global::at(address).store_pair(0, pair),
             }
         }
@@ -116,7 +116,7 @@ impl Columns {
         unsafe {
             match self.format.width_log2 {
                 0 => [Global::at(address).load(0), 0.0],
-                3 => unpack(Global::at(address).load(0)),
+                PACKED_LOG2 => unpack(Global::at(address).load(0)),
                 _ => [Global::at(address).load(0), Global::at(address).load(1)],
             }
         }

@@ -1,7 +1,7 @@
 //! From exponentials and sums to the map.
 
 use super::{
-    layout,
+    norms::{LATE, Norms},
     packed::{Format, unpack},
     params::{Fold, FoldParams},
     sequence::{Found, Sequence},
@@ -18,14 +18,10 @@ use crate::simt::{
 const PACKED: usize = 8;
 const FLOATS: usize = 4;
 
-/// log2 of the share of the factors that the sums of products are multiplied by: the rest keeps weights of up to 10¹² within
-/// what a float holds.
-const LATE: u32 = 24;
-
-/// What is needed to fold a sequence's exponentials: for each column a base, and its weight divided by the sum relative to it.
+/// What is needed to fold a sequence's exponentials.
 #[derive(Clone, Copy)]
 pub(super) struct Folding {
-    norms: Shared<f32>,
+    norms: Norms,
     /// Offset of the calling warp's factors.
     factors: u32,
     groups: u32,
@@ -34,70 +30,44 @@ pub(super) struct Folding {
 }
 
 impl Folding {
-    /// Combines the sums of the sequence's chunks, the columns shared out among the half warps of the block's `warps`. The result
-    /// may be used after the block's next barrier.
+    /// Prepares the normalisers by the block's `warps`: the result may be used after the block's next barrier.
     ///
     /// # Safety
-    /// The workspace holds what the source left, of every chunk of every column: the sequence has queries, and that launch had
-    /// the same lengths, slots and parts of the map. Shared memory has what `plan` says, which nobody accesses before the
-    /// barrier.
+    /// As [`Norms::prepare`].
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn prepare(left: &Fold, sequence: &Sequence, plan: FoldPlan, warps: u32) -> Self {
-        const HALF: u32 = WARP / 2;
-        let groups = left.groups;
-        let norms = Shared::<f32>::at(plan.norms);
-        let chunks = layout::chunks(sequence.length);
-        let mut pair = warp();
-        while 2 * pair < groups * COLUMN_GROUP {
-            let column = 2 * pair + lane() / HALF;
-            // SAFETY: there is a weight for each place of a column.
-            let weight = unsafe { left.weights.load(u64::from(column)) };
-            let sums = sequence.sums(left, column / COLUMN_GROUP, column % COLUMN_GROUP);
-            let mut total = Sum::NONE;
-            let mut chunk = lane() % HALF;
-            while chunk < chunks {
-                // SAFETY: every chunk of every place of a column has been written.
-                total = total.merge(Sum::from_bits(unsafe { sums.load(chunk.into()) }));
-                chunk += HALF;
-            }
-            for bit in 0..HALF.trailing_zeros() {
-                total = total.across(1 << bit);
-            }
-            if lane().is_multiple_of(HALF) {
-                // A column without a weight, or without a single token that can be read, gives nothing; one that met a NaN
-                // gives NaN.
-                let nothing = weight == 0.0 || total.sum == 0.0;
-                // SAFETY: there is room for two floats.
-                unsafe {
-                    norms.store(2 * column, total.base);
-                    norms.store(2 * column + 1, if nothing { 0.0 } else { weight / total.sum });
-                }
-            }
-            pair += warps;
-        }
-        let factors = plan.factors + warp() * groups * COLUMN_GROUP * 4;
-        Self { norms, factors, groups, ..Self::of_nothing(left) }
+        let nothing = Self::of_nothing(left, plan);
+        // SAFETY: the caller's promise.
+        unsafe { nothing.norms.prepare(left, sequence, warps) };
+        let factors = plan.factors + warp() * left.groups * COLUMN_GROUP * 4;
+        Self { factors, groups: left.groups, ..nothing }
     }
 
     /// For a sequence without queries, whose part of the map is zero.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn of_nothing(left: &Fold) -> Self {
+    pub(super) fn of_nothing(left: &Fold, plan: FoldPlan) -> Self {
         Self {
-            norms: Shared::at(0),
-            factors: 0,
+            norms: Norms::at(plan),
+            factors: plan.factors,
             groups: 0,
-            format: Format { width_log2: left.width_log2 },
+            format: left.format(),
             accumulate: left.accumulate != 0,
         }
     }
 
-    /// Folds the positions `begin .. end`, those of chunk `chunk`, with the calling warp's lanes; `N` is how many words of 16 bytes
-    /// a lane has at a time, so that as many loads are in flight.
+    /// The same for exponentials of which the width is told.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn with_width(self, width_log2: u32) -> Self {
+        Self { format: Format { width_log2 }, ..self }
+    }
+
+    /// Folds the positions `begin .. end`, those of chunk `chunk`, with the calling warp's lanes. A lane has `N` words of 16 bytes
+    /// at a time where exponentials are packed, `F` where they are floats, so that as many loads are in flight.
     ///
     /// # Safety
     /// As [`Folding::prepare`], behind the barrier; no other warp folds these positions.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn chunk<const N: usize>(
+    pub(super) unsafe fn chunk<const N: usize, const F: usize>(
         &self,
         left: &Fold,
         sequence: &Sequence,
@@ -113,7 +83,7 @@ impl Folding {
             if self.format.is_packed() {
                 self.words::<N, PACKED, 1>(left, sequence, chunk, begin, end);
             } else {
-                self.words::<1, FLOATS, FLOATS>(left, sequence, chunk, begin, end);
+                self.words::<F, FLOATS, FLOATS>(left, sequence, chunk, begin, end);
             }
         }
     }
@@ -212,17 +182,10 @@ impl Folding {
         let mut place = lane();
         while place < self.groups * COLUMN_GROUP {
             let (group, column) = (place / COLUMN_GROUP, place & ((1 << self.format.width_log2) - 1));
-            let norm = 2 * (group * COLUMN_GROUP + column);
             // SAFETY: the normalisers are visible; every chunk of every place of a column has been written.
             unsafe {
                 let base = Sum::from_bits(sequence.sums(left, group, column).load(chunk.into())).base;
-                let (total, share) = (self.norms.load(norm), self.norms.load(norm + 1));
-                let factor = if share == 0.0 {
-                    // Whatever the column's logits are.
-                    0.0
-                } else {
-                    share * math::exp2(base - total + (self.format.offset() - LATE as f32))
-                };
+                let factor = self.norms.factor(group * COLUMN_GROUP + column, base, self.format);
                 Shared::at(self.factors).store(place, factor);
             }
             place += WARP;
@@ -249,11 +212,16 @@ impl Folding {
     /// # Safety
     /// As [`Folding::chunk`], for each of them; where there is nothing to fold, the map's part is there, and the warp's alone.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn chunks<const N: usize>(&self, left: &Fold, sequence: &Sequence, chunks: Chunks) {
+    pub(super) unsafe fn chunks<const N: usize, const F: usize>(
+        &self,
+        left: &Fold,
+        sequence: &Sequence,
+        chunks: Chunks,
+    ) {
         let mut chunk = chunks.first;
         while let Some((begin, end)) = chunks.range(chunk) {
             // SAFETY: the caller's promise.
-            unsafe { self.chunk::<N>(left, sequence, chunk, begin, end) };
+            unsafe { self.chunk::<N, F>(left, sequence, chunk, begin, end) };
             chunk += chunks.stride;
         }
     }
@@ -287,14 +255,13 @@ pub unsafe fn fold<const W: usize, const O: bool>(params: &FoldParams) {
         grid::wait();
     }
     let Some((sequence, slot)) = found.check(sequences, last.slot_capacity) else { return };
+    let plan = FoldPlan::new(0, W as u32, last.groups);
     let folding = match slot {
         // SAFETY: the caller's promise.
-        Some(_) => unsafe {
-            Folding::prepare(last, &sequence, FoldPlan::new(0, W as u32, last.groups), W as u32)
-        },
-        None => Folding::of_nothing(last),
+        Some(_) => unsafe { Folding::prepare(last, &sequence, plan, W as u32) },
+        None => Folding::of_nothing(last, plan),
     };
     barrier::block_sync();
     // SAFETY: the caller's promise; the normalisers are visible since the barrier, and each chunk is one warp's.
-    unsafe { folding.chunks::<4>(last, &sequence, Chunks::of_warp(&sequence, W as u32)) };
+    unsafe { folding.chunks::<4, 4>(last, &sequence, Chunks::of_warp(&sequence, W as u32)) };
 }

@@ -42,17 +42,18 @@ impl Heads {
         let first_head = |group: u32| unsafe { source.groups.load(u64::from(2 * group + 1)) };
         let mut index = thread_index();
         while index < source.kv_groups {
+            // SAFETY: the caller's promise.
+            let kv_head = unsafe { source.groups.load(u64::from(2 * index)) };
+            let (first, next) = (first_head(index), first_head(index + 1));
             let mut first_group = 0;
             for before in 0..index {
                 let columns = (first_head(before + 1) - first_head(before)) * tokens;
                 first_group += columns.div_ceil(COLUMN_GROUP);
             }
-            // SAFETY: the caller's promise; there are two words for each group.
+            let keys = source.key.item(u64::from(kv_head) * cache.kv_head_stride);
+            let columns = (next - first) * tokens;
+            // SAFETY: there are two words for each group.
             unsafe {
-                let kv_head = source.groups.load(u64::from(2 * index));
-                let keys = source.key.item(u64::from(kv_head) * cache.kv_head_stride);
-                let first = first_head(index);
-                let columns = (first_head(index + 1) - first) * tokens;
                 let table = Shared::<[u32; 4]>::at(self.table);
                 table.store(2 * index, [keys as u32, (keys >> 32) as u32, first * tokens, columns]);
                 table.store(2 * index + 1, [first_group, 0, 0, 0]);

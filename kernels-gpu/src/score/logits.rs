@@ -1,23 +1,23 @@
 //! The body of the `logits` kernel.
 
 use super::{
-    columns::Columns,
     config,
     fold::Folding,
     heads::Heads,
     keys::{Producer, Ring},
-    params::Params,
+    packed::PACKED_LOG2,
+    params::{Fold, Params},
     sequence::Found,
-    smem::{COLUMN_GROUP, Plan},
+    smem::Plan,
     sums::Running,
-    tile::Tile,
     walk::{Chunks, Walk},
+    work::Work,
 };
-use crate::simt::{Element, barrier, cp_async, grid, thread};
+use crate::simt::{Element, barrier, grid, thread};
 
 /// Exponentials and sums of one source: see [`super`]. Head size `D`, `W` warps, tiles of `H` groups of 8 tokens, `U` of them in
-/// a warp's ring; `J` = `D / 32`. Each warp serves whole chunks. Where `O`, the launch may
-/// overlap the one of the source before.
+/// a warp's ring; `J` = `D / 32`. Each warp serves whole chunks, and folds the source before by `N` packed words to a lane at a time.
+/// Where `O`, the launch may overlap the one of that source.
 ///
 /// # Safety
 /// Every array that the parameters name exists, with the documented shape, until the launch has ended; the grid is
@@ -30,6 +30,7 @@ pub unsafe fn logits<
     const H: usize,
     const U: usize,
     const J: usize,
+    const N: usize,
     const O: bool,
 >(
     params: &Params,
@@ -60,7 +61,7 @@ pub unsafe fn logits<
             if before.groups > 0 {
                 let chunks = Chunks::of_warp(&sequence, W as u32);
                 // SAFETY: all sources have the same slots, so that nothing was left; each chunk is one warp's.
-                unsafe { Folding::of_nothing(before).chunks::<1>(before, &sequence, chunks) };
+                unsafe { Folding::of_nothing(before, plan.fold).chunks::<1, 1>(before, &sequence, chunks) };
             }
         }
         return;
@@ -87,59 +88,26 @@ pub unsafe fn logits<
     let folding = unsafe { Folding::prepare(before, &sequence, plan.fold, W as u32) };
     barrier::block_sync();
 
-    let running = Running { offset: plan.running, threads: shape.threads() };
-    let columns = Columns::of_lane(own, &sequence);
-    let mut chunk = chunks.first;
-    let mut stage = 0;
-    while let Some((begin, end)) = chunks.range(chunk) {
-        if before.groups > 0 {
-            // SAFETY: the normalisers are visible since the barrier; each chunk is one warp's. The lanes that read a place of the
-            // workspace are not those that write it, behind the warp's next barrier.
-            unsafe {
-                // For sm_80 the registers have room for no more beside what the keys need.
-                if O {
-                    folding.chunk::<4>(before, &sequence, chunk, begin, end);
-                } else {
-                    folding.chunk::<2>(before, &sequence, chunk, begin, end);
-                }
-            };
+    let work = |width_log2| Work {
+        cache,
+        sequence: &sequence,
+        source,
+        heads,
+        ring,
+        producer,
+        running: Running { offset: plan.running, threads: shape.threads() },
+        chunks,
+        own: Fold { width_log2, ..*own },
+        before: Fold { width_log2, ..*before },
+        folding: folding.with_width(width_log2),
+    };
+    // The loops are compiled for either format: to ask for it in each tile takes a fifth of their instructions.
+    // SAFETY: the caller's promise; queries and normalisers are visible since the barrier, and each chunk is one warp's.
+    unsafe {
+        if own.width_log2 == PACKED_LOG2 {
+            work(PACKED_LOG2).run::<E, N>();
+        } else {
+            work(own.width_log2.min(PACKED_LOG2 - 1)).run::<E, N>();
         }
-        running.reset(own.groups);
-        let readable = end.min(sequence.readable(cache));
-        let mut position = begin;
-        while position < end {
-            for index in 0..source.kv_groups {
-                // The tile's keys are in, and every lane is done with those of the last one.
-                cp_async::wait_pending(U as u32 - 2);
-                barrier::warp_sync();
-                // SAFETY: the place of the last tile is free; queries and this tile's keys are visible to all lanes. The workspace
-                // has room for the groups and the tile, which is the warp's alone.
-                unsafe {
-                    producer.next();
-                    let group = heads.group(index);
-                    let tile = Tile { stage, position, end: readable, masked: producer.masked };
-                    for place in group.first_group..group.first_group + group.columns.div_ceil(COLUMN_GROUP) {
-                        let logits = tile.logits::<E, H, J, U>(cache, &sequence, heads, ring, place);
-                        let mut sums = running.load(place);
-                        if let Some(factors) = sums.make_room(&logits) {
-                            columns.multiply(place, begin, position, factors);
-                        }
-                        columns.store(place, position, &sums.add(columns.format, &logits));
-                        running.store(place, sums);
-                    }
-                }
-                stage = if stage + 1 == U as u32 { 0 } else { stage + 1 };
-            }
-            position += Ring::<H, J, U>::TOKENS;
-        }
-        for group in 0..own.groups {
-            let (column, sum) = running.load(group).of_warp(columns.format);
-            if let Some(column) = column {
-                let sums = sequence.sums(own, group, column);
-                // SAFETY: the workspace has room for the sequence, the group and the chunk, which is the warp's.
-                unsafe { sums.store(chunk.into(), sum.to_bits()) };
-            }
-        }
-        chunk += chunks.stride;
     }
 }

@@ -12,6 +12,9 @@ pub(super) const SLACK: f32 = 8.0;
 /// log2 of what packed exponentials are divided by.
 const OFFSET: u32 = 104;
 
+/// log2 of the width of packed ones.
+pub(super) const PACKED_LOG2: u32 = 3;
+
 /// How a job's exponentials are stored. A position's exponentials of one group take up to 16 bytes: four floats, or eight
 /// that are packed, where errors of many columns are averaged.
 #[derive(Clone, Copy)]
@@ -24,7 +27,7 @@ impl Format {
     /// Whether they are packed.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn is_packed(self) -> bool {
-        self.width_log2 == 3
+        self.width_log2 == PACKED_LOG2
     }
 
     /// log2 of the words of 32 bits that a position has in a group.

@@ -1,5 +1,6 @@
 //! What the launches of scoring are told.
 
+use super::packed::Format;
 use crate::simt::Global;
 
 /// The sequences of a launch, and where their parts of the map lie. The same for all sources of a map.
@@ -105,6 +106,14 @@ pub struct Fold {
     pub slot_capacity: u32,
     /// 1 to add to what the map holds, 0 to overwrite it.
     pub accumulate: u32,
+}
+
+impl Fold {
+    /// How the exponentials are stored.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn format(&self) -> Format {
+        Format { width_log2: self.width_log2 }
+    }
 }
 
 /// The arguments of the `logits` kernel.

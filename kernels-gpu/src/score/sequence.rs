@@ -2,7 +2,6 @@
 
 use super::{
     layout,
-    packed::Format,
     params::{Cache, Fold, Sequences},
     smem::COLUMN_GROUP,
 };
@@ -90,7 +89,7 @@ impl Sequence {
     pub(super) fn exponentials(&self, workspace: &Fold, group: u32) -> u64 {
         let part = layout::part_start(self.map_start, self.index) * u64::from(workspace.group_capacity);
         let positions = u64::from(self.length.next_multiple_of(layout::GRAIN));
-        (part + u64::from(group) * positions) << Format { width_log2: workspace.width_log2 }.words_log2()
+        (part + u64::from(group) * positions) << workspace.format().words_log2()
     }
 
     /// The sums of column `column` of column group `group` in the chunks.

@@ -29,23 +29,6 @@ impl Sum {
     pub(super) fn to_bits(self) -> u64 {
         u64::from(self.base.to_bits()) | u64::from(self.sum.to_bits()) << 32
     }
-
-    /// The logits of both.
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn merge(self, other: Self) -> Self {
-        let base = self.base.max(other.base);
-        let sum = self.sum * math::exp2(self.base - base) + other.sum * math::exp2(other.base - base);
-        Self { base, sum }
-    }
-
-    /// The logits of this lane and of the one whose number differs by the bits of `mask`.
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn across(self, mask: u32) -> Self {
-        self.merge(Self {
-            base: shuffle::shuffle_xor_f32(self.base, mask),
-            sum: shuffle::shuffle_xor_f32(self.sum, mask),
-        })
-    }
 }
 
 /// A lane's sums of the columns `lane % 4 · 2` and that plus 1 of a group of 8. The base of a column is the same in all lanes,

@@ -57,10 +57,17 @@ macro_rules! fold_name {
     };
 }
 
+/// Packed words of the source before that a lane folds at a time. For sm_80 the registers have room for no more beside what the
+/// keys need.
+#[cfg(any(target_arch = "nvptx64", feature = "executor"))]
+const fn words(overlaps: bool) -> usize {
+    if overlaps { 4 } else { 2 }
+}
+
 #[cfg(any(target_arch = "nvptx64", feature = "executor"))]
 macro_rules! logits_body {
     ($element:ident, $d:literal, $w:literal, $h:literal, $u:literal, $o:tt) => {
-        logits::<$element, $d, $w, $h, $u, { $d / 32 }, $o>
+        logits::<$element, $d, $w, $h, $u, { $d / 32 }, { words($o) }, $o>
     };
 }
 
@@ -156,7 +163,7 @@ mod registry {
     }
 
     /// Rises whenever a variant's meaning changes: its parameters, its results or its resources.
-    const REVISION: u32 = 2;
+    const REVISION: u32 = 3;
 
     /// Every compiled configuration of the `logits` kernel.
     pub static LOGITS: &[LogitsVariant] = &for_each_logits!(array logits_variant);
