@@ -11,7 +11,7 @@ use dustin::attention::{
 use dustin_kernels::{
     attention::params::Params,
     executor::{Launch, Memory, Options, Trace, run},
-    simt::Global,
+    simt::{Global, grid, thread::lane},
 };
 
 use crate::verdict::{Attended, Items, POISON};
@@ -79,6 +79,8 @@ impl Prepared {
             lse_base,
             output_type,
             strides: input.strides,
+            // Nobody writes what launches look up before they wait.
+            stable: true,
         };
         Ok(Self { plan, buffers, workspace, memory, output_items, lse_items })
     }
@@ -103,6 +105,63 @@ impl Prepared {
         }
     }
 
+    /// Has queries and the step's own rows written by a launch of its own, as a layer's are before its attention.
+    ///
+    /// # Errors
+    /// What the executor found.
+    pub fn write_inputs(&mut self, input: &AttentionInput) -> Result<(), String> {
+        let own = own_rows(input);
+        let arrays = [
+            (&mut self.buffers.query, &input.query, (0..input.query.len() as u64).collect()),
+            (&mut self.buffers.key, &input.key, own.clone()),
+            (&mut self.buffers.value, &input.value, own),
+        ];
+        let copies = arrays.map(|(array, items, written): (_, _, Vec<u64>)| {
+            let mut before = items.clone();
+            written.iter().for_each(|&item| before[item as usize] = NAN);
+            let from = std::mem::replace(array, self.memory.scratch(&before));
+            (Global::<u16>::at(from), Global::<u16>::at(*array), written)
+        });
+        let launch = Launch {
+            name: "writer",
+            grid: [1; 3],
+            cluster: 1,
+            overlaps: false,
+            threads: 32,
+            shared_bytes: 0,
+        };
+        let body = || {
+            for (from, to, written) in &copies {
+                for &item in written.iter().skip(lane() as usize).step_by(32) {
+                    // SAFETY: the executor checks every access.
+                    unsafe { to.store(item, from.load(item)) };
+                }
+            }
+        };
+        run(&launch, &mut self.memory, &Options::default(), body).map_err(|report| report.to_string())?;
+        Ok(())
+    }
+
+    /// Has the queries read by a launch that overlaps the last one, and waits for it.
+    ///
+    /// # Errors
+    /// What the executor found.
+    pub fn read_queries(&mut self) -> Result<(), String> {
+        let items = self.buffers.strides.query_extent(self.plan.problem());
+        let queries = Global::<u16>::at(self.buffers.query);
+        let launch =
+            Launch { name: "reader", grid: [1; 3], cluster: 1, overlaps: true, threads: 32, shared_bytes: 0 };
+        let body = || {
+            grid::wait();
+            for item in (u64::from(lane())..items).step_by(32) {
+                // SAFETY: the executor checks every access.
+                let _ = unsafe { queries.load(item) };
+            }
+        };
+        run(&launch, &mut self.memory, &Options::default(), body).map_err(|report| report.to_string())?;
+        Ok(())
+    }
+
     /// Launches the kernel.
     ///
     /// # Errors
@@ -113,7 +172,7 @@ impl Prepared {
             name: self.plan.variant().id,
             grid: self.plan.grid(),
             cluster: 1,
-            overlaps: false,
+            overlaps: self.plan.overlaps(&self.buffers),
             threads: self.plan.threads(),
             shared_bytes: self.plan.shared_bytes(),
         };
@@ -145,6 +204,29 @@ impl Prepared {
         };
         Attended { output, lse, status }
     }
+}
+
+/// The items of the step's own rows, in either cache, as far as they have a place there.
+fn own_rows(input: &AttentionInput) -> Vec<u64> {
+    let (problem, mut items) = (&input.problem, Vec::new());
+    for (sequence, rows) in input.row_starts.windows(2).enumerate() {
+        let (length, table) = (input.lengths[sequence], sequence * input.strides.table as usize);
+        let positions =
+            (0..rows[1].saturating_sub(rows[0])).filter_map(|row| u32::try_from(length + row).ok());
+        for position in positions.filter(|_| length >= 0) {
+            let entry = position / problem.kv.page_size;
+            if entry >= problem.table_width {
+                continue;
+            }
+            let page = u32::try_from(input.block_table[table + entry as usize]);
+            let Some(page) = page.ok().filter(|&page| page < problem.kv.pages) else { continue };
+            for head in 0..problem.kv.kv_heads {
+                let first = problem.kv.offset(page, position % problem.kv.page_size, head);
+                items.extend(first..first + u64::from(problem.kv.head_dim));
+            }
+        }
+    }
+    items
 }
 
 fn poisoned(memory: &mut Memory, output_type: OutputType, items: usize) -> u64 {

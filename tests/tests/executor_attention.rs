@@ -1,6 +1,14 @@
 //! The attention kernel on the SIMT executor, against the f64 reference.
 
-use dustin::attention::space::Candidate;
+use dustin::{
+    attention::{
+        arrays::{LogBase, OutputType},
+        reference,
+        space::Candidate,
+        synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
+    },
+    kv::KvLayout,
+};
 use dustin_kernels::{
     executor::Options,
     registry::{ATTENTION, AttentionVariant},
@@ -71,4 +79,48 @@ fn a_second_launch_over_the_same_workspace_gives_the_same_bits() {
             if same { Ok(()) } else { Err(format!("{candidate}: the second launch differs")) }
         },
     );
+}
+
+/// Each variant whose launches overlap, with a batch of `shapes`, whose queries and own rows a launch before writes.
+fn behind_a_writer(shapes: &[SequenceShape], check: impl Fn(&AttentionInput, &mut Prepared)) {
+    for variant in ATTENTION.iter().filter(|variant| variant.tile.overlaps) {
+        let recipe = Recipe {
+            dtype: variant.dtype,
+            head_dim: variant.head_dim,
+            kv_heads: 1,
+            group: 2,
+            page_size: 16,
+            layout: KvLayout::Nhd,
+            head_major: false,
+            sequences: shapes.to_vec(),
+            spare: 1,
+            padding: 0,
+            lse: false,
+            contents: Contents { logits: Logits::Flat, sorted: true, poison_unselected: true, seed: 5 },
+        };
+        let input = recipe.input().expect("a valid recipe");
+        let candidate = Candidate { variant, splits: 2 };
+        let mut prepared =
+            Prepared::new(&input, candidate, OutputType::F32, LogBase::E).expect("a possible launch");
+        prepared.write_inputs(&input).expect("copies alone");
+        prepared.launch(&Options::default()).unwrap_or_else(|error| panic!("{candidate}: {error}"));
+        check(&input, &mut prepared);
+    }
+}
+
+#[test]
+fn queries_and_own_rows_are_what_the_launch_before_has_written() {
+    let shape = |length, rows, set_size| SequenceShape { length, rows, set_size };
+    behind_a_writer(&[shape(40, 3, 20), shape(9, 1, 4), shape(0, 2, 0)], |input, prepared| {
+        let reference = reference::attention(&input.problem, &input.arrays()).expect("a valid input");
+        judge(input, &reference, &prepared.attended(), LogBase::E).expect("the reference");
+    });
+}
+
+/// What a launch overlaps has ended when that launch has, whether it had anything to do or not.
+#[test]
+fn a_launch_without_rows_waits_all_the_same() {
+    behind_a_writer(&[SequenceShape { length: 20, rows: 0, set_size: 5 }; 2], |_, prepared| {
+        prepared.read_queries().expect("nothing to report");
+    });
 }

@@ -21,8 +21,8 @@ const PEERS: &str = "peers.py";
 /// The host's half of the kernels is a hundred bodies for the executor, which nothing in a bundle runs: optimising
 /// them would take most of the build.
 const QUICK_KERNELS: &str = "profile.release.package.dustin-kernels.opt-level=0";
-/// The most that a bundle may take, in bytes.
-const SIZE_LIMIT: u64 = 64 << 20;
+/// The most that a bundle may take, in bytes: four programs, each with up to 16 MiB of PTX.
+const SIZE_LIMIT: u64 = 96 << 20;
 
 /// A program that cargo builds, and the folder of the bundle that it goes to.
 struct Program {

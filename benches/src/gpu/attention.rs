@@ -88,6 +88,8 @@ impl Job for AttentionJob {
         let cache = &self.caches[cache % self.caches.len()];
         let mut buffers = cache.buffers(&self.output, &self.workspace);
         buffers.set = self.sets[set].address();
+        // As in a step's layers, whose launches overlap.
+        buffers.stable = true;
         // SAFETY: arrays and workspace are the job's own, of the plan's shapes; the rest is the caller's promise.
         unsafe { self.kernel.launch(stream, &buffers) }
     }

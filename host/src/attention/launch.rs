@@ -111,6 +111,13 @@ pub struct AttentionBuffers {
     pub output_type: OutputType,
     /// Distances between rows.
     pub strides: AttentionStrides,
+    /// Whether what is launched right before on the same stream leaves `lengths`, `row_starts`, `block_table`, `set`, `set_sizes`
+    /// and the caches' rows of confirmed positions as they are, and does not reset the status word, as in all layers of a step but
+    /// the first. Then a launch of a variant that [overlaps](dustin_kernels::attention::config::Tile::overlaps) may start and read
+    /// them while that still runs; queries, the step's own rows, outputs and the rest of the workspace are touched behind its end.
+    /// If that launch lets this one start before it has waited for the one before itself, the same holds for that one, which it
+    /// waits for before it ends. Where nobody knows: no.
+    pub stable: bool,
 }
 
 impl AttentionPlan {
@@ -179,6 +186,12 @@ impl AttentionPlan {
     #[must_use]
     pub const fn grid(&self) -> [u32; 3] {
         self.grid
+    }
+
+    /// Whether a launch over `buffers` may overlap what is launched before it.
+    #[must_use]
+    pub const fn overlaps(&self, buffers: &AttentionBuffers) -> bool {
+        self.variant.tile.overlaps && buffers.stable
     }
 
     /// Threads in a block.
@@ -341,6 +354,7 @@ mod tests {
             lse_base: LogBase::E,
             output_type: OutputType::Rounded,
             strides: AttentionStrides::dense(problem),
+            stable: false,
         }
     }
 

@@ -13,6 +13,8 @@ use crate::attention::launch::{AttentionBuffers, AttentionPlan};
 pub struct AttentionKernel {
     plan: AttentionPlan,
     kernel: Kernel,
+    /// The same, where it may overlap what is launched before.
+    overlapping: Kernel,
 }
 
 impl AttentionKernel {
@@ -22,7 +24,7 @@ impl AttentionKernel {
     /// As [`ModuleCache::attention`].
     pub fn new(modules: &ModuleCache, plan: AttentionPlan) -> Result<Self, CudaError> {
         let kernel = modules.attention(plan.variant())?;
-        Ok(Self { plan, kernel })
+        Ok(Self { plan, overlapping: kernel.with_overlap(true), kernel })
     }
 
     /// The plan.
@@ -44,7 +46,8 @@ impl AttentionKernel {
     /// [`Params`](dustin_kernels::attention::params::Params), nothing else writes them or touches output, log-sum-exp
     /// and workspace, the workspace has been initialised for this plan, and this kernel, a copy of it or its
     /// [`ModuleCache`] is kept: the last of them unloads the code. A launch that a graph has captured has ended when the
-    /// graph is gone. What the arrays *contain* needs no promise: the device checks it, but for rows that two sequences
+    /// graph is gone. (What is launched before may still write queries and own rows, as streams order it; where `buffers` are
+    /// [stable](AttentionBuffers::stable), it leaves alone what that says.) What the arrays *contain* needs no promise: the device checks it, but for rows that two sequences
     /// have in common, which hold the results of either.
     ///
     /// # Errors
@@ -52,8 +55,9 @@ impl AttentionKernel {
     pub unsafe fn launch(&self, stream: &Stream, buffers: &AttentionBuffers) -> Result<(), CudaError> {
         let mut params = self.plan.params(buffers)?;
         let mut arguments = [std::ptr::from_mut(&mut params).cast()];
+        let kernel = if self.plan.overlaps(buffers) { &self.overlapping } else { &self.kernel };
         // SAFETY: the kernel's one parameter is `Params` by value, which the driver copies before it returns; the rest
         // is the caller's promise.
-        unsafe { self.kernel.launch(stream, self.plan.grid(), &mut arguments) }
+        unsafe { kernel.launch(stream, self.plan.grid(), &mut arguments) }
     }
 }

@@ -1,6 +1,7 @@
 //! The legal tiles of the attention kernel.
 
 use super::smem::Plan;
+use crate::simt::wgmma;
 
 /// One tile configuration. A block's warps form teams, and each team works through tokens of its own, a step at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +14,10 @@ pub struct Tile {
     pub groups: u32,
     /// Slots of a team's ring; a step's keys and values share one.
     pub stages: u32,
+    /// Whether the launch may overlap the one before.
+    pub overlaps: bool,
+    /// Whether a team's warps multiply as a warpgroup, keys and values straight from shared memory.
+    pub wgmma: bool,
 }
 
 impl Tile {
@@ -60,17 +65,25 @@ impl Tile {
         self.first_tokens() * 32 * self.columns / self.step_tokens()
     }
 
-    /// Blocks that a multiprocessor's shared memory has room for, 1 or 2: registers are bounded so that they fit, too.
+    /// Blocks that a multiprocessor has room for in shared memory, up to four: registers are bounded so that they fit, too.
     #[must_use]
     pub const fn blocks(self, head_dim: u32) -> u32 {
         // A multiprocessor has 228 KiB, of which each block takes one more than it asks for.
-        let two = 2 * (Plan::new(self, head_dim).bytes + 1024) <= 228 * 1024;
-        if two && self.warps() <= 6 { 2 } else { 1 }
+        let room = 228 * 1024 / (Plan::new(self, head_dim).bytes + 1024);
+        // A thread of a warpgroup gets by with 128 registers, another with 168.
+        let warps = if self.wgmma { 16 } else { 12 };
+        let most = if self.warps() > warps { 1 } else { warps / self.warps() };
+        let most = if most > 4 { 4 } else { most };
+        if room < most { room } else { most }
     }
 
     /// Whether a thread has registers for its queries, beside its output, a step's logits and what else there is.
     #[must_use]
     pub const fn holds_queries(self, head_dim: u32) -> bool {
+        if self.wgmma {
+            // They come straight from shared memory.
+            return false;
+        }
         // The assembler gives registers to four warps at a time.
         head_dim / 2 + head_dim / 4 + 8 * self.groups + 64
             <= 2048 / (self.blocks(head_dim) * self.warps()).next_multiple_of(4)
@@ -83,10 +96,13 @@ impl Tile {
         assert!(self.teams >= 1 && self.teams <= 15, "there are 15 barriers for teams");
         assert!(self.warps() <= 16, "a warp needs 128 registers for each of its lanes");
         assert!(self.groups == 1 || self.groups == 2, "a lane looks one token of a step up");
+        assert!(!self.wgmma || self.columns == 4, "a warpgroup has four warps");
+        let plan = Plan::new(self, head_dim);
+        let aligned = plan.team.is_multiple_of(wgmma::ALIGNMENT)
+            && plan.query.is_multiple_of(wgmma::ALIGNMENT)
+            && (plan.slot / 2).is_multiple_of(wgmma::ALIGNMENT);
+        assert!(!self.wgmma || aligned, "a warpgroup reads aligned rows");
         assert!(self.stages >= 2 && self.stages <= 8, "one slot is computed from while others are filled");
-        assert!(
-            Plan::new(self, head_dim).bytes <= 227 * 1024,
-            "a block has at most 227 KiB of shared memory"
-        );
+        assert!(plan.bytes <= 227 * 1024, "a block has at most 227 KiB of shared memory");
     }
 }

@@ -70,7 +70,7 @@ impl Piece {
 }
 
 /// The most pieces that a thread writes.
-const PIECES: usize = 4;
+const PIECES: usize = 8;
 
 /// Where a piece goes.
 #[derive(Clone, Copy)]

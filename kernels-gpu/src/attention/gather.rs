@@ -76,7 +76,7 @@ pub(super) unsafe fn fill<G: Shape>(params: &Params, task: &Task, share: &Share,
         let (place, threshold) = unsafe { (places.load(first + token), thresholds.load(first + token)) };
         let valid = threshold != HIDDEN;
         let from = keys.wrapping_add(u64::from(place) * u64::from(params.place_bytes));
-        let to = slot + swizzled(token, word, G::HEAD_DIM);
+        let to = slot + swizzled(token, word, G::STEP);
         // SAFETY: the slot holds the step's keys and values, and is free; a token that is not hidden lies in the caches.
         unsafe {
             cp_async::copy_16(to, from, valid);
@@ -87,21 +87,33 @@ pub(super) unsafe fn fill<G: Shape>(params: &Params, task: &Task, share: &Share,
 }
 
 /// Words of queries that a thread brings at most.
-const QUERY_WORDS: usize = 4;
+const QUERY_WORDS: usize = 8;
 
 /// The block's queries on their way to shared memory.
 pub(super) struct Queries([[u32; 4]; QUERY_WORDS]);
 
 impl Queries {
+    /// None yet.
+    pub(super) const NONE: Self = Self([[0; 4]; QUERY_WORDS]);
+
+    /// Words that a thread brings.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    const fn words<G: Shape>() -> usize {
+        const {
+            let words = (G::COLUMNS * G::WORDS).div_ceil(G::THREADS) as usize;
+            assert!(words <= QUERY_WORDS, "threads bring all queries");
+            words
+        }
+    }
+
     /// Starts to load them; columns behind the last are zeros.
     ///
     /// # Safety
     /// The queries are as documented.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn start<G: Shape>(params: &Params, task: &Task) -> Self {
-        const { assert!(G::COLUMNS * G::WORDS <= QUERY_WORDS as u32 * G::THREADS, "threads bring all queries") };
         let mut words = [[0; 4]; QUERY_WORDS];
-        for i in 0..QUERY_WORDS {
+        for i in 0..Self::words::<G>() {
             let index = thread_index() + i as u32 * G::THREADS;
             let column = task.first_column + index / G::WORDS;
             if index < G::COLUMNS * G::WORDS && column < task.columns {
@@ -119,10 +131,10 @@ impl Queries {
     /// Writes them to shared memory. Readers need a barrier.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn store<G: Shape>(self) {
-        for i in 0..QUERY_WORDS {
+        for i in 0..Self::words::<G>() {
             let index = thread_index() + i as u32 * G::THREADS;
             if index < G::COLUMNS * G::WORDS {
-                let at = swizzled(index / G::WORDS, index % G::WORDS, G::HEAD_DIM);
+                let at = swizzled(index / G::WORDS, index % G::WORDS, G::COLUMNS);
                 // SAFETY: the region holds a row for each column.
                 unsafe { Shared::<[u32; 4]>::at(G::PLAN.query + at).store(0, self.0[i]) };
             }

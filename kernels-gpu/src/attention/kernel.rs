@@ -1,32 +1,38 @@
 //! The body of the attention kernel.
 
+use core::ops::Range;
+
 use super::{
     epilogue,
     gather::{self, Queries, Ring},
     online::{self, Softmax},
     params::Params,
-    products,
+    products::{self, Products},
     shape::{Shape, Variant},
     share::Share,
     task::Task,
     tokens::{Ahead, First},
 };
-use crate::simt::{Element, WARP, barrier, cp_async, thread};
+use crate::simt::{Element, WARP, barrier, cp_async, fence, grid, thread};
 
 /// Attention of one block: see [`super`]. Head size `D`, `C` groups of 16 query columns, `T` teams, `N` groups of 16
-/// tokens to a step, `S` slots of a ring; `K` is `D / 16`, `D8` is `D / 8`, `H` is `2 · N`.
+/// tokens to a step, `S` slots of a ring; launches may overlap where `O`, teams are warpgroups where `W`, and products are `P`'s; `K` is
+/// `D / 16`, `D8` is `D / 8`, `H` is `2 · N`.
 ///
 /// # Safety
 /// Every array that the parameters name exists, with the documented shape, until the launch has ended; the grid is
 /// `[splits, kv_heads · chunks, batch]` with `32 · C · T` threads, and the block has the plan's shared memory.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub unsafe fn attention<
+pub(super) unsafe fn attention<
     E: Element,
+    P: Products<E, Variant<D, C, T, N, S, O, W>, K, H, D8>,
     const D: usize,
     const C: usize,
     const T: usize,
     const N: usize,
     const S: usize,
+    const O: bool,
+    const W: bool,
     const K: usize,
     const D8: usize,
     const H: usize,
@@ -34,37 +40,59 @@ pub unsafe fn attention<
     params: &Params,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { run::<E, Variant<D, C, T, N, S>, K, D8, H>(params) }
+    unsafe { run::<E, Variant<D, C, T, N, S, O, W>, P, K, D8, H>(params) }
 }
 
 /// # Safety
 /// As [`attention`].
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-unsafe fn run<E: Element, G: Shape, const K: usize, const D8: usize, const H: usize>(params: &Params) {
-    // SAFETY: the caller's promise.
-    let first = unsafe { First::ask::<G>(params) };
-    // SAFETY: the caller's promise.
-    let Some(task) = (unsafe { Task::of_block::<G>(params) }) else { return };
-    let share = Share::of_team::<G>(&task);
+unsafe fn run<E, G, P, const K: usize, const D8: usize, const H: usize>(params: &Params)
+where
+    E: Element,
+    G: Shape,
+    P: Products<E, G, K, H, D8>,
+{
+    const { assert!(P::FITS, "products of the tile's kind") };
     let stages = G::TILE.stages;
-
-    // SAFETY: the caller's promise. Between the links of the chain from tokens to places there is time for the queries.
-    let (queries, mut ahead) = unsafe {
-        let queries = Queries::start::<G>(params, &task);
-        first.hand_over::<G>(params, &task, &share);
-        (queries, Ahead::begin::<G>(params, &task, &share))
+    let fill = |task: &Task, share: &Share, steps: Range<u32>| {
+        for step in thread::opaque(steps.start)..thread::opaque(steps.end) {
+            let slot = Ring::of_team::<G>().slot + step * G::PLAN.slot;
+            // SAFETY: the caller's promise; the first steps' tokens are handed over and every slot is free.
+            unsafe { gather::fill::<G>(params, task, share, step, slot) };
+            cp_async::commit();
+        }
     };
-    team_sync::<G>();
-    let mut ring = Ring::of_team::<G>();
-    for step in 0..thread::opaque(stages) {
-        // SAFETY: the caller's promise; the first steps' tokens are handed over and every slot is free.
-        unsafe { gather::fill::<G>(params, &task, &share, step, ring.slot + step * G::PLAN.slot) };
-        cp_async::commit();
+    // SAFETY: the caller's promise.
+    let (first, task) = unsafe { (First::ask::<G>(params), Task::of_block::<G>(params)) };
+    let begun = task.map(|task| {
+        let share = Share::of_team::<G>(&task);
+        // SAFETY: the caller's promise. Between the links of the chain from tokens to places there is time for the queries.
+        let (queries, ahead) = unsafe {
+            let queries = if G::TILE.overlaps { Queries::NONE } else { Queries::start::<G>(params, &task) };
+            first.hand_over::<G>(params, &task, &share);
+            (queries, Ahead::begin::<G>(params, &task, &share))
+        };
+        epilogue::note_outputs::<G>(params, &task);
+        team_sync::<G>();
+        fill(&task, &share, 0..share.confirmed::<G>());
+        (task, share, queries, ahead)
+    });
+    if G::TILE.overlaps {
+        // So far nothing has been read but lengths, row ranges, sets, tables and confirmed rows, and nothing written but the status
+        // word. Blocks that have nothing to do wait, too: the end of the launch says that the one before has ended.
+        grid::wait();
+        grid::launch_dependents();
     }
+    let Some((task, share, mut queries, mut ahead)) = begun else { return };
+    if G::TILE.overlaps {
+        // SAFETY: the caller's promise.
+        queries = unsafe { Queries::start::<G>(params, &task) };
+    }
+    fill(&task, &share, share.confirmed::<G>()..stages);
     // SAFETY: the caller's promise.
     unsafe { ahead.advance::<G>(params, &task, &share) };
+    let mut ring = Ring::of_team::<G>();
     queries.store::<G>();
-    epilogue::note_outputs::<G>(params, &task);
     barrier::block_sync();
     // SAFETY: the queries are visible to all since the barrier.
     let queries = unsafe { products::queries::<G, K>() };
@@ -75,6 +103,9 @@ unsafe fn run<E: Element, G: Shape, const K: usize, const D8: usize, const H: us
     let mut step = 0;
     while share.has::<G>(step) {
         // The step's rows are in, the team is done with the step before, and the next tokens are handed over.
+        if G::TILE.wgmma {
+            fence::proxy_async();
+        }
         team_sync::<G>();
         if step > 0 {
             // SAFETY: the slot of the step before is free; the fill's tokens are handed over.
@@ -83,7 +114,7 @@ unsafe fn run<E: Element, G: Shape, const K: usize, const D8: usize, const H: us
         }
         // SAFETY: keys, values, queries and thresholds are visible to the team since the barrier.
         unsafe {
-            let mut scores = products::scores::<E, G, K, H>(&queries, ring.slot);
+            let mut scores = P::scores(&queries, ring.slot);
             online::mask::<G, H>(&task, &mut scores, step);
             if let Some(factors) = softmax.rebase(&scores, params.scale_log2) {
                 for n in 0..D8 {
@@ -93,7 +124,7 @@ unsafe fn run<E: Element, G: Shape, const K: usize, const D8: usize, const H: us
                 }
             }
             let probabilities = softmax.probabilities::<E, H>(&scores, params.scale_log2);
-            products::values::<E, G, H, D8>(&mut output, &probabilities, ring.slot + G::PLAN.slot / 2);
+            P::values(&mut output, &probabilities, ring.slot + G::PLAN.slot / 2);
         }
         // SAFETY: the caller's promise; nobody reads the tokens of the step before any more.
         unsafe { ahead.hand_over::<G>(params, &task, &share, step) };

@@ -15,7 +15,7 @@
 pub mod config;
 mod epilogue;
 mod gather;
-pub mod kernel;
+mod kernel;
 mod online;
 pub mod params;
 mod products;

@@ -34,12 +34,35 @@ pub(super) trait Shape {
     }
 }
 
-/// Head size `D`, `C` groups of 16 query columns, `T` teams, `N` token groups, `S` stages.
-pub(super) struct Variant<const D: usize, const C: usize, const T: usize, const N: usize, const S: usize>;
+/// Head size `D`, `C` groups of 16 query columns, `T` teams, `N` token groups, `S` stages; `O` where launches overlap, `W` where
+/// teams are warpgroups.
+pub(super) struct Variant<
+    const D: usize,
+    const C: usize,
+    const T: usize,
+    const N: usize,
+    const S: usize,
+    const O: bool,
+    const W: bool,
+>;
 
-impl<const D: usize, const C: usize, const T: usize, const N: usize, const S: usize> Shape
-    for Variant<D, C, T, N, S>
+impl<
+    const D: usize,
+    const C: usize,
+    const T: usize,
+    const N: usize,
+    const S: usize,
+    const O: bool,
+    const W: bool,
+> Shape for Variant<D, C, T, N, S, O, W>
 {
     const HEAD_DIM: u32 = D as u32;
-    const TILE: Tile = Tile { columns: C as u32, teams: T as u32, groups: N as u32, stages: S as u32 };
+    const TILE: Tile = Tile {
+        columns: C as u32,
+        teams: T as u32,
+        groups: N as u32,
+        stages: S as u32,
+        overlaps: O,
+        wgmma: W,
+    };
 }

@@ -2,8 +2,9 @@
 //!
 //! The set's tokens are dealt out by steps, round by round, to all teams of all splits, so that the index of a token of a
 //! team's first steps is known before the sequence's figures are. The step's own rows fill steps of their own, dealt out
-//! from the last team on. A team's first of these is its second step, whose work hides behind the copies of the others;
-//! what else there is follows behind the steps whose tokens are looked up before all copies.
+//! from the last team on. A team's first of these is the step that fills its ring's last slot, whose work hides behind the copies
+//! of the others, and which may wait for them to be written while the slots before it are filled; what else there is follows
+//! behind the steps whose tokens are looked up before all copies.
 
 use super::{shape::Shape, task::Task};
 use crate::simt::thread::{block_x, grid_x};
@@ -63,16 +64,23 @@ impl Share {
         step < self.early + self.own || first_of_set::<G>(step - self.own) < self.set_size
     }
 
+    /// The first steps, as far as slots are filled with confirmed tokens alone: all slots but the last, which own rows come
+    /// into, or fewer where the set is small.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn confirmed<G: Shape>(&self) -> u32 {
+        self.early.min(G::TILE.stages - 1)
+    }
+
     /// The step of the first own rows, if the team has any.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn first_of_rows(&self) -> Option<u32> {
-        (self.lead != 0).then_some(self.early.min(1))
+    pub(super) fn first_of_rows<G: Shape>(&self) -> Option<u32> {
+        (self.lead != 0).then_some(self.confirmed::<G>())
     }
 
     /// The team's step that is the `step`th of the first ones, those of the set and what fills up behind them.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn first_step(&self, step: u32) -> u32 {
-        if step < self.early.min(1) { step } else { step + self.lead }
+    pub(super) fn first_step<G: Shape>(&self, step: u32) -> u32 {
+        if step < self.confirmed::<G>() { step } else { step + self.lead }
     }
 
     /// The step behind the first ones.
@@ -87,7 +95,7 @@ impl Share {
         if step < self.early {
             return self.position::<G>(step, item);
         }
-        self.token::<G>(self.first_step(step), item)
+        self.token::<G>(self.first_step::<G>(step), item)
     }
 
     /// Token `item` of the team's step `step`, one behind the early ones of the set.

@@ -52,10 +52,17 @@ impl Plan {
     }
 }
 
-/// The byte offset of 16-byte word `word` of row `row` of an array of 16-bit items, `head_dim` to a row. The word's
-/// place is exchanged by the row's number, so that the same word of eight rows lies in eight groups of banks.
+/// The byte offset of 16-byte word `word` of row `row` of an array of `rows` rows of 16-bit items. It lies in panels of 8 words, each
+/// with all of the rows; the word's place in its panel is exchanged by the row's number, so that the same word of eight rows lies
+/// in eight groups of banks. That is how [`wgmma`](crate::simt::wgmma) reads.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 #[must_use]
-pub const fn swizzled(row: u32, word: u32, head_dim: u32) -> u32 {
-    row * head_dim * 2 + ((word ^ (row % 8)) * 16)
+pub const fn swizzled(row: u32, word: u32, rows: u32) -> u32 {
+    word / PANEL_WORDS * rows * PANEL + row * PANEL + ((word % PANEL_WORDS) ^ (row % 8)) * 16
 }
+
+/// Bytes of a row in one panel.
+pub const PANEL: u32 = 128;
+
+/// Words of 16 bytes of a row in one panel.
+const PANEL_WORDS: u32 = PANEL / 16;

@@ -159,7 +159,7 @@ impl First {
         let mut tokens = [Token::HIDDEN; FIRST];
         // The lanes of the last warp look up the own rows: the first one's look the later steps up.
         let brings = G::member() == G::TILE.columns - 1 && lane() < G::STEP;
-        let rows = share.first_of_rows().filter(|_| brings);
+        let rows = share.first_of_rows::<G>().filter(|_| brings);
         // SAFETY: the caller's promise.
         unsafe {
             if rows.is_some() {
@@ -176,7 +176,7 @@ impl First {
         }
         for i in 0..G::TILE.first_tokens() as usize {
             let (step, item) = first_token::<G>(i);
-            tokens[i].store::<G>(params, task, in_step::<G>(G::team(), share.first_step(step)) + item);
+            tokens[i].store::<G>(params, task, in_step::<G>(G::team(), share.first_step::<G>(step)) + item);
         }
     }
 }

@@ -38,6 +38,8 @@ pub(super) enum Operation {
     ClusterBarrier { arrival: Option<Arrival>, waits: bool },
     /// `ldmatrix`, of 2 or 4 matrices.
     LdMatrix { row: u32, matrices: usize, transposed: bool },
+    /// Two matrices of an operand of `wgmma`: its address, and the distances of its descriptor.
+    AsyncMatrices { row: u32, transposed: bool, operand: [u32; 3] },
     /// `mma`, m16n8k16.
     Mma { item: MmaItem, accumulator: [f32; 4], a: [u32; 4], b: [u32; 2] },
 }
@@ -51,6 +53,7 @@ impl Operation {
             Self::ReduceAdd { .. } | Self::ReduceMax { .. } => "a reduction",
             Self::ClusterBarrier { .. } => "the cluster's barrier",
             Self::LdMatrix { .. } => "ldmatrix",
+            Self::AsyncMatrices { .. } => "wgmma",
             Self::Mma { .. } => "mma",
         }
     }
@@ -62,6 +65,10 @@ impl Operation {
                 Self::LdMatrix { matrices, transposed, .. },
                 Self::LdMatrix { matrices: others, transposed: other, .. },
             ) => matrices == others && transposed == other,
+            (
+                Self::AsyncMatrices { transposed, operand, .. },
+                Self::AsyncMatrices { transposed: other, operand: others, .. },
+            ) => transposed == other && operand == others,
             (Self::Mma { item, .. }, Self::Mma { item: other, .. }) => item == other,
             (
                 Self::ClusterBarrier { arrival, waits },
@@ -108,7 +115,13 @@ impl Machine {
             // Whoever waits there waits on, so the lanes are let go first.
             Operation::ClusterBarrier { .. } => {}
             Operation::LdMatrix { matrices, transposed, .. } => {
-                self.ldmatrix(first, matrices, transposed, site);
+                self.counts.ldmatrix += 1;
+                self.matrices(first, matrices, transposed, site);
+            }
+            Operation::AsyncMatrices { transposed, operand, .. } => {
+                self.note_product(warp, operand, transposed, site);
+                self.check_fences(first, site);
+                self.matrices(first, 2, transposed, site);
             }
             Operation::Mma { item, .. } => self.mma(first, item),
         }
@@ -173,12 +186,13 @@ impl Machine {
         }
     }
 
-    fn ldmatrix(&mut self, first: usize, matrices: usize, transposed: bool, site: SiteId) {
-        self.counts.ldmatrix += 1;
+    fn matrices(&mut self, first: usize, matrices: usize, transposed: bool, site: SiteId) {
         let uniform = clock::uniform(&self.clocks[first..first + LANES]);
         let mut rows = [[0; ROW]; LANES];
         for (lane, bytes) in rows.iter_mut().enumerate() {
-            let Wait::Collective(Operation::LdMatrix { row, .. }) = self.threads[first + lane].wait else {
+            let Wait::Collective(Operation::LdMatrix { row, .. } | Operation::AsyncMatrices { row, .. }) =
+                self.threads[first + lane].wait
+            else {
                 continue;
             };
             self.current = (first + lane) as u16;

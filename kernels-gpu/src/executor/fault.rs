@@ -99,8 +99,8 @@ pub enum Fault {
         /// What it does.
         misuse: &'static str,
     },
-    /// A bulk copy, which works through the asynchronous proxy, touches what was written through the generic one, with no
-    /// proxy fence between.
+    /// A bulk copy or a product of a warpgroup, which work through the asynchronous proxy, touches what was written through
+    /// the generic one, with no proxy fence between.
     ProxyFence {
         /// Where.
         place: Place,
@@ -125,6 +125,11 @@ pub enum Fault {
         place: Place,
         /// Bytes expected less bytes copied.
         bytes: i64,
+    },
+    /// The four warps of a group have not multiplied by the same operands.
+    Warpgroup {
+        /// Matrices that each of them has multiplied by; none for a warp that does not exist.
+        matrices: [u32; 4],
     },
     /// Lanes of a warp do not meet at one warp-wide operation.
     Divergent {
@@ -213,8 +218,8 @@ impl fmt::Display for Fault {
             Self::ClusterBarrier { misuse } => write!(f, "cluster barrier out of turn: {misuse}"),
             Self::ProxyFence { place, other } => write!(
                 f,
-                "no proxy fence: a bulk copy touches {place}, which {other} wrote through the generic proxy, with no proxy \
-                 fence between the two"
+                "no proxy fence: touches {place} through the asynchronous proxy, which {other} wrote through the generic one, \
+                 with no proxy fence between the two"
             ),
             Self::BulkSize { bytes } => {
                 write!(f, "bulk size: copies {bytes} bytes, which is not a positive multiple of 16")
@@ -228,6 +233,10 @@ impl fmt::Display for Fault {
                 f,
                 "transaction bytes: {} bytes were copied that the mbarrier in {place} did not expect",
                 -bytes
+            ),
+            Self::Warpgroup { matrices: [a, b, c, d] } => write!(
+                f,
+                "warpgroup: its four warps multiply by {a}, {b}, {c} and {d} matrices, which must be the same ones"
             ),
             Self::Divergent { lanes } => write!(f, "divergent collective: {lanes}"),
             Self::BarrierNotReached { threads } => {

@@ -92,6 +92,7 @@ mod schedule;
 mod shadow;
 mod sites;
 mod waiting;
+mod wgmma;
 
 pub use machine::Counts;
 pub use memory::Memory;

@@ -333,6 +333,12 @@ pub(crate) fn ldmatrix_x2(row: u32, transposed: bool) -> [u32; 2] {
 }
 
 #[track_caller]
+pub(crate) fn async_matrices(row: u32, transposed: bool, operand: [u32; 3]) -> [u32; 2] {
+    let [low, high, ..] = collective(Operation::AsyncMatrices { row, transposed, operand });
+    [low, high]
+}
+
+#[track_caller]
 pub(crate) fn mma_m16n8k16(item: MmaItem, accumulator: [f32; 4], a: [u32; 4], b: [u32; 2]) -> [f32; 4] {
     collective(Operation::Mma { item, accumulator, a, b }).map(f32::from_bits)
 }

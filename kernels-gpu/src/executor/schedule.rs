@@ -46,6 +46,7 @@ pub(super) fn run(block: [u32; 3], threads: u32, body: &dyn Fn()) -> io::Result<
         if !machine.stopped {
             machine.check_remote_lives();
             machine.check_bulk_copies();
+            machine.check_warpgroups();
             machine.check_transactions();
         }
         !machine.stopped

@@ -25,7 +25,7 @@ pub enum SyncKind {
     MbarrierWait,
     /// `fence.mbarrier_init`: makes initialised mbarriers visible to bulk copies.
     MbarrierInitFence,
-    /// `fence.proxy.async`: orders bulk copies behind earlier accesses.
+    /// `fence.proxy.async`: orders bulk copies and products of warpgroups behind earlier accesses.
     ProxyFence,
     /// `cp.async.commit_group`: closes a group of copies.
     CopyCommit,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{clock, collective::Operation, machine::Machine, report::Fault, sites::SiteId};
+use super::{clock, collective::Operation, machine::Machine, report::Fault, sites::SiteId, wgmma::Products};
 use crate::simt::WARP;
 
 /// Barriers of a block; number 0 is the one for all its threads.
@@ -45,6 +45,8 @@ pub(super) struct Warp {
     pub(super) ready: u32,
     /// Wait at a warp-wide operation.
     pub(super) posted: u32,
+    /// What it has had to do with products of its warpgroup.
+    pub(super) products: Products,
 }
 
 /// One barrier of a block.
@@ -74,7 +76,7 @@ impl Barriers {
     pub(super) fn begin(&mut self) {
         self.warps.clear();
         let warps = self.blocks.len() * (self.threads / WARP) as usize;
-        self.warps.resize(warps, Warp { ready: u32::MAX, posted: 0 });
+        self.warps.resize(warps, Warp { ready: u32::MAX, ..Warp::default() });
         self.blocks.iter_mut().flatten().for_each(|barrier| barrier.arrived.clear());
     }
 }

@@ -1,12 +1,13 @@
-//! Fences between the generic proxy, through which threads access memory, and the asynchronous one of bulk copies (sm_90
-//! and later).
+//! Fences between the generic proxy, through which threads access memory, and the asynchronous one of bulk copies and of products of
+//! warpgroups (sm_90 and later).
 
 #[cfg(not(target_arch = "nvptx64"))]
 use crate::executor::ops;
 
-/// Orders bulk copies that are started behind the fence after accesses of shared memory before it: those of this thread,
-/// and of others that are ordered before. A bulk copy needs one between it and every write of its destination by a
-/// thread, on either side of the barrier that orders the two.
+/// Orders bulk copies and [products](super::wgmma) that are started behind the fence after accesses of shared memory before it: those
+/// of this thread, and of others that are ordered before. A bulk copy needs one between it and every write of its destination by a
+/// thread, a product one between it and every write of its operands (by `cp.async`: behind the wait for it), on either side of
+/// the barrier that orders the two.
 ///
 /// # PTX
 /// `fence.proxy.async.shared::cta`.

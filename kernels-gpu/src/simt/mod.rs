@@ -30,6 +30,7 @@ pub mod shared;
 pub mod shuffle;
 pub mod thread;
 pub mod vote;
+pub mod wgmma;
 pub mod word;
 
 pub use cache::CachePolicy;
@@ -38,6 +39,7 @@ pub use element::{Bf16, Element, F16};
 pub use global::Global;
 pub use mbarrier::Mbarrier;
 pub use shared::Shared;
+pub use wgmma::{Wgmma, WgmmaShared};
 pub use word::Word;
 
 /// Lanes in a warp.

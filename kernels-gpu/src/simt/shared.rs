@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use super::{Remote, Word, cluster};
 
 #[cfg(target_arch = "nvptx64")]
-core::arch::global_asm!(".extern .shared .align 128 .b8 dynsmem[];");
+core::arch::global_asm!(".extern .shared .align 1024 .b8 dynsmem[];");
 
 /// The address of an array of `T` in the block's shared memory.
 #[repr(transparent)]
@@ -22,7 +22,7 @@ impl<T> Clone for Shared<T> {
 
 impl<T> Copy for Shared<T> {}
 
-/// The address of the block's dynamic shared memory, aligned to 128 bytes.
+/// The address of the block's dynamic shared memory, aligned to 1024 bytes: see [`wgmma`](super::wgmma).
 #[inline(always)]
 pub(super) fn dynamic_base() -> u32 {
     #[cfg(target_arch = "nvptx64")]

@@ -1,9 +1,16 @@
 //! Capture and replay.
 
 use dustin::{
-    attention::{reference, synthetic::Plant},
-    cuda::Graph,
+    attention::{
+        arrays::AttentionStrides,
+        launch::AttentionBuffers,
+        reference,
+        space::Candidate,
+        synthetic::{NAN, Plant},
+    },
+    cuda::{CudaError, DeviceBuffer, Graph},
 };
+use dustin_kernels::registry::ATTENTION;
 use dustin_tests::{
     cuda_backend::{Asked, Prepared},
     gpu::{Gpu, text, trial},
@@ -18,6 +25,7 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("a_replayed_graph_gives_the_bits_of_a_launch", replayed),
         trial("a_graph_reads_lengths_and_sets_at_its_replay", reads_at_replay),
         trial("a_failed_capture_leaves_the_stream_usable", failed_capture),
+        trial("layers_whose_launches_overlap_have_the_bits_of_those_that_do_not", overlapping),
     ]
 }
 
@@ -39,6 +47,56 @@ fn replayed(gpu: &'static Gpu) -> Result<(), String> {
             unsafe { graph.launch(&stream) }.map_err(text)?;
             if prepared.attended(&stream)?.output.bits() != eager {
                 return Err(format!("{candidate}, seed {seed}: the replay differs from the launch"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A chain in which each layer's queries are what the layer before has written.
+fn overlapping(gpu: &'static Gpu) -> Result<(), String> {
+    const LAYERS: usize = 6;
+    let stream = stream(gpu)?;
+    let variants = ATTENTION.iter().filter(|variant| variant.tile.overlaps);
+    for (seed, variant) in variants.enumerate() {
+        let candidate = Candidate { variant, splits: 1 + seed as u32 % 3 };
+        let input = ragged_input(variant, seed as u64)?;
+        let prepared = Prepared::new(&gpu.modules, &stream, &input, Asked::rounded(candidate))?;
+        let first = prepared.buffers();
+        let strides = AttentionStrides {
+            query_row: first.strides.output_row,
+            query_head: first.strides.output_head,
+            ..first.strides
+        };
+        let mut layers = Vec::new();
+        for _ in 0..LAYERS {
+            layers.push(DeviceBuffer::of(&stream, &vec![NAN; input.output_items()]).map_err(text)?);
+        }
+        let launch = |layers: &[DeviceBuffer<u16>], stable| -> Result<(), CudaError> {
+            let mut buffers = AttentionBuffers { stable, ..first };
+            for layer in layers {
+                buffers.output = layer.address();
+                prepared.launch_with(&stream, &buffers)?;
+                buffers = AttentionBuffers { query: layer.address(), strides, ..buffers };
+            }
+            Ok(())
+        };
+        let last = |layers: &[DeviceBuffer<u16>]| layers[LAYERS - 1].download(&stream).map_err(text);
+        launch(&layers, false).map_err(text)?;
+        let waiting = last(&layers)?;
+        let mut graph = Graph::capture(&stream, || launch(&layers, true)).map_err(text)?;
+        for captured in [false, true, true] {
+            for layer in &mut layers {
+                layer.upload(&stream, 0, &vec![NAN; input.output_items()]).map_err(text)?;
+            }
+            if captured {
+                // SAFETY: what was captured lives in `prepared` and `layers`.
+                unsafe { graph.launch(&stream) }.map_err(text)?;
+            } else {
+                launch(&layers, true).map_err(text)?;
+            }
+            if last(&layers)? != waiting {
+                return Err(format!("{candidate}, seed {seed}, captured: {captured}: other bits"));
             }
         }
     }

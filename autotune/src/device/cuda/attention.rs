@@ -113,6 +113,8 @@ impl Side for AttentionSide {
                 buffers.set = set.address();
             }
         }
+        // As in a step's layers, whose launches overlap: no launch writes what the next one reads before it waits.
+        buffers.stable = true;
         // SAFETY: the arrays are this side's own, of its problem's shape, as the sets are; the rest is the caller's
         // promise.
         unsafe { kernel.launch(stream, &buffers) }

@@ -173,7 +173,7 @@ impl<S: Side> CudaBench<'_, S> {
         let graph = Graph::capture(self.stream, || {
             for launch in 0..launches {
                 // SAFETY: side, workspace and kernel live as long as the bench, which owns the graph; launches of the
-                // graph run one after the other.
+                // graph run one after the other, or wait for one another before they write.
                 unsafe { self.timed.launch(self.stream, &kernel, &workspace, Some(launch % turns))? };
             }
             Ok::<(), CudaError>(())

@@ -80,7 +80,7 @@ impl DeviceInput {
         })
     }
 
-    /// The buffers of a launch that reads this input.
+    /// The buffers of a launch that reads this input, which nothing is known to leave [stable](AttentionBuffers::stable).
     #[must_use]
     pub fn buffers(&self, output: &DeviceOutput, workspace: &Workspace) -> AttentionBuffers {
         AttentionBuffers {
@@ -100,6 +100,7 @@ impl DeviceInput {
             lse_base: output.lse_base,
             output_type: output.items.output_type(),
             strides: self.strides,
+            stable: false,
         }
     }
 }
