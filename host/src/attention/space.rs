@@ -113,7 +113,9 @@ pub fn default_candidate(
     };
     let Some(variant) = variants(problem).filter(fits).min_by_key(preference) else {
         let required = format!("a variant of {:?} and head_dim {}", problem.dtype, problem.kv.head_dim);
-        let actual = format!("none for compute capability {}.{}", limits.major, limits.minor);
+        let excluded = |variant| exclusion(problem, limits, Candidate { variant, splits: 1 });
+        let reason = variants(problem).filter_map(excluded).last();
+        let actual = reason.map_or_else(|| "none".into(), |reason| format!("none: {reason}"));
         return Err(InvalidInput::new("sparse attention", "device", required, actual));
     };
     let tiles = (problem.set_capacity + problem.rows).div_ceil(variant.tile.tokens());

@@ -90,7 +90,9 @@ pub fn default_candidate(problem: &ScoreProblem, limits: &DeviceLimits) -> Resul
     problem.validate()?;
     let refused = || {
         let required = format!("a variant of {:?} and head_dim {}", problem.dtype, problem.kv.head_dim);
-        let actual = format!("none for compute capability {}.{}", limits.major, limits.minor);
+        let excluded = |(logits, fold)| exclusion(problem, limits, Candidate { logits, fold, splits: 1 });
+        let reason = pairs(problem).filter_map(excluded).last();
+        let actual = reason.map_or_else(|| "none".into(), |reason| format!("none: {reason}"));
         InvalidInput::new(OPERATION, "device", required, actual)
     };
     let fits = |&(logits, fold): &(&'static LogitsVariant, &'static FoldVariant)| {
@@ -218,6 +220,22 @@ mod tests {
     fn the_default_gives_small_batches_more_splits_than_large_ones() {
         let splits = |batch| default_candidate(&problem(batch, Dtype::Bf16, 128), &H200).unwrap().splits;
         assert_eq!([1, 16, 64, 1000].map(splits), [16, 16, 4, 1]);
+    }
+
+    #[test]
+    fn where_no_variant_serves_the_error_names_the_limit() {
+        let heads: [u32; 4] = [0, 9, 17, 25];
+        let wide = ScoreProblem {
+            tokens: 128,
+            sources: Source::mean(&[&heads], 128),
+            ..problem(1, Dtype::Bf16, 128)
+        };
+        let error = default_candidate(&wide, &H200).unwrap_err();
+        assert_eq!(error.field, "device");
+        assert!(error.to_string().contains("bytes of shared memory per block"), "{error}");
+        let old = default_candidate(&problem(1, Dtype::Bf16, 128), &DeviceLimits { major: 7, ..H200 });
+        let error = old.unwrap_err().to_string();
+        assert!(error.contains("does not run on compute capability 7.0"), "{error}");
     }
 
     #[test]
