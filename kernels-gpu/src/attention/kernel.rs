@@ -7,32 +7,30 @@ use super::{
     gather::{self, Queries, Ring},
     online::{self, Softmax},
     params::Params,
-    products::{self, Products},
+    products::{self, ByGroup, ByWarp, Products},
     shape::{Shape, Variant},
     share::Share,
     task::Task,
     tokens::{Ahead, First},
 };
-use crate::simt::{Element, WARP, barrier, cp_async, fence, grid, thread};
+use crate::simt::{Element, WARP, Wgmma, WgmmaShared, barrier, cp_async, fence, grid, thread};
 
-/// Attention of one block: see [`super`]. Head size `D`, `C` groups of 16 query columns, `T` teams, `N` groups of 16
-/// tokens to a step, `S` slots of a ring; launches may overlap where `O`, teams are warpgroups where `W`, and products are `P`'s; `K` is
-/// `D / 16`, `D8` is `D / 8`, `H` is `2 · N`.
+/// Attention of one block, each warp multiplying for itself: see [`super`]. Head size `D`, `C` groups of 16 query columns, `T` teams, `N`
+/// groups of 16 tokens to a step, `S` slots of a ring; launches may overlap where `O`; `K` is `D / 16`, `D8` is `D / 8`, `H` is
+/// `2 · N`.
 ///
 /// # Safety
 /// Every array that the parameters name exists, with the documented shape, until the launch has ended; the grid is
 /// `[splits, kv_heads · chunks, batch]` with `32 · C · T` threads, and the block has the plan's shared memory.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) unsafe fn attention<
+pub unsafe fn by_warps<
     E: Element,
-    P: Products<E, Variant<D, C, T, N, S, O, W>, K, H, D8>,
     const D: usize,
     const C: usize,
     const T: usize,
     const N: usize,
     const S: usize,
     const O: bool,
-    const W: bool,
     const K: usize,
     const D8: usize,
     const H: usize,
@@ -40,11 +38,32 @@ pub(super) unsafe fn attention<
     params: &Params,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { run::<E, Variant<D, C, T, N, S, O, W>, P, K, D8, H>(params) }
+    unsafe { run::<E, Variant<D, C, T, N, S, O, false>, ByWarp, K, D8, H>(params) }
+}
+
+/// As [`by_warps`], where teams are warpgroups: of 4 groups of 16 query columns, whose launches may overlap.
+///
+/// # Safety
+/// As [`by_warps`].
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+pub unsafe fn by_groups<
+    E: WgmmaShared<H, K> + Wgmma<D8, N>,
+    const D: usize,
+    const T: usize,
+    const N: usize,
+    const S: usize,
+    const K: usize,
+    const D8: usize,
+    const H: usize,
+>(
+    params: &Params,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { run::<E, Variant<D, 4, T, N, S, true, true>, ByGroup<N>, K, D8, H>(params) }
 }
 
 /// # Safety
-/// As [`attention`].
+/// As [`by_warps`].
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 unsafe fn run<E, G, P, const K: usize, const D8: usize, const H: usize>(params: &Params)
 where
@@ -52,7 +71,6 @@ where
     G: Shape,
     P: Products<E, G, K, H, D8>,
 {
-    const { assert!(P::FITS, "products of the tile's kind") };
     let stages = G::TILE.stages;
     let fill = |task: &Task, share: &Share, steps: Range<u32>| {
         for step in thread::opaque(steps.start)..thread::opaque(steps.end) {

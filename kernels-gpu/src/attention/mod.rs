@@ -15,7 +15,7 @@
 pub mod config;
 mod epilogue;
 mod gather;
-mod kernel;
+pub mod kernel;
 mod online;
 pub mod params;
 mod products;

@@ -2,10 +2,7 @@
 
 #[cfg(any(target_arch = "nvptx64", feature = "executor"))]
 use {
-    super::{
-        kernel::attention,
-        products::{ByGroup, ByWarp},
-    },
+    super::kernel::{by_groups, by_warps},
     crate::simt::{Bf16, F16},
 };
 
@@ -54,16 +51,13 @@ macro_rules! name {
 #[cfg(any(target_arch = "nvptx64", feature = "executor"))]
 macro_rules! body {
     ($element:ident, $d:literal, $c:literal, $t:literal, $n:literal, $s:literal, all) => {
-        body!(@of $element, ByWarp, $d, $c, $t, $n, $s, false, false)
+        by_warps::<$element, $d, $c, $t, $n, $s, false, { $d / 16 }, { $d / 8 }, { 2 * $n }>
     };
     ($element:ident, $d:literal, $c:literal, $t:literal, $n:literal, $s:literal, overlap) => {
-        body!(@of $element, ByWarp, $d, $c, $t, $n, $s, true, false)
+        by_warps::<$element, $d, $c, $t, $n, $s, true, { $d / 16 }, { $d / 8 }, { 2 * $n }>
     };
     ($element:ident, $d:literal, $c:literal, $t:literal, $n:literal, $s:literal, wgmma) => {
-        body!(@of $element, ByGroup<$n>, $d, $c, $t, $n, $s, true, true)
-    };
-    (@of $element:ident, $p:ty, $d:literal, $c:literal, $t:literal, $n:literal, $s:literal, $o:literal, $w:literal) => {
-        attention::<$element, $p, $d, $c, $t, $n, $s, $o, $w, { $d / 16 }, { $d / 8 }, { 2 * $n }>
+        by_groups::<$element, $d, $t, $n, $s, { $d / 16 }, { $d / 8 }, { 2 * $n }>
     };
 }
 
@@ -76,7 +70,7 @@ mod entries {
         ($element:ident, $dtype:literal, $d:literal, $c:literal, $t:literal, $n:literal, $s:literal, $o:tt) => {
             const _: () = {
                 /// # Safety
-                /// As [`attention`].
+                /// As [`by_warps`].
                 #[unsafe(export_name = name!($dtype, $d, $c, $t, $n, $s, $o))]
                 unsafe extern "ptx-kernel" fn entry(params: Params) {
                     // SAFETY: the launch's promise.
