@@ -25,6 +25,16 @@ impl InvalidInput {
     ) -> Self {
         Self { operation, field, required: required.to_string(), actual: actual.to_string() }
     }
+
+    /// That no variant serves on the device: what one has to be, and why the last that was looked at does not.
+    pub(crate) fn no_variant(
+        operation: &'static str,
+        required: impl fmt::Display,
+        reasons: impl Iterator<Item = String>,
+    ) -> Self {
+        let actual = reasons.last().map_or_else(|| "none".into(), |reason| format!("none: {reason}"));
+        Self::new(operation, "device", required, actual)
+    }
 }
 
 /// Refuses an array shorter than `required` items.

@@ -122,14 +122,7 @@ impl Prepared {
             let from = std::mem::replace(array, self.memory.scratch(&before));
             (Global::<u16>::at(from), Global::<u16>::at(*array), written)
         });
-        let launch = Launch {
-            name: "writer",
-            grid: [1; 3],
-            cluster: 1,
-            overlaps: false,
-            threads: 32,
-            shared_bytes: 0,
-        };
+        let launch = of_one_warp("writer", false);
         let body = || {
             for (from, to, written) in &copies {
                 for &item in written.iter().skip(lane() as usize).step_by(32) {
@@ -149,8 +142,7 @@ impl Prepared {
     pub fn read_queries(&mut self) -> Result<(), String> {
         let items = self.buffers.strides.query_extent(self.plan.problem());
         let queries = Global::<u16>::at(self.buffers.query);
-        let launch =
-            Launch { name: "reader", grid: [1; 3], cluster: 1, overlaps: true, threads: 32, shared_bytes: 0 };
+        let launch = of_one_warp("reader", true);
         let body = || {
             grid::wait();
             for item in (u64::from(lane())..items).step_by(32) {
@@ -204,6 +196,11 @@ impl Prepared {
         };
         Attended { output, lse, status }
     }
+}
+
+/// A launch of one warp, which may overlap the one before.
+fn of_one_warp(name: &str, overlaps: bool) -> Launch<'_> {
+    Launch { name, grid: [1; 3], cluster: 1, overlaps, threads: 32, shared_bytes: 0 }
 }
 
 /// The items of the step's own rows, in either cache, as far as they have a place there.
@@ -270,14 +267,7 @@ mod tests {
 
     /// Stores behind the `len` items of a part.
     fn overruns<T: Word + Default>(prepared: &mut Prepared, part: Global<T>, len: u64) -> bool {
-        let launch = Launch {
-            name: "overrun",
-            grid: [1; 3],
-            cluster: 1,
-            overlaps: false,
-            threads: 32,
-            shared_bytes: 0,
-        };
+        let launch = of_one_warp("overrun", false);
         let mut store = |index| {
             // SAFETY: the executor does not perform what lies out of bounds.
             run(&launch, &mut prepared.memory, &Options::default(), || unsafe {

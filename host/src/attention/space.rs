@@ -114,12 +114,11 @@ pub fn default_candidate(
     let Some(variant) = variants(problem).filter(fits).min_by_key(preference) else {
         let required = format!("a variant of {:?} and head_dim {}", problem.dtype, problem.kv.head_dim);
         let excluded = |variant| exclusion(problem, limits, Candidate { variant, splits: 1 });
-        let reason = variants(problem).filter_map(excluded).last();
-        let actual = reason.map_or_else(|| "none".into(), |reason| format!("none: {reason}"));
-        return Err(InvalidInput::new("sparse attention", "device", required, actual));
+        let reasons = variants(problem).filter_map(excluded);
+        return Err(InvalidInput::no_variant("sparse attention", required, reasons));
     };
     let tiles = (problem.set_capacity + problem.rows).div_ceil(variant.tile.tokens());
-    let wanted = (limits.sm_count / blocks(variant)).clamp(1, tiles.max(1));
+    let wanted = (limits.sm_count / blocks(variant)).clamp(1, tiles);
     let splits = SPLITS.into_iter().rfind(|&splits| splits <= wanted).unwrap_or(1);
     Ok(Candidate { variant, splits })
 }

@@ -91,9 +91,7 @@ pub fn default_candidate(problem: &ScoreProblem, limits: &DeviceLimits) -> Resul
     let refused = || {
         let required = format!("a variant of {:?} and head_dim {}", problem.dtype, problem.kv.head_dim);
         let excluded = |(logits, fold)| exclusion(problem, limits, Candidate { logits, fold, splits: 1 });
-        let reason = pairs(problem).filter_map(excluded).last();
-        let actual = reason.map_or_else(|| "none".into(), |reason| format!("none: {reason}"));
-        InvalidInput::new(OPERATION, "device", required, actual)
+        InvalidInput::no_variant(OPERATION, required, pairs(problem).filter_map(excluded))
     };
     let fits = |&(logits, fold): &(&'static LogitsVariant, &'static FoldVariant)| {
         exclusion(problem, limits, Candidate { logits, fold, splits: 1 }).is_none()
