@@ -10,7 +10,7 @@ const SCORED: u32 = 2048;
 
 /// One sequence of `problem`, no longer than twice its set.
 pub(crate) fn attention(problem: &AttentionProblem, context: u32) -> (AttentionProblem, u32) {
-    let context = context.min(2 * problem.set_capacity);
+    let context = context.min(2 * problem.confirmed_capacity());
     let pages = (context + problem.rows).div_ceil(problem.kv.page_size);
     let kv = PagedKv { pages, ..problem.kv };
     let small = AttentionProblem { batch: 1, total_rows: problem.rows, kv, table_width: pages, ..*problem };
@@ -44,7 +44,7 @@ mod tests {
             let (small, context) = match &workload.problem {
                 Problem::Attention(problem) => {
                     let (small, context) = attention(problem, context);
-                    assert_eq!(small.set_capacity, problem.set_capacity);
+                    assert_eq!(small.confirmed, problem.confirmed);
                     (Problem::Attention(small), context)
                 }
                 Problem::Score(problem) => {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use dustin::attention::{
     arrays::{LogBase, OutputType},
     launch::{AttentionBuffers, AttentionPlan, WorkspaceLayout},
+    problem::Mask,
     space::Candidate,
     synthetic::{AttentionInput, NAN},
 };
@@ -62,6 +63,7 @@ impl Prepared {
         let mut memory = Memory::new();
         let workspace = Workspace::new(plan.workspace(), &mut memory);
         let (output_items, lse_items) = (input.output_items(), input.lse_items());
+        let listed = input.problem.sets().is_some();
         let buffers = AttentionBuffers {
             query: memory.input(&input.query),
             key: memory.input(&input.key),
@@ -69,8 +71,9 @@ impl Prepared {
             block_table: memory.input(&input.block_table),
             lengths: memory.input(&input.lengths),
             row_starts: memory.input(&input.row_starts),
-            set: memory.input(&input.set),
-            set_sizes: memory.input(&input.set_sizes),
+            set: if listed { memory.input(&input.set) } else { 0 },
+            set_sizes: if listed { memory.input(&input.set_sizes) } else { 0 },
+            masks: if input.problem.mask == Mask::Tree { memory.input(&input.masks) } else { 0 },
             output: poisoned(&mut memory, output_type, output_items),
             lse: if input.problem.lse { memory.output(lse_items, POISON) } else { 0 },
             workspace: workspace.status,
@@ -237,7 +240,10 @@ fn poisoned(memory: &mut Memory, output_type: OutputType, items: usize) -> u64 {
 mod tests {
     use dustin::{
         Dtype,
-        attention::synthetic::{Contents, Logits, Recipe, SequenceShape},
+        attention::{
+            problem::{Confirmed, Sets},
+            synthetic::{Contents, Logits, Recipe, SequenceShape},
+        },
         kv::KvLayout,
     };
     use dustin_kernels::{executor::Fault, registry::ATTENTION, simt::Word};
@@ -255,6 +261,8 @@ mod tests {
             layout: KvLayout::Nhd,
             head_major: false,
             sequences: vec![SequenceShape { length: 9, rows: 2, set_size: 5 }],
+            confirmed: Confirmed::Sets(Sets::of_positions(0)),
+            mask: Mask::Causal,
             spare: 0,
             padding: 0,
             lse: true,

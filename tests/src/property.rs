@@ -4,6 +4,7 @@ use dustin::{
     Dtype,
     attention::{
         arrays::{LogBase, OutputType},
+        problem::{Confirmed, Entries, Mask, Sets},
         reference::{self, Reference},
         synthetic::{AttentionInput, Contents, Logits, Plant, Recipe, SequenceShape},
     },
@@ -63,12 +64,14 @@ impl Case {
 }
 
 /// Random problems of an element type and a head size: ragged lengths, row counts from 0, sets from nothing to the
-/// whole length, page sizes 1 to 256, groups 1 to 16, both layouts, rows or heads outside, gaps in the strides, poison, and now and then a
-/// planted fault.
+/// whole length and the flag EVERYTHING in one batch, sets of tokens and of blocks, by positions and by slots, for a sequence or for each
+/// KV head, windows, whole caches, trees, page sizes 1 to 256, groups 1 to 16, both layouts, rows or heads outside, gaps in the strides,
+/// poison, and now and then a planted fault.
 pub fn cases(dtype: Dtype, head_dim: u32, size: Size) -> impl Strategy<Value = Case> {
     let sequences = prop::collection::vec(sequence(size), 1..=size.batch);
     let cache = (1..=size.kv_heads, 1u32..=16, 0u32..=8, select(vec![KvLayout::Nhd, KvLayout::Hnd]));
     let capacities = (0u32..=3, 0u32..=2, any::<bool>(), any::<bool>());
+    let read = (confirmed(size), select(vec![Mask::Causal, Mask::Tree]));
     let contents = (select(vec![Logits::Flat, Logits::Peaked]), any::<bool>(), any::<bool>(), any::<u64>());
     let plants = prop_oneof![
         3 => Just(Vec::new()),
@@ -79,8 +82,9 @@ pub fn cases(dtype: Dtype, head_dim: u32, size: Size) -> impl Strategy<Value = C
         select(vec![OutputType::Rounded, OutputType::F32]),
         select(vec![LogBase::E, LogBase::Two]),
     );
-    (sequences, cache, capacities, contents, plants, asked).prop_map(
-        move |(sequences, cache, (spare, padding, head_major, lse), contents, plants, asked)| {
+    (sequences, cache, capacities, read, contents, plants, asked).prop_map(
+        move |(sequences, cache, (spare, padding, head_major, lse), read, contents, plants, asked)| {
+            let (confirmed, mask) = read;
             let (kv_heads, group, page_bits, layout) = cache;
             let (logits, sorted, poison_unselected, seed) = contents;
             let (splits, output_type, lse_base) = asked;
@@ -93,6 +97,8 @@ pub fn cases(dtype: Dtype, head_dim: u32, size: Size) -> impl Strategy<Value = C
                 page_size: 1 << page_bits,
                 layout,
                 sequences,
+                confirmed: within(confirmed, 1 << page_bits),
+                mask,
                 spare,
                 padding,
                 head_major,
@@ -114,12 +120,36 @@ pub fn long_cases(dtype: Dtype, head_dim: u32, size: Size, set_size: u32) -> imp
     )
 }
 
+/// What of the confirmed tokens is read.
+fn confirmed(size: Size) -> impl Strategy<Value = Confirmed> {
+    let block = prop_oneof![2 => Just(0_u32), 1 => 1_u32..=8].prop_map(|bits| 1 << bits);
+    let sets = (block, select(vec![Entries::Positions, Entries::Slots]), any::<bool>()).prop_map(
+        |(block, entries, per_kv_head)| {
+            Confirmed::Sets(Sets { block, entries, per_kv_head, ..Sets::of_positions(0) })
+        },
+    );
+    let part = 0..=size.length / 2;
+    let window = (part.clone(), part).prop_map(|(sinks, recent)| Confirmed::Window { sinks, recent });
+    prop_oneof![2 => Just(Confirmed::Sets(Sets::of_positions(0))), 4 => sets, 1 => window, 1 => Just(Confirmed::Everything)]
+}
+
+/// `confirmed` for pages of `page_size`: slots come in blocks within a page.
+fn within(confirmed: Confirmed, page_size: u32) -> Confirmed {
+    match confirmed {
+        Confirmed::Sets(sets @ Sets { entries: Entries::Slots, .. }) => {
+            Confirmed::Sets(Sets { block: sets.block.min(page_size), ..sets })
+        }
+        any => any,
+    }
+}
+
 fn sequence(size: Size) -> impl Strategy<Value = SequenceShape> {
     let length = prop_oneof![1 => Just(0), 1 => Just(1), 6 => 0..=size.length];
-    (length, 0..=size.rows, 0u32..=6, any::<u32>()).prop_map(|(length, rows, kind, random)| {
+    (length, 0..=size.rows, 0u32..=7, any::<u32>()).prop_map(|(length, rows, kind, random)| {
         let set_size = match kind {
             0 => 0,
             1 => length,
+            2 => SequenceShape::EVERYTHING,
             _ => random % (length + 1),
         };
         SequenceShape { length, rows, set_size }

@@ -3,6 +3,7 @@
 use dustin::{
     attention::{
         arrays::{LogBase, OutputType},
+        problem::{Confirmed, Mask, Sets},
         reference,
         space::Candidate,
         synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
@@ -93,6 +94,8 @@ fn behind_a_writer(shapes: &[SequenceShape], check: impl Fn(&AttentionInput, &mu
             layout: KvLayout::Nhd,
             head_major: false,
             sequences: shapes.to_vec(),
+            confirmed: Confirmed::Sets(Sets::of_positions(0)),
+            mask: Mask::Causal,
             spare: 1,
             padding: 0,
             lse: false,

@@ -6,6 +6,7 @@ use dustin::{
     Dtype,
     attention::{
         arrays::{LogBase, OutputType},
+        problem::{Confirmed, Mask, Sets},
         reference,
         space::Candidate,
         synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
@@ -49,6 +50,8 @@ fn input(variant: &AttentionVariant) -> AttentionInput {
         page_size: 16,
         layout: KvLayout::Nhd,
         sequences: vec![shape(6 * tile, 3, 4 * tile + 20), shape(9, 1, 4)],
+        confirmed: Confirmed::Sets(Sets::of_positions(0)),
+        mask: Mask::Causal,
         spare: 0,
         padding: 0,
         head_major: false,

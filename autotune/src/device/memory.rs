@@ -46,12 +46,13 @@ fn product(factors: &[u32]) -> u64 {
 }
 
 fn attention(problem: &AttentionProblem) -> u64 {
-    let AttentionProblem { batch, total_rows, set_capacity, query_heads, kv, table_width, .. } = *problem;
+    let AttentionProblem { batch, total_rows, query_heads, kv, table_width, .. } = *problem;
     let caches = kv.extent().saturating_mul(2 * 2);
     let items = product(&[total_rows, query_heads, kv.head_dim]);
     // Queries and outputs of 16 bits; the reference has two f64 for each item of the output.
     let rows = items.saturating_mul(2 + 2 + 8 + 8);
-    let indices = product(&[batch, 4]).saturating_mul(u64::from(table_width) + u64::from(set_capacity));
+    let entries = u64::from(problem.sets_per_sequence()) * u64::from(problem.confirmed_capacity());
+    let indices = product(&[batch, 4]).saturating_mul(u64::from(table_width) + entries);
     caches.saturating_add(rows).saturating_add(indices)
 }
 

@@ -3,7 +3,7 @@
 use dustin::{
     attention::problem::AttentionProblem,
     kv::PagedKv,
-    profile::{AttentionKey, KernelKey, Key, bucket},
+    profile::{AttentionKey, IndexSet, KernelKey, Key, bucket},
 };
 use dustin_autotune::workload::Problem;
 
@@ -32,31 +32,38 @@ fn attention(key: &AttentionKey) -> (AttentionProblem, u32) {
     let pages = |tokens: u32| tokens.div_ceil(key.page_size.max(1)).max(1);
     let half = key.length_class / 2;
     let longest = key.length_class.saturating_sub(key.rows);
+    let everything = key.index_set == IndexSet::Everything;
     let fits = |context: u32| {
-        context >= key.set_capacity
+        (everything || context >= key.set_capacity)
             && bucket::length_class(u64::from(pages(context + key.rows)) * u64::from(key.page_size))
                 == key.length_class
     };
     let context = if fits(half) { half } else { longest };
     let table_width = pages(context.saturating_add(key.rows));
-    let kv_pages = key.batch.saturating_mul(table_width);
+    let batch = key.a_batch();
+    let kv_pages = batch.saturating_mul(table_width);
     let problem = AttentionProblem {
-        batch: key.batch,
+        batch,
         rows: key.rows,
-        total_rows: key.batch.saturating_mul(key.rows),
-        set_capacity: key.set_capacity.min(table_width.saturating_mul(key.page_size)),
+        total_rows: batch.saturating_mul(key.rows),
+        confirmed: key.confirmed(table_width.saturating_mul(key.page_size)),
         query_heads: key.query_heads,
         kv: PagedKv::dense(key.layout, kv_pages, key.page_size, key.kv_heads, key.head_dim),
         table_width,
         dtype: key.dtype,
+        mask: key.mask,
         lse: key.lse,
+        batch_invariant: key.batch == AttentionKey::EVERY_BATCH,
     };
     (problem, context)
 }
 
 #[cfg(test)]
 mod tests {
-    use dustin::profile::{DeviceId, Policy};
+    use dustin::{
+        attention::problem::{Confirmed, Mask, Sets},
+        profile::{DeviceId, Policy},
+    };
     use dustin_autotune::workload;
 
     use super::*;
@@ -91,12 +98,14 @@ mod tests {
                     batch,
                     rows,
                     total_rows: batch * rows,
-                    set_capacity: k,
+                    confirmed: Confirmed::Sets(Sets::of_positions(k)),
                     query_heads: 8,
                     kv: PagedKv::dense(dustin::kv::KvLayout::Nhd, batch * table_width, page_size, 2, 64),
                     table_width,
                     dtype: dustin::Dtype::Bf16,
+                    mask: Mask::Causal,
                     lse: false,
+                    batch_invariant: false,
                 };
                 problem.validate().unwrap();
                 let key = AttentionKey::from(&problem);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use dustin::attention::problem::AttentionProblem;
+use dustin::attention::problem::{AttentionProblem, Confirmed, Mask, Sets};
 
 use super::CacheShape;
 
@@ -33,12 +33,14 @@ impl AttentionShape {
             batch: cache.batch,
             rows,
             total_rows: cache.batch.saturating_mul(rows),
-            set_capacity: k,
+            confirmed: Confirmed::Sets(Sets::of_positions(k)),
             query_heads: cache.local()?.query_heads,
             kv,
             table_width,
             dtype: cache.dtype,
+            mask: Mask::Causal,
             lse,
+            batch_invariant: false,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The arrays of an attention problem: how they are strided, and views of those that lie in host memory.
 
 use crate::{
-    attention::problem::AttentionProblem,
+    attention::problem::{AttentionProblem, Mask},
     error::{InvalidInput, require_items, require_positive_scale},
     strides::{require_rows, require_vectors, span},
 };
@@ -50,13 +50,15 @@ pub struct AttentionStrides {
     pub output_head: u64,
     /// From one sequence's block table to the next.
     pub table: u64,
-    /// From one sequence's set to the next.
+    /// From one sequence's sets to the next's, in entries.
     pub set: u64,
+    /// From one KV head's set to the next's; without meaning unless each has its own.
+    pub set_head: u64,
 }
 
 impl AttentionStrides {
     /// Arrays without gaps: queries and outputs `[total_rows, query_heads, head_dim]`, tables
-    /// `[batch, table_width]`, sets `[batch, set_capacity]`.
+    /// `[batch, table_width]`, sets `[batch, sets, entries]`.
     #[must_use]
     pub fn dense(problem: &AttentionProblem) -> Self {
         let head = u64::from(problem.kv.head_dim);
@@ -67,7 +69,8 @@ impl AttentionStrides {
             output_row: row,
             output_head: head,
             table: problem.table_width.into(),
-            set: problem.set_capacity.into(),
+            set: u64::from(problem.sets_per_sequence()) * u64::from(entries(problem)),
+            set_head: entries(problem).into(),
         }
     }
 
@@ -95,13 +98,21 @@ impl AttentionStrides {
         if !self.rows_outside(problem) && !heads_outside {
             return Err(error("strides.output_row", "large enough that no two heads overlap", row));
         }
-        for (field, stride, width) in [
-            ("strides.table", self.table, problem.table_width),
-            ("strides.set", self.set, problem.set_capacity),
-        ] {
-            require_rows(OPERATION, field, stride, width)?;
+        require_rows(OPERATION, "strides.table", self.table, problem.table_width)?;
+        let sets = u64::from(problem.sets_per_sequence());
+        if sets > 1 {
+            require_rows(OPERATION, "strides.set_head", self.set_head, entries(problem))?;
+        }
+        let width = self.sets_of_sequence(problem);
+        if self.set < width || self.set > 1 << 40 {
+            return Err(error("strides.set", &format!("from {width} to 2^40 items"), self.set));
         }
         Ok(())
+    }
+
+    /// Items from the first entry of a sequence's sets to the last one's end.
+    fn sets_of_sequence(&self, problem: &AttentionProblem) -> u64 {
+        span(problem.sets_per_sequence().into(), self.set_head, entries(problem).into())
     }
 
     /// Whether the output's rows lie one behind the other, each with all of its heads. Else, if the strides are
@@ -132,8 +143,13 @@ impl AttentionStrides {
     /// Items of the array of sets.
     #[must_use]
     pub fn set_extent(&self, problem: &AttentionProblem) -> u64 {
-        span(problem.batch.into(), self.set, problem.set_capacity.into())
+        span(problem.batch.into(), self.set, self.sets_of_sequence(problem))
     }
+}
+
+/// Entries that a set has room for; 0 where there are none.
+fn entries(problem: &AttentionProblem) -> u32 {
+    problem.sets().map_or(0, |sets| sets.entry_capacity())
 }
 
 fn extent(problem: &AttentionProblem, row: u64, head: u64) -> u64 {
@@ -158,10 +174,12 @@ pub struct AttentionArrays<'a> {
     /// First query row of each sequence and, last, the number of rows, `[batch + 1]`. No two sequences may have a row in
     /// common: here the later one is refused; a GPU does not look for it and leaves either one's results in the row.
     pub row_starts: &'a [i32],
-    /// Positions of each sequence's set, `[batch, set_capacity]`.
+    /// Entries of the sets, `[batch, sets, entries]`; empty where the problem has none.
     pub set: &'a [i32],
-    /// Positions in each sequence's set, `[batch]`.
+    /// Tokens of each set, or the flag EVERYTHING, `[batch, sets]`; empty where the problem has none.
     pub set_sizes: &'a [i32],
+    /// Rows that each row sees, `[total_rows]`; empty unless the problem's mask is a tree.
+    pub masks: &'a [u64],
     /// The softmax scale, positive.
     pub scale: f32,
     /// Distances between rows.
@@ -186,7 +204,12 @@ impl AttentionArrays<'_> {
             ("lengths", self.lengths.len(), batch),
             ("row_starts", self.row_starts.len(), batch + 1),
             ("set", self.set.len(), self.strides.set_extent(problem)),
-            ("set_sizes", self.set_sizes.len(), batch),
+            ("set_sizes", self.set_sizes.len(), batch * u64::from(problem.sets_per_sequence())),
+            (
+                "masks",
+                self.masks.len(),
+                if problem.mask == Mask::Tree { problem.total_rows.into() } else { 0 },
+            ),
         ] {
             require_items(OPERATION, field, actual, required)?;
         }
@@ -199,19 +222,24 @@ mod tests {
     use dustin_kernels::registry::Dtype;
 
     use super::*;
-    use crate::kv::{KvLayout, PagedKv};
+    use crate::{
+        attention::problem::{Confirmed, Sets},
+        kv::{KvLayout, PagedKv},
+    };
 
     fn problem() -> AttentionProblem {
         AttentionProblem {
             batch: 2,
             rows: 5,
             total_rows: 10,
-            set_capacity: 64,
+            confirmed: Confirmed::Sets(Sets::of_positions(64)),
             query_heads: 8,
             kv: PagedKv::dense(KvLayout::Nhd, 16, 16, 2, 128),
             table_width: 8,
             dtype: Dtype::Bf16,
+            mask: Mask::Causal,
             lse: false,
+            batch_invariant: false,
         }
     }
 
@@ -229,7 +257,8 @@ mod tests {
         let kv = PagedKv { kv_heads: 0, ..nothing.kv };
         assert_eq!(AttentionProblem { kv, ..nothing }.group(), 0);
         let kv = PagedKv { kv_heads: u32::MAX, head_dim: u32::MAX, ..nothing.kv };
-        let most = AttentionProblem { batch: u32::MAX, set_capacity: u32::MAX, kv, ..problem() };
+        let confirmed = Confirmed::Sets(Sets::of_positions(u32::MAX));
+        let most = AttentionProblem { batch: u32::MAX, confirmed, kv, ..problem() };
         assert_eq!(most.bytes(), u64::MAX);
     }
 

@@ -9,12 +9,12 @@ pub use crate::limits::WORKSPACE_ALIGNMENT;
 use crate::{
     attention::{
         arrays::{AttentionStrides, LogBase, OutputType},
-        problem::AttentionProblem,
+        problem::{AttentionProblem, Confirmed, Entries, Mask},
     },
     error::{InvalidInput, require_address, require_positive_scale},
 };
 
-const OPERATION: &str = "sparse attention launch";
+const OPERATION: &str = "attention launch";
 
 /// The most splits that a sequence's tokens are divided into.
 pub const MAX_SPLITS: u32 = 64;
@@ -91,10 +91,12 @@ pub struct AttentionBuffers {
     pub lengths: u64,
     /// First query rows, i32.
     pub row_starts: u64,
-    /// Positions of the sets, i32.
+    /// Entries of the sets, i32; 0 where the problem has none.
     pub set: u64,
-    /// Sizes of the sets, i32.
+    /// Sizes of the sets, i32; 0 where the problem has none.
     pub set_sizes: u64,
+    /// Rows that each row sees, u64; 0 unless the problem's mask is a tree.
+    pub masks: u64,
     /// Output, of the type `output_type`; aligned to 16 bytes.
     pub output: u64,
     /// Log-sum-exp, f32; 0 unless the problem asks for it.
@@ -111,8 +113,8 @@ pub struct AttentionBuffers {
     pub output_type: OutputType,
     /// Distances between rows.
     pub strides: AttentionStrides,
-    /// Whether what is launched right before on the same stream leaves `lengths`, `row_starts`, `block_table`, `set`, `set_sizes`
-    /// and the caches' rows of confirmed positions as they are, and does not reset the status word, as in all layers of a step but
+    /// Whether what is launched right before on the same stream leaves `lengths`, `row_starts`, `block_table`, `set`, `set_sizes`,
+    /// `masks` and the caches' rows of confirmed positions as they are, and does not reset the status word, as in all layers of a step but
     /// the first. Then a launch of a variant that [overlaps](dustin_kernels::attention::config::Tile::overlaps) may start and read
     /// them while that still runs; queries, the step's own rows, outputs and the rest of the workspace are touched behind its end.
     /// If that launch lets this one start before it has waited for the one before itself, the same holds for that one, which it
@@ -227,6 +229,11 @@ impl AttentionPlan {
         self.validate(buffers)?;
         let problem = &self.problem;
         let places = problem.kv.places(OPERATION)?;
+        let sets = problem.sets_per_sequence();
+        let (sinks, recent) = match problem.confirmed {
+            Confirmed::Window { sinks, recent } => (sinks, recent),
+            Confirmed::Everything | Confirmed::Sets(_) => (0, i32::MAX as u32),
+        };
         let split = |part: &Range<u64>| if self.splits > 1 { buffers.workspace + part.start } else { 0 };
         Ok(Params {
             query: Global::at(buffers.query),
@@ -241,7 +248,9 @@ impl AttentionPlan {
             row_starts: Global::at(buffers.row_starts),
             set: Global::at(buffers.set),
             set_stride: buffers.strides.set,
+            set_head_stride: if sets > 1 { buffers.strides.set_head } else { 0 },
             set_sizes: Global::at(buffers.set_sizes),
+            masks: Global::at(buffers.masks),
             output: Global::at(buffers.output),
             output_row_stride: buffers.strides.output_row,
             output_head_stride: buffers.strides.output_head,
@@ -262,7 +271,12 @@ impl AttentionPlan {
             query_heads: problem.query_heads,
             total_rows: problem.total_rows,
             row_capacity: problem.rows,
-            set_capacity: problem.set_capacity,
+            set_capacity: problem.sets().map_or(0, |sets| sets.capacity),
+            set_shift: problem.sets().map_or(0, |sets| sets.block.trailing_zeros()),
+            set_slots: u32::from(problem.sets().is_some_and(|sets| sets.entries == Entries::Slots)),
+            sets: sets.max(1),
+            sinks,
+            recent,
             chunks: self.chunks,
             output_f32: u32::from(buffers.output_type == OutputType::F32),
         })
@@ -278,7 +292,6 @@ impl AttentionPlan {
             ("block_table", buffers.block_table, 4),
             ("lengths", buffers.lengths, 4),
             ("row_starts", buffers.row_starts, 4),
-            ("set_sizes", buffers.set_sizes, 4),
             ("output", buffers.output, 16),
             ("workspace", buffers.workspace, WORKSPACE_ALIGNMENT),
         ] {
@@ -289,14 +302,19 @@ impl AttentionPlan {
             let (required, actual) = (format!("at least {required}"), buffers.workspace_bytes);
             return Err(InvalidInput::new(OPERATION, "workspace_bytes", required, actual));
         }
-        if self.problem.set_capacity > 0 {
-            require_address(OPERATION, "set", buffers.set, 4)?;
-        }
-        if self.problem.lse {
-            require_address(OPERATION, "lse", buffers.lse, 4)?;
-        } else if buffers.lse != 0 {
-            let required = "null, as the problem asks for none";
-            return Err(InvalidInput::new(OPERATION, "lse", required, format!("{:#x}", buffers.lse)));
+        let (sets, tree) = (self.problem.sets(), self.problem.mask == Mask::Tree);
+        for (field, address, alignment, asked, needed) in [
+            ("set", buffers.set, 4, sets.is_some(), sets.is_some_and(|sets| sets.capacity > 0)),
+            ("set_sizes", buffers.set_sizes, 4, sets.is_some(), true),
+            ("masks", buffers.masks, 8, tree, true),
+            ("lse", buffers.lse, 4, self.problem.lse, true),
+        ] {
+            if asked && needed {
+                require_address(OPERATION, field, address, alignment)?;
+            } else if address != 0 && !asked {
+                let required = "null, as the problem has none";
+                return Err(InvalidInput::new(OPERATION, field, required, format!("{address:#x}")));
+            }
         }
         Ok(())
     }
@@ -314,19 +332,24 @@ mod tests {
     use dustin_kernels::registry::{ATTENTION, Dtype};
 
     use super::*;
-    use crate::kv::{KvLayout, PagedKv};
+    use crate::{
+        attention::problem::Sets,
+        kv::{KvLayout, PagedKv},
+    };
 
     fn problem() -> AttentionProblem {
         AttentionProblem {
             batch: 16,
             rows: 5,
             total_rows: 80,
-            set_capacity: 512,
+            confirmed: Confirmed::Sets(Sets::of_positions(512)),
             query_heads: 64,
             kv: PagedKv::dense(KvLayout::Nhd, 100, 16, 8, 128),
             table_width: 2049,
             dtype: Dtype::Bf16,
+            mask: Mask::Causal,
             lse: false,
+            batch_invariant: false,
         }
     }
 
@@ -346,6 +369,7 @@ mod tests {
             row_starts: 0x6000,
             set: 0x7000,
             set_sizes: 0x8000,
+            masks: 0,
             output: 0x9000,
             lse: 0,
             workspace: 0xa000,

@@ -1,9 +1,12 @@
 //! Attention in f64, written for clarity: it judges every back end.
 
-use dustin_kernels::fault::Fault;
+use dustin_kernels::{attention::params::EVERYTHING, fault::Fault};
 
 use crate::{
-    attention::{arrays::AttentionArrays, problem::AttentionProblem},
+    attention::{
+        arrays::AttentionArrays,
+        problem::{AttentionProblem, Confirmed, Entries, Mask, Sets},
+    },
     element::decode,
     error::InvalidInput,
 };
@@ -23,11 +26,11 @@ pub struct Reference {
     pub status: u64,
 }
 
-/// A token that can be read: its page, its slot in it, and the first row of the sequence that sees it.
+/// A token that can be read: its page, its slot in it, and which of the step's own rows it is.
 struct Token {
     page: u32,
     slot: u32,
-    first_row: u32,
+    own_row: Option<u32>,
 }
 
 /// What one query head of one row sees: output, `Σ p·|v|` and log-sum-exp.
@@ -40,8 +43,8 @@ struct HeadResult {
 /// Attention of `problem` over `arrays`, with the defined results where the device's data is out of range.
 ///
 /// A sequence whose rows are descending, more than the capacity, outside the batch's rows or in part those of an
-/// earlier sequence is skipped. Else its
-/// set's size is clamped; if it has rows, a position outside the length, a position beyond the block table, a page
+/// earlier sequence is skipped. Else the size of each of its
+/// sets is clamped; if it has rows, a position outside the length, a position beyond the block table, a page or a slot
 /// outside the cache and, where the length is negative, every token is masked. All of it is reported; the highest
 /// status word stays.
 ///
@@ -67,11 +70,16 @@ pub fn attention(
             report(Fault::Rows);
             continue;
         };
-        let tokens = tokens_of(problem, arrays, sequence, rows, &mut report);
-        for row in 0..rows {
-            reference.owned[(first_row + row) as usize] = true;
-            for head in 0..problem.query_heads {
-                let result = attend(problem, arrays, first_row + row, row, head, &tokens);
+        reference.owned[first_row as usize..(first_row + rows) as usize].fill(true);
+        for kv_head in 0..problem.kv.kv_heads {
+            let tokens = tokens_of(problem, arrays, sequence, kv_head, rows, &mut report);
+            for (row, head) in (0..rows).flat_map(|row| (0..problem.group()).map(move |head| (row, head))) {
+                let head = kv_head * problem.group() + head;
+                let seen = |token: &Token| {
+                    token.own_row.is_none_or(|own| sees(arrays, problem, first_row, row, own))
+                };
+                let seen: Vec<&Token> = tokens.iter().filter(|token| seen(token)).collect();
+                let result = attend(problem, arrays, first_row + row, head, &seen);
                 let index = (first_row + row) as usize * heads + head as usize;
                 reference.output[index * dim..][..dim].copy_from_slice(&result.output);
                 reference.magnitude[index * dim..][..dim].copy_from_slice(&result.magnitude);
@@ -99,64 +107,143 @@ fn rows_of(
     fits.then_some((first as u32, (last - first) as u32))
 }
 
-/// The tokens of a sequence that can be read: those of its set, then its own rows.
+/// Whether a sequence's row `row` sees its row `own`.
+fn sees(
+    arrays: &AttentionArrays<'_>,
+    problem: &AttentionProblem,
+    first_row: u32,
+    row: u32,
+    own: u32,
+) -> bool {
+    match problem.mask {
+        Mask::Causal => own <= row,
+        Mask::Tree => arrays.masks[(first_row + row) as usize] >> own & 1 != 0,
+    }
+}
+
+/// The tokens that a sequence's KV head can read: the confirmed ones that are asked for, then the sequence's own rows.
 fn tokens_of(
     problem: &AttentionProblem,
     arrays: &AttentionArrays<'_>,
     sequence: u32,
+    kv_head: u32,
     rows: u32,
     report: &mut impl FnMut(Fault),
 ) -> Vec<Token> {
-    let sequence = sequence as usize;
-    let length = i64::from(arrays.lengths[sequence]);
+    let length = i64::from(arrays.lengths[sequence as usize]);
     if length < 0 {
         report(Fault::Length);
     }
-    let size = i64::from(arrays.set_sizes[sequence]);
-    let clamped = size.clamp(0, problem.set_capacity.into());
-    if size != clamped {
-        report(Fault::SetSize);
-    }
+    let confirmed = confirmed_tokens(problem, arrays, sequence, kv_head, length, report);
     if rows == 0 {
         return Vec::new();
     }
 
     let mut tokens = Vec::new();
-    let mut look_up = |position: i64, first_row: u32, report: &mut dyn FnMut(Fault)| {
-        let (page_index, slot) =
-            (position / i64::from(problem.kv.page_size), position % i64::from(problem.kv.page_size));
-        if page_index >= i64::from(problem.table_width) {
-            return report(Fault::Length);
-        }
-        let page = arrays.block_table[sequence * arrays.strides.table as usize + page_index as usize];
-        if page < 0 || i64::from(page) >= i64::from(problem.kv.pages) {
-            return report(Fault::Page);
-        }
-        tokens.push(Token { page: page as u32, slot: slot as u32, first_row });
-    };
-    let set = &arrays.set[sequence * arrays.strides.set as usize..];
-    for &position in &set[..clamped as usize] {
-        if (0..length).contains(&i64::from(position)) {
-            look_up(position.into(), 0, report);
-        } else {
-            report(Fault::Position);
+    for named in confirmed {
+        match named {
+            Named::Position(position) if !(0..length).contains(&position) => report(Fault::Position),
+            Named::Position(position) => match look_up(problem, arrays, sequence, position) {
+                Ok((page, slot)) => tokens.push(Token { page, slot, own_row: None }),
+                Err(fault) => report(fault),
+            },
+            Named::Slot(slot) => {
+                let page_size = i64::from(problem.kv.page_size);
+                if (0..i64::from(problem.kv.pages) * page_size).contains(&slot) {
+                    let (page, slot) = ((slot / page_size) as u32, (slot % page_size) as u32);
+                    tokens.push(Token { page, slot, own_row: None });
+                } else {
+                    report(Fault::Page);
+                }
+            }
         }
     }
     // Where the length is negative nobody knows where the step's own rows stand.
     for row in (0..rows).filter(|_| length >= 0) {
-        look_up(length + i64::from(row), row, report);
+        match look_up(problem, arrays, sequence, length + i64::from(row)) {
+            Ok((page, slot)) => tokens.push(Token { page, slot, own_row: Some(row) }),
+            Err(fault) => report(fault),
+        }
     }
     tokens
 }
 
-/// Attention of query head `head` of batch row `batch_row`, the sequence's row `row`.
+/// How a confirmed token is named.
+enum Named {
+    Position(i64),
+    Slot(i64),
+}
+
+/// The confirmed tokens that are asked for, whether they can be read or not.
+fn confirmed_tokens(
+    problem: &AttentionProblem,
+    arrays: &AttentionArrays<'_>,
+    sequence: u32,
+    kv_head: u32,
+    length: i64,
+    report: &mut impl FnMut(Fault),
+) -> Vec<Named> {
+    let sets = match problem.confirmed {
+        Confirmed::Everything => return (0..length).map(Named::Position).collect(),
+        Confirmed::Window { sinks, recent } => {
+            let (sinks, recent) = (i64::from(sinks), i64::from(recent));
+            let read = |position: &i64| *position < sinks || *position >= length - recent;
+            return (0..length).filter(read).map(Named::Position).collect();
+        }
+        Confirmed::Sets(sets) => sets,
+    };
+    let (sequence, kv_head) = (sequence as usize, if sets.per_kv_head { kv_head as usize } else { 0 });
+    let size = arrays.set_sizes[sequence * problem.sets_per_sequence() as usize + kv_head];
+    if size == EVERYTHING {
+        return (0..length).map(Named::Position).collect();
+    }
+    let clamped = i64::from(size).clamp(0, sets.capacity.into());
+    if i64::from(size) != clamped {
+        report(Fault::SetSize);
+    }
+    let first = sequence * arrays.strides.set as usize + kv_head * arrays.strides.set_head as usize;
+    (0..clamped as u32)
+        .filter(|_| length >= 0)
+        .map(|index| named(&sets, arrays.set[first + (index / sets.block) as usize], index))
+        .collect()
+}
+
+/// Token `index` of a set, of the entry `entry`.
+fn named(sets: &Sets, entry: i32, index: u32) -> Named {
+    let block = i64::from(sets.block);
+    let token = i64::from(entry) * block + i64::from(index) % block;
+    match sets.entries {
+        Entries::Positions => Named::Position(token),
+        Entries::Slots => Named::Slot(token),
+    }
+}
+
+/// The page of a position, and its slot there.
+fn look_up(
+    problem: &AttentionProblem,
+    arrays: &AttentionArrays<'_>,
+    sequence: u32,
+    position: i64,
+) -> Result<(u32, u32), Fault> {
+    let page_size = i64::from(problem.kv.page_size);
+    let (page_index, slot) = (position / page_size, position % page_size);
+    if page_index >= i64::from(problem.table_width) {
+        return Err(Fault::Length);
+    }
+    let page = arrays.block_table[sequence as usize * arrays.strides.table as usize + page_index as usize];
+    if page < 0 || i64::from(page) >= i64::from(problem.kv.pages) {
+        return Err(Fault::Page);
+    }
+    Ok((page as u32, slot as u32))
+}
+
+/// Attention of query head `head` of batch row `batch_row` over the tokens that it sees.
 fn attend(
     problem: &AttentionProblem,
     arrays: &AttentionArrays<'_>,
     batch_row: u32,
-    row: u32,
     head: u32,
-    tokens: &[Token],
+    seen: &[&Token],
 ) -> HeadResult {
     let dim = problem.kv.head_dim as usize;
     let kv_head = head / problem.group();
@@ -165,9 +252,8 @@ fn attend(
         u64::from(batch_row) * arrays.strides.query_row + u64::from(head) * arrays.strides.query_head;
     let query = &arrays.query[query_at as usize..][..dim];
 
-    let seen: Vec<(usize, f64)> = tokens
+    let seen: Vec<(usize, f64)> = seen
         .iter()
-        .filter(|token| token.first_row <= row)
         .map(|token| {
             let at = problem.kv.offset(token.page, token.slot, kv_head) as usize;
             let key = &arrays.key[at..][..dim];

@@ -17,6 +17,9 @@ use crate::{
 /// The numbers of splits that are tried.
 pub const SPLITS: [u32; 14] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32];
 
+/// The batch that choices are made for which must not depend on the batch.
+pub const INVARIANT_BATCH: u32 = 16;
+
 /// One point of the space.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
@@ -92,21 +95,22 @@ pub fn default_candidate(
     limits: &DeviceLimits,
 ) -> Result<Candidate, InvalidInput> {
     problem.validate()?;
+    let batch = if problem.batch_invariant { INVARIANT_BATCH } else { problem.batch };
     let fits = |variant: &&'static AttentionVariant| {
         exclusion(problem, limits, Candidate { variant, splits: 1 }).is_none()
     };
     let blocks = |variant: &AttentionVariant| {
-        problem.batch.saturating_mul(problem.kv.kv_heads).saturating_mul(chunks(problem, variant))
+        batch.saturating_mul(problem.kv.kv_heads).saturating_mul(chunks(problem, variant))
     };
     let preference = |variant: &&'static AttentionVariant| {
         let tile = variant.tile;
         let turns = blocks(variant).div_ceil(limits.sm_count.max(1));
-        let few = problem.set_capacity <= 4 * tile.tokens() && chunks(problem, variant) <= 4;
+        let few = problem.confirmed_capacity() <= 4 * tile.tokens() && chunks(problem, variant) <= 4;
         let narrow = tile.columns == 1 && tile.warps() >= 12 && turns <= 1 && few;
         // A multiprocessor has a KiB more than it gives one block, and each block takes one more than it asks for.
         let room = limits.shared_bytes_per_block.saturating_add(1024) / (variant.shared_bytes() + 1024);
         let neighbours = tile.blocks(variant.head_dim).min(room).min(turns);
-        let groups = if problem.set_capacity < 8 * 32 * tile.teams { 1 } else { 2 };
+        let groups = if problem.confirmed_capacity() < 8 * 32 * tile.teams { 1 } else { 2 };
         let shape = (tile.warps().abs_diff(12), tile.groups.abs_diff(groups), tile.stages);
         let columns = (Reverse(narrow), chunks(problem, variant), tile.columns);
         (columns, Reverse(tile.overlaps), Reverse(tile.wgmma), Reverse(neighbours), shape, variant.id)
@@ -115,9 +119,9 @@ pub fn default_candidate(
         let required = format!("a variant of {:?} and head_dim {}", problem.dtype, problem.kv.head_dim);
         let excluded = |variant| exclusion(problem, limits, Candidate { variant, splits: 1 });
         let reasons = variants(problem).filter_map(excluded);
-        return Err(InvalidInput::no_variant("sparse attention", required, reasons));
+        return Err(InvalidInput::no_variant("paged attention", required, reasons));
     };
-    let tiles = (problem.set_capacity + problem.rows).div_ceil(variant.tile.tokens());
+    let tiles = problem.confirmed_capacity().saturating_add(problem.rows).div_ceil(variant.tile.tokens());
     let wanted = (limits.sm_count / blocks(variant)).clamp(1, tiles);
     let splits = SPLITS.into_iter().rfind(|&splits| splits <= wanted).unwrap_or(1);
     Ok(Candidate { variant, splits })
@@ -155,7 +159,10 @@ mod tests {
     use dustin_kernels::registry::Dtype;
 
     use super::*;
-    use crate::kv::{KvLayout, PagedKv};
+    use crate::{
+        attention::problem::{Confirmed, Mask, Sets},
+        kv::{KvLayout, PagedKv},
+    };
 
     const H200: DeviceLimits = DeviceLimits {
         major: 9,
@@ -170,12 +177,14 @@ mod tests {
             batch,
             rows: 5,
             total_rows: 5 * batch,
-            set_capacity: 512,
+            confirmed: Confirmed::Sets(Sets::of_positions(512)),
             query_heads: 64,
             kv: PagedKv::dense(KvLayout::Nhd, 100, 16, 8, head_dim),
             table_width: 2049,
             dtype,
+            mask: Mask::Causal,
             lse: false,
+            batch_invariant: false,
         }
     }
 
@@ -241,7 +250,8 @@ mod tests {
 
     #[test]
     fn the_default_reads_tokens_once_where_sets_are_large_or_rows_many() {
-        let large = AttentionProblem { set_capacity: 2048, ..problem(4, Dtype::Bf16, 128) };
+        let confirmed = Confirmed::Sets(Sets::of_positions(2048));
+        let large = AttentionProblem { confirmed, ..problem(4, Dtype::Bf16, 128) };
         let large = default_of(&large);
         assert_eq!((large.variant.tile.columns, large.splits), (3, 4));
         let tree = AttentionProblem { rows: 64, total_rows: 64, ..problem(1, Dtype::Bf16, 128) };
@@ -269,7 +279,8 @@ mod tests {
     #[test]
     fn the_default_takes_steps_of_32_tokens_where_a_set_is_many_of_them() {
         let groups = |set_capacity| {
-            let problem = AttentionProblem { set_capacity, ..problem(16, Dtype::Bf16, 128) };
+            let confirmed = Confirmed::Sets(Sets::of_positions(set_capacity));
+            let problem = AttentionProblem { confirmed, ..problem(16, Dtype::Bf16, 128) };
             default_of(&problem).variant.tile.groups
         };
         assert_eq!([0, 64, 512, 1024, 4096].map(groups), [1, 1, 1, 2, 2]);

@@ -151,7 +151,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        attention::problem::AttentionProblem,
+        attention::problem::{AttentionProblem, Confirmed, Mask, Sets},
         kv::{KvLayout, PagedKv},
     };
 
@@ -173,12 +173,14 @@ mod tests {
             batch: 2,
             rows: 5,
             total_rows: 10,
-            set_capacity: 64,
+            confirmed: Confirmed::Sets(Sets::of_positions(64)),
             query_heads: 8,
             kv: PagedKv::dense(KvLayout::Nhd, 16, 16, 2, variant.head_dim),
             table_width: 8,
             dtype: variant.dtype,
+            mask: Mask::Causal,
             lse: false,
+            batch_invariant: false,
         };
         let plan = AttentionPlan::new(&problem, variant, 2).unwrap();
         let bytes = plan.workspace_bytes();

@@ -15,13 +15,15 @@
 //! | page size | ½ | ½ | |
 //! | length class | ¼ | ¼ | |
 //! | block | | | ½ |
+//! | what sets are listed per: sequence, KV head, window | ½ in all | | |
+//! | mask | ¼ in all | | |
 //! | log-sum-exp; accumulating; physical slots, or not | ¼ in all | ¼ in all | ¼ in all |
 //! | pooling or not | | | ½ in all |
 //!
-//! All others must be equal: kernel, policy, types, scaling, head size, GQA group, layout, index set and mask; the maps that
-//! are read, and whether there is a quota. The device is the caller's business.
+//! All others must be equal: kernel, policy, types, scaling, head size, GQA group, layout; whether all confirmed tokens are
+//! read, and whether the choice is one for every batch; the maps that are read, and whether there is a quota. The device is the caller's business.
 
-use super::key::{AttentionKey, KernelKey, Key, ScoreKey, SelectKey};
+use super::key::{AttentionKey, IndexSet, KernelKey, Key, ScoreKey, SelectKey};
 
 /// The greatest distance that is called near: a choice from farther away is no better than the default.
 pub const BOUND: f64 = 2.0;
@@ -66,15 +68,18 @@ fn attention(asked: &AttentionKey, tuned: &AttentionKey) -> Option<f64> {
         && head_dim == asked.head_dim
         && tuned.group() == asked.group()
         && layout == asked.layout
-        && index_set == asked.index_set
-        && mask == asked.mask;
+        && (index_set == IndexSet::Everything) == (asked.index_set == IndexSet::Everything)
+        && (batch == AttentionKey::EVERY_BATCH) == (asked.batch == AttentionKey::EVERY_BATCH);
     alike.then(|| {
         2.0 * octaves(asked.rows, rows)
             + octaves(asked.batch, batch)
             + octaves(asked.kv_heads, kv_heads)
             + octaves(asked.set_capacity, set_capacity)
             + 0.5 * octaves(asked.page_size, page_size)
+            // Of what is read as a whole the length is the set's capacity, too.
             + 0.25 * octaves(asked.length_class, length_class)
+            + if index_set == asked.index_set { 0.0 } else { 0.5 }
+            + if mask == asked.mask { 0.0 } else { 0.25 }
             + if lse == asked.lse { 0.0 } else { 0.25 }
     })
 }

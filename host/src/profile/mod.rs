@@ -36,7 +36,7 @@ pub use error::{Problem, ProfileError, Warning};
 pub use gpu::GpuCatalogue;
 pub use key::{
     AttentionKey, CacheState, ComputeCapability, DeviceId, IndexSet, Kernel, KernelKey, Key, KvDtype,
-    KvScale, LaunchMode, Mask, Policy, ScoreKey, SelectKey,
+    KvScale, LaunchMode, Policy, ScoreKey, SelectKey,
 };
 pub use lookup::{Found, Source, Tuned};
 pub use schema::{

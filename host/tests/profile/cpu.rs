@@ -54,7 +54,6 @@ fn a_choice_that_the_cpu_cannot_run_is_a_miss_with_its_field() {
     assert_eq!(field(cpu_key(), |c| c.launch.splits = Some(u32::MAX)), "splits");
     assert_eq!(field(cpu_key(), |c| c.launch.splits = None), "launch.splits");
     assert_eq!(field(cpu_key_with(|key| key.head_dim = 96), |_| ()), "kv.head_dim");
-    assert_eq!(field(cpu_key_with(|key| key.mask = Mask::Tree), |_| ()), "key.mask");
 }
 
 #[test]

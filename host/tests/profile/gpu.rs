@@ -57,8 +57,6 @@ fn a_choice_that_the_gpu_cannot_run_is_a_miss_with_its_field() {
     assert_eq!(field(key(), |c| c.launch.threads = Some(2)), "launch.threads");
     assert_eq!(field(key_with(|key| key.head_dim = 64), |_| ()), "variant.head_dim");
     assert_eq!(field(key_with(|key| key.head_dim = 96), |_| ()), "kv.head_dim");
-    assert_eq!(field(key_with(|key| key.mask = Mask::Tree), |_| ()), "key.mask");
-    assert_eq!(field(key_with(|key| key.index_set = IndexSet::PerLayer), |_| ()), "key.index_set");
     assert_eq!(field(key_with(|key| key.kv_dtype = KvDtype::Fp8E4m3), |_| ()), "key.kv_dtype");
     assert_eq!(field(key_with(|key| key.kv_scale = KvScale::PerTensor), |_| ()), "key.kv_scale");
 }

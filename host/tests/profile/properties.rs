@@ -1,4 +1,7 @@
-use dustin::{Dtype, cpu::CpuLimits, kv::KvLayout, limits::DeviceLimits, profile::*, select::problem::Maps};
+use dustin::{
+    Dtype, attention::problem::Mask, cpu::CpuLimits, kv::KvLayout, limits::DeviceLimits, profile::*,
+    select::problem::Maps,
+};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::support::*;
@@ -64,7 +67,7 @@ fn attention_key() -> impl Strategy<Value = AttentionKey> {
         select(vec![KvDtype::Bf16, KvDtype::F16, KvDtype::Fp8E4m3]),
         select(vec![KvScale::None, KvScale::PerTensor, KvScale::PerHead]),
         select(vec![KvLayout::Nhd, KvLayout::Hnd]),
-        select(vec![IndexSet::PerSequence, IndexSet::PerLayer, IndexSet::PerKvHead]),
+        select(vec![IndexSet::PerSequence, IndexSet::PerKvHead, IndexSet::Window, IndexSet::Everything]),
         select(vec![Mask::Causal, Mask::Tree]),
         any::<bool>(),
     );

@@ -4,7 +4,7 @@ use std::{borrow::Cow, path::Path};
 
 use dustin::{
     Dtype, InvalidInput,
-    attention::problem::AttentionProblem,
+    attention::problem::{AttentionProblem, Confirmed, Mask, Sets},
     kv::{KvLayout, PagedKv},
     profile::*,
 };
@@ -52,12 +52,14 @@ pub(crate) fn problem() -> AttentionProblem {
         batch: 16,
         rows: 5,
         total_rows: 80,
-        set_capacity: 512,
+        confirmed: Confirmed::Sets(Sets::of_positions(512)),
         query_heads: 64,
         kv: PagedKv::dense(KvLayout::Nhd, 40_000, 16, 8, 128),
         table_width: 2048,
         dtype: Dtype::Bf16,
+        mask: Mask::Causal,
         lse: false,
+        batch_invariant: false,
     }
 }
 

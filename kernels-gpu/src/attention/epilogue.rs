@@ -3,7 +3,7 @@
 use super::{online::Softmax, params::Params, shape::Shape, task::Task, tokens::in_step};
 use crate::simt::{
     Element, Global, Shared, atomic, barrier, math,
-    thread::{self, block_y, grid_x, lane, thread_index},
+    thread::{self, block_y, lane, thread_index},
 };
 
 /// Items of one half of a piece: a 16-byte word of fp32.
@@ -97,7 +97,7 @@ impl Target {
     /// That of the calling thread's `i`th piece.
     ///
     /// # Safety
-    /// [`note_outputs`] has run, with a barrier behind.
+    /// [`note_columns`] has run, with a barrier behind.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn of<G: Shape>(i: usize) -> Self {
         // Taken as unknown, what follows from the thread is not kept in registers since it was last computed.
@@ -125,20 +125,35 @@ impl Target {
     }
 }
 
-/// Notes where each column's output goes, long before there is one: finding out takes a division. Readers need a barrier.
+/// Notes where each column's output goes and which own rows it sees, long before there is an output: finding out takes a division and
+/// a load. Readers need a barrier.
+///
+/// # Safety
+/// The masks are as documented.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) fn note_outputs<G: Shape>(params: &Params, task: &Task) {
+pub(super) unsafe fn note_columns<G: Shape>(params: &Params, task: &Task) {
     let local = thread_index();
     if local < G::COLUMNS {
         let column = task.first_column + local;
         let mut target = [0, 0, Target::NOWHERE, 0];
+        let mut mask = 0;
         if column < task.columns {
             let (row, head) = task.row_and_head(params, column);
             let output = row * params.output_row_stride + head * params.output_head_stride;
             target = [output as u32, (output >> 32) as u32, row as u32, head as u32];
+            mask = if params.masks.is_null() {
+                // The rows up to its own.
+                u64::MAX >> (63 - (row as u32 - task.first_row).min(63))
+            } else {
+                // SAFETY: the caller's promise; the row is one of the launch's.
+                unsafe { params.masks.load(row) }
+            };
         }
-        // SAFETY: the region holds an item for each column.
-        unsafe { Shared::<[u32; 4]>::at(G::PLAN.outputs).store(local, target) };
+        // SAFETY: the regions hold an item for each column.
+        unsafe {
+            Shared::<[u32; 4]>::at(G::PLAN.outputs).store(local, target);
+            Shared::<u64>::at(G::PLAN.masks).store(local, mask);
+        }
     }
 }
 
@@ -208,7 +223,7 @@ unsafe fn finish<E: Element, G: Shape>(params: &Params, target: &Target, piece: 
 /// Writes the block's outputs: finished where the sequence is one split, else for the last split to merge.
 ///
 /// # Safety
-/// [`note_outputs`] and [`gather_block`] have run; the arrays that the parameters name are as documented; all threads take
+/// [`note_columns`] and [`gather_block`] have run; the arrays that the parameters name are as documented; all threads take
 /// part.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) unsafe fn write<E: Element, G: Shape>(params: &Params, task: &Task) {
@@ -224,24 +239,30 @@ pub(super) unsafe fn write<E: Element, G: Shape>(params: &Params, task: &Task) {
             own[i] = own_piece::<G>(&targets[i]);
         }
     }
-    for i in 0..pieces {
-        if targets[i].row != Target::NOWHERE {
-            // SAFETY: the caller's promise.
-            unsafe {
-                if grid_x() == 1 {
-                    finish::<E, G>(params, &targets[i], &own[i]);
-                } else {
-                    write_partial::<G>(params, task, &targets[i], &own[i]);
-                }
-            }
-        }
-    }
-    // SAFETY: the caller's promise; the arrival of the last split orders its reads behind all splits' writes.
-    if grid_x() > 1 && unsafe { is_last::<G>(params, task) } {
+    if task.splits == 1 {
         for i in 0..pieces {
             if targets[i].row != Target::NOWHERE {
-                // SAFETY: as above.
-                unsafe { finish::<E, G>(params, &targets[i], &merge::<G>(params, &targets[i])) };
+                // SAFETY: the caller's promise.
+                unsafe { finish::<E, G>(params, &targets[i], &own[i]) };
+            }
+        }
+        return;
+    }
+    // SAFETY: the caller's promise; the arrival of the last split orders its reads behind all splits' writes. Targets are looked up
+    // again, not kept in registers meanwhile.
+    unsafe {
+        for i in 0..pieces {
+            let target = Target::of::<G>(i);
+            if target.row != Target::NOWHERE {
+                write_partial::<G>(params, task, &target, &own[i]);
+            }
+        }
+        if is_last::<G>(params, task) {
+            for i in 0..pieces {
+                let target = Target::of::<G>(i);
+                if target.row != Target::NOWHERE {
+                    finish::<E, G>(params, &target, &merge::<G>(params, task, &target));
+                }
             }
         }
     }
@@ -271,17 +292,17 @@ unsafe fn write_partial<G: Shape>(params: &Params, task: &Task, target: &Target,
 /// As [`write`].
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 unsafe fn is_last<G: Shape>(params: &Params, task: &Task) -> bool {
-    let verdict = Shared::<u32>::at(G::PLAN.thresholds);
+    let verdict = Shared::<u32>::at(G::PLAN.origins);
     let kv_heads = params.query_heads / params.group.max(1);
     let counter = u64::from(task.sequence * kv_heads * params.chunks + block_y());
     // All partial results of the block stand before its arrival is announced.
     barrier::block_sync();
     if thread_index() == 0 {
-        // SAFETY: the counter is one of the launch's, and is zero between launches; the thresholds are not needed
+        // SAFETY: the counter is one of the launch's, and is zero between launches; the origins are not needed
         // any more.
         unsafe {
             let before = atomic::fetch_add_acq_rel(params.arrivals, counter, 1);
-            if before + 1 == grid_x() {
+            if before + 1 == task.splits {
                 params.arrivals.store(counter, 0);
             }
             verdict.store(0, before + 1);
@@ -289,7 +310,7 @@ unsafe fn is_last<G: Shape>(params: &Params, task: &Task) -> bool {
     }
     barrier::block_sync();
     // SAFETY: written above by thread 0.
-    unsafe { verdict.load(0) == grid_x() }
+    unsafe { verdict.load(0) == task.splits }
 }
 
 /// A piece of all splits, merged in their order.
@@ -297,10 +318,10 @@ unsafe fn is_last<G: Shape>(params: &Params, task: &Task) -> bool {
 /// # Safety
 /// As [`write`], and every split has arrived.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-unsafe fn merge<G: Shape>(params: &Params, target: &Target) -> Piece {
+unsafe fn merge<G: Shape>(params: &Params, task: &Task, target: &Target) -> Piece {
     let outputs = Global::<[u32; 4]>::at(params.partial_output.address());
     let mut merged = Piece::NOTHING;
-    for split in 0..grid_x() {
+    for split in 0..task.splits {
         let state = target.state(params, split);
         // SAFETY: the caller's promise; the index lies in the arrays of all splits, rows and heads.
         let (maximum, sum, items) = unsafe {

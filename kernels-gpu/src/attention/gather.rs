@@ -5,10 +5,9 @@
 use super::{
     params::Params,
     shape::Shape,
-    share::Share,
     smem::swizzled,
     task::Task,
-    tokens::{HIDDEN, in_step},
+    tokens::{Origin, in_step},
 };
 use crate::simt::{
     Global, Shared, WARP, cp_async,
@@ -49,32 +48,60 @@ impl Ring {
     }
 }
 
-/// Starts the team's copies of step `step` to the slot at `slot`, if it has tokens; hidden ones are zeros. The members of the
-/// team take turns, whole rows of a warp side by side.
+/// Members of each team that have query columns of the sequence. The others, if there are any, copy for all.
+#[derive(Clone, Copy)]
+pub(super) struct Busy(u32);
+
+impl Busy {
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn of_block<G: Shape>(task: &Task) -> Self {
+        Self((task.columns - task.first_column).div_ceil(16).min(G::TILE.columns))
+    }
+
+    /// All members, as far as copies are concerned: they take turns.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn all<G: Shape>() -> Self {
+        Self(G::TILE.columns)
+    }
+
+    /// Whether the calling warp is none of them.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn is_idle<G: Shape>(self) -> bool {
+        G::member() >= self.0
+    }
+
+    /// Which rows of a step the calling warp copies, whole rows of a warp at a time: those of its first turn, and of every so many behind.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    fn turns<G: Shape>(self) -> (u32, u32) {
+        let idle = G::TILE.columns - self.0;
+        // Of a busy member the number wraps to one that is no turn's.
+        if idle == 0 { (G::member(), G::TILE.columns) } else { (G::member().wrapping_sub(self.0), idle) }
+    }
+}
+
+/// Starts the calling warp's copies of the team's step `step` to the slot at `slot`; hidden tokens are zeros. Whole rows lie side by
+/// side in a warp's copy.
 ///
 /// # Safety
 /// The step's tokens have been handed over before a barrier, the slot is free, and the caches are as documented.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) unsafe fn fill<G: Shape>(params: &Params, task: &Task, share: &Share, step: u32, slot: u32) {
-    if !share.has::<G>(step) {
-        return;
-    }
+pub(super) unsafe fn fill<G: Shape>(params: &Params, task: &Task, busy: Busy, step: u32, slot: u32) {
     let rows_at_a_time = const { WARP / G::WORDS };
     // Taken as unknown, what follows from the lane is not kept in registers between the steps.
     let lane = thread::opaque(lane());
     let (row, word) = (lane / G::WORDS, lane % G::WORDS);
-    let (places, thresholds) = (Shared::<u32>::at(G::PLAN.places), Shared::<u32>::at(G::PLAN.thresholds));
+    let (places, origins) = (Shared::<u32>::at(G::PLAN.places), Shared::<u32>::at(G::PLAN.origins));
     let first = in_step::<G>(G::team(), step);
     let keys = params.key.item(u64::from(thread::opaque(task.kv_head)) * params.kv_head_stride)
         + u64::from(16 * word);
     let values = params.value.address().wrapping_sub(params.key.address());
 
-    let mut turn = G::member();
+    let (mut turn, every) = busy.turns::<G>();
     while turn < G::STEP / rows_at_a_time {
         let token = turn * rows_at_a_time + row;
         // SAFETY: the token is one of the step's, which have been handed over.
-        let (place, threshold) = unsafe { (places.load(first + token), thresholds.load(first + token)) };
-        let valid = threshold != HIDDEN;
+        let (place, origin) = unsafe { (places.load(first + token), origins.load(first + token)) };
+        let valid = origin != Origin::HIDDEN;
         let from = keys.wrapping_add(u64::from(place) * u64::from(params.place_bytes));
         let to = slot + swizzled(token, word, G::STEP);
         // SAFETY: the slot holds the step's keys and values, and is free; a token that is not hidden lies in the caches.
@@ -82,7 +109,7 @@ pub(super) unsafe fn fill<G: Shape>(params: &Params, task: &Task, share: &Share,
             cp_async::copy_16(to, from, valid);
             cp_async::copy_16(to + G::PLAN.slot / 2, from.wrapping_add(values), valid);
         }
-        turn += G::TILE.columns;
+        turn += every;
     }
 }
 

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::{
     epilogue,
-    gather::{self, Queries, Ring},
+    gather::{self, Busy, Queries, Ring},
     online::{self, Softmax},
     params::Params,
     products::{self, ByGroup, ByWarp, Products},
@@ -75,8 +75,10 @@ where
     let fill = |task: &Task, share: &Share, steps: Range<u32>| {
         for step in thread::opaque(steps.start)..thread::opaque(steps.end) {
             let slot = Ring::of_team::<G>().slot + step * G::PLAN.slot;
-            // SAFETY: the caller's promise; the first steps' tokens are handed over and every slot is free.
-            unsafe { gather::fill::<G>(params, task, share, step, slot) };
+            if share.has_first(step) {
+                // SAFETY: the caller's promise; the first steps' tokens are handed over and every slot is free.
+                unsafe { gather::fill::<G>(params, task, Busy::all::<G>(), step, slot) };
+            }
             cp_async::commit();
         }
     };
@@ -90,7 +92,8 @@ where
             first.hand_over::<G>(params, &task, &share);
             (queries, Ahead::begin::<G>(params, &task, &share))
         };
-        epilogue::note_outputs::<G>(params, &task);
+        // SAFETY: the caller's promise.
+        unsafe { epilogue::note_columns::<G>(params, &task) };
         team_sync::<G>();
         fill(&task, &share, 0..share.confirmed::<G>());
         (task, share, queries, ahead)
@@ -117,35 +120,54 @@ where
 
     let mut softmax = Softmax::new();
     let mut output = [[0.0; 4]; D8];
+    // Warps without query columns copy while the others work on theirs.
+    let busy = Busy::of_block::<G>(&task);
+    let idle = busy.is_idle::<G>();
+    let steps = share.steps::<G>();
+    let refill = |step: u32, slot: u32| {
+        if step > 0 {
+            if step + stages - 1 < steps {
+                // SAFETY: the slot of the step before is free; the fill's tokens are handed over.
+                unsafe { gather::fill::<G>(params, &task, busy, step + stages - 1, slot) };
+            }
+            cp_async::commit();
+        }
+    };
     cp_async::wait_pending(stages - 1);
     let mut step = 0;
-    while share.has::<G>(step) {
+    while step < steps {
         // The step's rows are in, the team is done with the step before, and the next tokens are handed over.
         if G::TILE.wgmma {
             fence::proxy_async();
         }
         team_sync::<G>();
-        if step > 0 {
-            // SAFETY: the slot of the step before is free; the fill's tokens are handed over.
-            unsafe { gather::fill::<G>(params, &task, &share, step + stages - 1, ring.before) };
-            cp_async::commit();
+        if !P::TOGETHER {
+            refill(step, ring.before);
         }
-        // SAFETY: keys, values, queries and thresholds are visible to the team since the barrier.
-        unsafe {
-            let mut scores = P::scores(&queries, ring.slot);
-            online::mask::<G, H>(&task, &mut scores, step);
-            if let Some(factors) = softmax.rebase(&scores, params.scale_log2) {
-                for n in 0..D8 {
-                    for i in 0..4 {
-                        output[n][i] *= factors[i / 2];
-                    }
+        if !idle || P::TOGETHER {
+            // SAFETY: keys, values, queries, origins and masks are visible to the team since the barrier.
+            unsafe {
+                let mut scores = P::scores(&queries, ring.slot);
+                let mut probabilities = [[0; 2]; H];
+                if P::TOGETHER {
+                    refill(step, ring.before);
                 }
+                if !idle {
+                    online::mask::<G, H>(&mut scores, step);
+                    if let Some(factors) = softmax.rebase(&scores, params.scale_log2) {
+                        for n in 0..D8 {
+                            for i in 0..4 {
+                                output[n][i] *= factors[i / 2];
+                            }
+                        }
+                    }
+                    probabilities = softmax.probabilities::<E, H>(&scores, params.scale_log2);
+                }
+                P::values(&mut output, &probabilities, ring.slot + G::PLAN.slot / 2);
             }
-            let probabilities = softmax.probabilities::<E, H>(&scores, params.scale_log2);
-            P::values(&mut output, &probabilities, ring.slot + G::PLAN.slot / 2);
         }
         // SAFETY: the caller's promise; nobody reads the tokens of the step before any more.
-        unsafe { ahead.hand_over::<G>(params, &task, &share, step) };
+        unsafe { ahead.hand_over::<G>(params, &task, &share, step, steps) };
         ring.advance::<G>();
         step += 1;
         cp_async::wait_pending(stages - 2);

@@ -4,7 +4,10 @@
 //! taken relative to a *base*, which is replaced only where a logit exceeds it by [`SLACK`], so that what has been summed is
 //! hardly ever scaled again.
 
-use super::{shape::Shape, task::Task, tokens::in_step};
+use super::{
+    shape::Shape,
+    tokens::{Origin, in_step},
+};
 use crate::simt::{
     Element, Shared, math,
     shuffle::shuffle_xor_f32,
@@ -26,29 +29,32 @@ pub(super) struct Softmax {
 /// Hides the scores of step `step` that a column must not see: they become negative infinity. All 32 lanes take part.
 ///
 /// # Safety
-/// The step's thresholds lie in shared memory, visible to this lane.
+/// The step's origins and the columns' masks lie in shared memory, visible to this lane.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) unsafe fn mask<G: Shape, const H: usize>(task: &Task, scores: &mut [[f32; 4]; H], step: u32) {
-    let thresholds = Shared::<u64>::at(G::PLAN.thresholds);
+pub(super) unsafe fn mask<G: Shape, const H: usize>(scores: &mut [[f32; 4]; H], step: u32) {
+    let origins = Shared::<u64>::at(G::PLAN.origins);
     // Taken as unknown, what follows from the lane is not kept in registers between the steps.
     let lane = thread::opaque(lane());
     let first = in_step::<G>(G::team(), step) / 2 + lane % 4;
-    let mut pairs = [0; H];
     let mut any = 0;
     for n in 0..H {
         // SAFETY: the caller's promise; the tokens are two of the step's.
-        pairs[n] = unsafe { thresholds.load(first + 4 * n as u32) };
-        any |= pairs[n];
+        any |= unsafe { origins.load(first + 4 * n as u32) };
     }
     // All columns see all tokens of most steps.
     if vote::ballot(any != 0) == 0 {
         return;
     }
-    let column = task.first_column + 16 * G::member() + lane / 4;
+    let column = 16 * G::member() + lane / 4;
+    let masks = Shared::<u64>::at(G::PLAN.masks);
+    // SAFETY: the caller's promise; the columns are the block's.
+    let masks = unsafe { [masks.load(column), masks.load(column + 8)] };
+    let first = thread::opaque(first);
     for n in 0..H {
-        let seen_from = [pairs[n] as u32, (pairs[n] >> 32) as u32];
+        // SAFETY: as above. Loaded again, they are not kept in registers meanwhile.
+        let pair = unsafe { origins.load(first + 4 * n as u32) };
         for i in 0..4 {
-            if column + 8 * (i as u32 / 2) < seen_from[i % 2] {
+            if !Origin::is_seen((pair >> (32 * (i % 2))) as u32, masks[i / 2]) {
                 scores[n][i] = f32::NEG_INFINITY;
             }
         }

@@ -2,6 +2,9 @@
 
 use crate::simt::Global;
 
+/// In place of a set's size: the sequence's confirmed tokens are read without one.
+pub const EVERYTHING: i32 = crate::select::params::EVERYTHING;
+
 /// The arguments of one launch. Strides count items of the array they belong to (elements, not bytes).
 ///
 /// What only the device knows (lengths, row counts, sets, tables) is checked on the device: anything out of range is
@@ -31,12 +34,20 @@ pub struct Params {
     /// First query row of each sequence and, last, the number of rows, `[batch + 1]`, ascending. Of sequences whose
     /// rows overlap, a row holds the output of any one.
     pub row_starts: Global<i32>,
-    /// Positions of each sequence's verification set, `[batch, set_capacity]`, in any order.
+    /// The entries of each verification set, in any order: `[batch, sets, set_capacity >> set_shift]`, with one set for all of a
+    /// sequence's KV heads or one for each. An entry stands for `1 << set_shift` tokens side by side: by its number times that for the
+    /// first one's position, or for its [slot](Params::set_slots). Null where [`Params::set_sizes`] is.
     pub set: Global<i32>,
-    /// Items from one sequence's set to the next.
+    /// Items from one sequence's sets to the next's.
     pub set_stride: u64,
-    /// Positions in each sequence's set, `[batch]`.
+    /// Items from one KV head's set to the next's; 0 where all have one.
+    pub set_head_stride: u64,
+    /// Tokens of each set, `[batch, sets]`, or the flag [`EVERYTHING`]: the set's entries stand for at least as many, of which the last
+    /// may stand for fewer than the others. Null: [`EVERYTHING`] for all.
     pub set_sizes: Global<i32>,
+    /// Which of the step's own rows each row sees, `[total_rows]`: bit `j` for the sequence's row `j`. Null: row `i` sees the
+    /// rows up to `i`.
+    pub masks: Global<u64>,
     /// Output, `[total_rows, query_heads, head_dim]`: 16-bit items, or fp32 where `output_f32` is set.
     pub output: Global<u16>,
     /// Items from one output row to the next; a multiple of 8.
@@ -78,8 +89,18 @@ pub struct Params {
     pub total_rows: u32,
     /// The most query rows that one sequence may have.
     pub row_capacity: u32,
-    /// The most positions that one sequence's set may have.
+    /// The most tokens that one set may have; 0 where there are no sets.
     pub set_capacity: u32,
+    /// log2 of the tokens that an entry of a set stands for.
+    pub set_shift: u32,
+    /// 1 if entries count slots of the cache, `page · page_size + token of the page`, 0 if they count positions of the sequence.
+    pub set_slots: u32,
+    /// Sets of each sequence: 1, or one for each KV head.
+    pub sets: u32,
+    /// Of a sequence that has [`EVERYTHING`], the first `sinks` and the last `recent` confirmed tokens are read.
+    pub sinks: u32,
+    /// See [`Params::sinks`].
+    pub recent: u32,
     /// Chunks of query columns that one sequence's rows are divided into.
     pub chunks: u32,
     /// 1 if the output is fp32, else 0.

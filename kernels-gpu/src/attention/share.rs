@@ -2,7 +2,7 @@
 //!
 //! The set's tokens are dealt out by steps, round by round, to all teams of all splits, so that the index of a token of a
 //! team's first steps is known before the sequence's figures are. The step's own rows fill steps of their own, dealt out
-//! from the last team on. A team's first of these is the step that fills its ring's last slot, whose work hides behind the copies
+//! from the last team on of those splits that have tokens. A team's first of these is the step that fills its ring's last slot, whose work hides behind the copies
 //! of the others, and which may wait for them to be written while the slots before it are filled; what else there is follows
 //! behind the steps whose tokens are looked up before all copies.
 
@@ -23,12 +23,12 @@ pub(super) enum Source {
 /// The share of the calling warp's team.
 #[derive(Clone, Copy)]
 pub(super) struct Share {
-    /// Steps of own rows among the first steps: 0 or 1.
-    lead: u32,
     /// Steps of the set among the first steps.
     early: u32,
     /// Steps of own rows.
     own: u32,
+    /// Splits that have tokens.
+    splits: u32,
     set_size: u32,
     rows: u32,
 }
@@ -36,7 +36,13 @@ pub(super) struct Share {
 /// The team's number among all teams of all splits, and their number.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 fn rank<G: Shape>() -> (u32, u32) {
-    (block_x() * G::TILE.teams + G::team(), (grid_x() * G::TILE.teams).max(1))
+    (block_x() * G::TILE.teams + G::team(), teams_of::<G>(grid_x()))
+}
+
+/// The teams of `splits` splits; never zero.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+fn teams_of<G: Shape>(splits: u32) -> u32 {
+    (splits * G::TILE.teams).max(1)
 }
 
 /// Index in the set of the first token of the team's `step`th step of the set.
@@ -49,19 +55,31 @@ pub(super) fn first_of_set<G: Shape>(step: u32) -> u32 {
 impl Share {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn of_team<G: Shape>(task: &Task) -> Self {
-        let (rank, teams) = rank::<G>();
-        let own = (task.rows.div_ceil(G::STEP) + rank) / teams;
+        let own = (task.rows.div_ceil(G::STEP) + rank::<G>().0) / teams_of::<G>(task.splits);
         let mut early = 0;
         for step in 0..G::TILE.first_steps() {
             early += u32::from(first_of_set::<G>(step) < task.set_size);
         }
-        Self { lead: own.min(1), early, own, set_size: task.set_size, rows: task.rows }
+        Self { early, own, splits: task.splits, set_size: task.set_size, rows: task.rows }
     }
 
-    /// Whether the team has a step `step`.
+    /// Whether the team has a step `step`, one of as many as it has slots.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn has<G: Shape>(&self, step: u32) -> bool {
-        step < self.early + self.own || first_of_set::<G>(step - self.own) < self.set_size
+    pub(super) fn has_first(&self, step: u32) -> bool {
+        step < self.early + self.own
+    }
+
+    /// The team's steps. They take a division: nothing for the way to the first copies.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn steps<G: Shape>(&self) -> u32 {
+        let tokens = self.set_size.saturating_sub(first_of_set::<G>(0));
+        self.own + tokens.div_ceil((rank::<G>().1 * G::STEP).max(1))
+    }
+
+    /// Steps of own rows among the first steps: 0 or 1.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    fn lead(&self) -> u32 {
+        self.own.min(1)
     }
 
     /// The first steps, as far as slots are filled with confirmed tokens alone: all slots but the last, which own rows come
@@ -74,19 +92,19 @@ impl Share {
     /// The step of the first own rows, if the team has any.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn first_of_rows<G: Shape>(&self) -> Option<u32> {
-        (self.lead != 0).then_some(self.confirmed::<G>())
+        (self.own != 0).then_some(self.confirmed::<G>())
     }
 
     /// The team's step that is the `step`th of the first ones, those of the set and what fills up behind them.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn first_step<G: Shape>(&self, step: u32) -> u32 {
-        if step < self.confirmed::<G>() { step } else { step + self.lead }
+        if step < self.confirmed::<G>() { step } else { step + self.lead() }
     }
 
     /// The step behind the first ones.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn later<G: Shape>(&self) -> u32 {
-        G::TILE.first_steps() + self.lead
+        G::TILE.first_steps() + self.lead()
     }
 
     /// Token `item` of the `step`th of the [first steps](Share::first_step).
@@ -110,8 +128,8 @@ impl Share {
     /// Token `item` of the team's `step`th step of own rows.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn row<G: Shape>(&self, step: u32, item: u32) -> Source {
-        let (rank, teams) = rank::<G>();
-        let row = (step * teams + teams - 1 - rank) * G::STEP + item;
+        let teams = teams_of::<G>(self.splits);
+        let row = (step * teams + teams - 1 - rank::<G>().0) * G::STEP + item;
         if row < self.rows { Source::Own(row) } else { Source::Nothing }
     }
 

@@ -17,13 +17,15 @@ pub struct Plan {
     /// Places of the tokens' rows in the caches, `[teams, token_steps, step]` u32; after its last step a team's bases and sums,
     /// `[query columns, 2]` fp32.
     pub places: u32,
-    /// First query column that sees each token, `[teams, token_steps, step]` u32.
-    pub thresholds: u32,
-    /// Steps whose places and thresholds are held: those that are looked up first, one of own rows and the one before, a power
+    /// What each token is, `[teams, token_steps, step]` u32: see [`Origin`](super::tokens::Origin).
+    pub origins: u32,
+    /// Steps whose places and origins are held: those that are looked up first, one of own rows and the one before, a power
     /// of two.
     pub token_steps: u32,
     /// Where each column's output goes, `[query columns]` 16 bytes.
     pub outputs: u32,
+    /// Which of the step's own rows each column sees, `[query columns]` u64.
+    pub masks: u32,
     /// Floats from one column's output to the next: the pairs that a half of a warp stores lie in different banks.
     pub output_stride: u32,
     /// Bytes in all.
@@ -45,10 +47,23 @@ impl Plan {
         let places = query + columns * head_dim * 2;
         let token_steps = (tile.first_steps() + 2).next_power_of_two();
         let tokens = tile.teams * token_steps * tile.step_tokens();
-        let thresholds = places + tokens * 4;
-        let outputs = thresholds + tokens * 4;
-        let bytes = outputs + columns * 16;
-        Self { ring: 0, team, slot, query, places, thresholds, token_steps, outputs, output_stride, bytes }
+        let origins = places + tokens * 4;
+        let outputs = origins + tokens * 4;
+        let masks = outputs + columns * 16;
+        let bytes = masks + columns * 8;
+        Self {
+            ring: 0,
+            team,
+            slot,
+            query,
+            places,
+            origins,
+            token_steps,
+            outputs,
+            masks,
+            output_stride,
+            bytes,
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! From a token's index to the place of its rows: the set's position, the block table's page, and the ring of places and
-//! thresholds through which a team learns of them.
+//! From a token's index to the place of its rows: the set's entry, the block table's page, and the ring of places and
+//! origins through which a team learns of them.
 
 use super::{
     params::Params,
@@ -11,77 +11,82 @@ use crate::{
     fault::Fault,
     simt::{
         Shared, WARP,
-        thread::{block_z, lane},
+        thread::{self, block_y, block_z, lane},
     },
 };
 
-/// The threshold of a token that no column sees.
-pub(super) const HIDDEN: u32 = u32::MAX;
+/// What a token is, as a team learns it: a confirmed one, which all columns see; one of the step's own rows, by its number plus one;
+/// or hidden from all.
+pub(super) struct Origin;
 
-/// Tells the thresholds of the step's own rows from those of the set's tokens, while they are looked up.
-const OWN: u32 = 1 << 31;
+impl Origin {
+    pub(super) const CONFIRMED: u32 = 0;
+    pub(super) const HIDDEN: u32 = u32::MAX;
+
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    const fn own(row: u32) -> u32 {
+        row + 1
+    }
+
+    /// Whether a column whose [mask](super::smem::Plan::masks) is `mask` sees it.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn is_seen(origin: u32, mask: u64) -> bool {
+        // There are at most 64 rows, so that nothing is left of a mask that the number of a hidden token shifts.
+        origin == Self::CONFIRMED || mask.unbounded_shr(origin.wrapping_sub(1)) & 1 != 0
+    }
+}
 
 /// A token on its way from its index in the sequence's list to the place of its rows. Each part of the way ends with a load,
 /// which the next part waits for: between them there is time for other work.
 #[derive(Clone, Copy)]
 struct Token {
-    /// Its position; of a hidden token, anything.
+    /// Its position, or its slot where entries of sets are slots; of a hidden token, anything.
     position: u32,
-    /// First query column of the sequence that sees it.
-    threshold: u32,
+    /// See [`Origin`].
+    origin: u32,
     /// Its page, once it has been asked for.
     page: u32,
 }
 
 impl Token {
-    const HIDDEN: Self = Self { position: 0, threshold: HIDDEN, page: 0 };
+    const HIDDEN: Self = Self { position: 0, origin: Origin::HIDDEN, page: 0 };
 
-    /// What stands at `source`; `position` where that is a token of the set.
+    /// What stands at `source`; of the entry `entry` where that is a token of a set that has entries.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    fn at(params: &Params, task: &Task, source: Source, position: i32) -> Self {
+    fn at(params: &Params, task: &Task, source: Source, entry: i32) -> Self {
         match source {
-            Source::Set(_) => Self { position: position as u32, threshold: 0, page: 0 },
-            Source::Own(row) => {
-                Self { position: task.length + row, threshold: OWN | (row * params.group), page: 0 }
+            Source::Set(index) => {
+                Self { position: task.place_of(params, index, entry), origin: Origin::CONFIRMED, page: 0 }
             }
+            Source::Own(row) => Self { position: task.length + row, origin: Origin::own(row), page: 0 },
             Source::Nothing => Self::HIDDEN,
         }
-    }
-
-    /// Asks for the position of what stands at `source`.
-    ///
-    /// # Safety
-    /// The arrays that the parameters name are as documented.
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    unsafe fn ask(params: &Params, task: &Task, source: Source) -> Self {
-        let mut position = 0;
-        if let Source::Set(index) = source {
-            // SAFETY: the set size is at most the set's capacity.
-            position =
-                unsafe { params.set.load(u64::from(task.sequence) * params.set_stride + u64::from(index)) };
-        }
-        Self::at(params, task, source, position)
     }
 
     /// Asks for the page of the position.
     ///
     /// # Safety
-    /// As [`Token::ask`].
+    /// The arrays that the parameters name are as documented.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn ask_page(self, params: &Params, task: &Task) -> Self {
-        if self.threshold == HIDDEN {
+        if self.origin == Origin::HIDDEN {
             return self;
         }
-        if self.threshold & OWN == 0 && self.position >= task.length {
-            task.report(params, Fault::Position);
-            return Self::HIDDEN;
+        if self.origin == Origin::CONFIRMED {
+            if task.has_slots(params) {
+                return Self { page: self.position >> params.page_shift, ..self };
+            }
+            if self.position >= task.length {
+                task.report(params, Fault::Position);
+                return Self::HIDDEN;
+            }
         }
         let index = self.position >> params.page_shift;
         if index >= params.table_width {
             task.report(params, Fault::Length);
             return Self::HIDDEN;
         }
-        let entry = u64::from(task.sequence) * params.table_stride + u64::from(index);
+        let entry = u64::from(thread::opaque(task.sequence)) * params.table_stride + u64::from(index);
         // SAFETY: the index is below the table's width.
         let page = unsafe { params.block_table.load(entry) };
         Self { page: page as u32, ..self }
@@ -90,10 +95,10 @@ impl Token {
     /// Hands the token over to the team, as token `index` of the block's ring of tokens. Readers need a barrier.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     fn store<G: Shape>(self, params: &Params, task: &Task, index: u32) {
-        let mut threshold = HIDDEN;
-        if self.threshold != HIDDEN {
+        let mut origin = Origin::HIDDEN;
+        if self.origin != Origin::HIDDEN {
             if self.page < params.pages {
-                threshold = self.threshold & !OWN;
+                origin = self.origin;
             } else {
                 task.report(params, Fault::Page);
             }
@@ -104,12 +109,25 @@ impl Token {
         // there, which has been computed.
         unsafe {
             Shared::<u32>::at(G::PLAN.places).store(index, place);
-            Shared::<u32>::at(G::PLAN.thresholds).store(index, threshold);
+            Shared::<u32>::at(G::PLAN.origins).store(index, origin);
         }
     }
 }
 
-/// The first index of a team's step among the places and thresholds.
+/// Asks for the entry of token `index` of the set of a sequence's KV head.
+///
+/// # Safety
+/// The array is as documented, and the index below the set's capacity.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+unsafe fn ask_entry(params: &Params, sequence: u32, kv_head: u32, index: u32) -> i32 {
+    // Taken as unknown, what follows from them is not kept in registers between the steps.
+    let (sequence, kv_head) = (thread::opaque(sequence), thread::opaque(kv_head));
+    let set = u64::from(sequence) * params.set_stride + u64::from(kv_head) * params.set_head_stride;
+    // SAFETY: the caller's promise.
+    unsafe { params.set.load(set + u64::from(index >> params.set_shift)) }
+}
+
+/// The first index of a team's step among the places and origins.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) fn in_step<G: Shape>(team: u32, step: u32) -> u32 {
     (team * G::PLAN.token_steps + step % G::PLAN.token_steps) * G::STEP
@@ -129,30 +147,30 @@ fn first_token<G: Shape>(i: usize) -> (u32, u32) {
 }
 
 impl First {
-    /// Asks for their positions, as if the set filled its array: what it holds is not known yet.
+    /// Asks for their entries, as if the set filled its array: what it holds is not known yet.
     ///
     /// # Safety
-    /// As [`Token::ask`].
+    /// As [`Token::ask_page`].
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn ask<G: Shape>(params: &Params) -> Self {
         const { assert!(G::TILE.first_tokens() <= FIRST as u32) };
-        let mut positions = [0; FIRST];
+        let mut entries = [0; FIRST];
+        let kv_head = if params.sets > 1 { block_y() / params.chunks.max(1) } else { 0 };
         for i in 0..G::TILE.first_tokens() as usize {
             let (step, item) = first_token::<G>(i);
             let index = first_of_set::<G>(step) + item;
             if index < params.set_capacity {
-                // SAFETY: the index is below the set's capacity.
-                positions[i] =
-                    unsafe { params.set.load(u64::from(block_z()) * params.set_stride + u64::from(index)) };
+                // SAFETY: the caller's promise; the index is below the set's capacity.
+                entries[i] = unsafe { ask_entry(params, block_z(), kv_head, index) };
             }
         }
-        Self(positions)
+        Self(entries)
     }
 
     /// Finds their places, and hands them over to the team, with own rows that come before. Readers need a barrier.
     ///
     /// # Safety
-    /// As [`Token::ask`].
+    /// As [`Token::ask_page`].
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn hand_over<G: Shape>(self, params: &Params, task: &Task, share: &Share) {
         let mut own = Token::HIDDEN;
@@ -182,56 +200,66 @@ impl First {
 }
 
 /// Tokens of a team's later steps, which its warps look up in turns: of the warp's next step the pages, of the one behind the
-/// positions. A load behind a ring's worth of copies takes its time; in turns there is that of several steps.
+/// entries. A load behind a ring's worth of copies takes its time; in turns there is that of several steps.
 pub(super) struct Ahead {
     /// The warp's next step.
     step: u32,
     with_page: Token,
-    with_position: Token,
+    /// The entry of the step behind; until the first advance, of the next step.
+    entry: i32,
 }
 
 impl Ahead {
-    /// Asks for the positions of the warp's first step behind the [`First`].
+    /// Asks for the entries of the warp's first step behind the [`First`].
     ///
     /// # Safety
-    /// As [`Token::ask`].
+    /// As [`Token::ask_page`].
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn begin<G: Shape>(params: &Params, task: &Task, share: &Share) -> Self {
         let step = share.later::<G>() + G::member();
         // SAFETY: the caller's promise.
-        let with_position = unsafe { Self::ask::<G>(params, task, share, step) };
-        Self { step, with_page: Token::HIDDEN, with_position }
+        let entry = unsafe { Self::ask::<G>(params, task, share, step) };
+        Self { step, with_page: Token::HIDDEN, entry }
+    }
+
+    /// The lane's token of a step.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    fn source<G: Shape>(share: &Share, step: u32) -> Source {
+        if lane() < G::STEP { share.token::<G>(step, lane()) } else { Source::Nothing }
     }
 
     /// # Safety
-    /// As [`Token::ask`].
+    /// As [`Token::ask_page`].
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    unsafe fn ask<G: Shape>(params: &Params, task: &Task, share: &Share, step: u32) -> Token {
-        if lane() >= G::STEP {
-            return Token::HIDDEN;
+    unsafe fn ask<G: Shape>(params: &Params, task: &Task, share: &Share, step: u32) -> i32 {
+        match Self::source::<G>(share, step) {
+            // SAFETY: the caller's promise; the set's size is at most its capacity.
+            Source::Set(index) if task.is_listed() => unsafe {
+                ask_entry(params, task.sequence, task.kv_head, index)
+            },
+            _ => 0,
         }
-        // SAFETY: the caller's promise.
-        unsafe { Token::ask(params, task, share.token::<G>(step, lane())) }
     }
 
-    /// Asks for the pages of the tokens whose positions have been asked for, and for the positions of the warp's step behind.
+    /// Asks for the pages of the tokens whose entries have been asked for, and for the entries of the warp's step behind.
     ///
     /// # Safety
-    /// As [`Token::ask`].
+    /// As [`Token::ask_page`].
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn advance<G: Shape>(&mut self, params: &Params, task: &Task, share: &Share) {
+        let source = Self::source::<G>(share, self.step);
         // SAFETY: the caller's promise.
         unsafe {
-            self.with_page = self.with_position.ask_page(params, task);
-            self.with_position = Self::ask::<G>(params, task, share, self.step + G::TILE.columns);
+            self.with_page = Token::at(params, task, source, self.entry).ask_page(params, task);
+            self.entry = Self::ask::<G>(params, task, share, self.step + G::TILE.columns);
         }
     }
 
-    /// Where it is the warp's turn in the team's step `step`, hands the tokens of its next step over to the team and looks
+    /// Where it is the warp's turn in the team's step `step` of `steps`, hands the tokens of its next step over to the team and looks
     /// further ahead. Readers need a barrier.
     ///
     /// # Safety
-    /// As [`Token::ask`].
+    /// As [`Token::ask_page`].
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn hand_over<G: Shape>(
         &mut self,
@@ -239,8 +267,9 @@ impl Ahead {
         task: &Task,
         share: &Share,
         step: u32,
+        steps: u32,
     ) {
-        if self.step == share.later::<G>() + step && share.has::<G>(self.step) {
+        if self.step == share.later::<G>() + step && self.step < steps {
             if lane() < G::STEP {
                 self.with_page.store::<G>(params, task, in_step::<G>(G::team(), self.step) + lane());
             }

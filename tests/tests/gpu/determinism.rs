@@ -2,7 +2,7 @@
 
 use dustin::attention::{
     arrays::OutputType,
-    problem::AttentionProblem,
+    problem::{AttentionProblem, Confirmed, Sets},
     space::Candidate,
     synthetic::{AttentionInput, NAN},
 };
@@ -63,7 +63,7 @@ fn batch_of(input: &AttentionInput, order: &[usize], spare: u32) -> AttentionInp
         problem: AttentionProblem {
             batch: order.len() as u32,
             total_rows: total_rows.max(1),
-            set_capacity: input.problem.set_capacity - spare,
+            confirmed: Confirmed::Sets(Sets::of_positions(input.problem.confirmed_capacity() - spare)),
             ..input.problem
         },
         query: vec![],

@@ -115,8 +115,12 @@ fn reads_at_replay(gpu: &'static Gpu) -> Result<(), String> {
         input.set_sizes[0] -= 7;
         input.set_sizes[3] = 11;
         input.plant(Plant::PositionBeyond, 3);
-        prepared.input.set.upload(&stream, 0, &input.set).map_err(text)?;
-        prepared.input.set_sizes.upload(&stream, 0, &input.set_sizes).map_err(text)?;
+        let arrays =
+            [(&mut prepared.input.set, &input.set), (&mut prepared.input.set_sizes, &input.set_sizes)];
+        for (array, items) in arrays {
+            let array = array.as_mut().ok_or("the problem has no sets")?;
+            array.upload(&stream, 0, items).map_err(text)?;
+        }
         // SAFETY: what was captured lives in `prepared`.
         unsafe { graph.launch(&stream) }.map_err(text)?;
         let reference = reference::attention(&input.problem, &input.arrays()).map_err(text)?;

@@ -3,6 +3,7 @@
 use dustin::{
     attention::{
         launch::{AttentionBuffers, AttentionPlan},
+        problem::{Confirmed, Mask, Sets},
         reference,
         space::Candidate,
         synthetic::{Contents, Logits, Recipe, SequenceShape},
@@ -58,6 +59,8 @@ fn wide_offsets(gpu: &Gpu) -> Result<(), String> {
                 page_size: 16,
                 layout,
                 sequences: vec![shape(500, 5, 300), shape(333, 3, 333)],
+                confirmed: Confirmed::Sets(Sets::of_positions(0)),
+                mask: Mask::Causal,
                 spare: 0,
                 padding: 0,
                 head_major: false,

@@ -32,6 +32,7 @@ use std::{ffi::OsString, num::NonZero, process::ExitCode};
 
 use dustin::{
     attention::{
+        problem::{Confirmed, Mask, Sets},
         space::Candidate,
         synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
     },
@@ -95,6 +96,8 @@ fn ragged(variant: &AttentionVariant, seed: u64) -> Recipe {
             shape(900, 5, 0),
             shape(1, 2, 1),
         ],
+        confirmed: Confirmed::Sets(Sets::of_positions(0)),
+        mask: Mask::Causal,
         spare: 2,
         padding: 1,
         head_major: false,

@@ -4,6 +4,7 @@
 use dustin::{
     attention::{
         arrays::{LogBase, OutputType},
+        problem::{Confirmed, Mask, Sets},
         reference,
         space::Candidate,
         synthetic::{Contents, Logits, Recipe, SequenceShape},
@@ -39,6 +40,8 @@ fn attend(gpu: &Gpu, variant: &'static AttentionVariant, seed: u64) -> Result<()
         page_size: 8,
         layout: if seed.is_multiple_of(2) { KvLayout::Nhd } else { KvLayout::Hnd },
         sequences: vec![shape(3 * tokens, 3, 2 * tokens + 9), shape(7, 1, 3)],
+        confirmed: Confirmed::Sets(Sets::of_positions(0)),
+        mask: Mask::Causal,
         spare: 1,
         padding: 1,
         head_major: false,

@@ -68,7 +68,7 @@ pub(super) fn points(problem: &AttentionProblem, limits: CpuLimits) -> Result<Of
 /// thread.
 pub(super) fn run_time(problem: &AttentionProblem, threads: u32) -> Duration {
     let columns = f64::from(problem.total_rows) * f64::from(problem.query_heads);
-    let tokens = f64::from(problem.set_capacity + problem.rows);
+    let tokens = f64::from(problem.confirmed_capacity() + problem.rows);
     let products = 2.0 * columns * tokens * f64::from(problem.kv.head_dim);
     Duration::from_secs_f64(products / 1e9 / f64::from(threads))
 }

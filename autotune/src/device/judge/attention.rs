@@ -7,7 +7,7 @@ use dustin::{
     attention::{
         arrays::{AttentionArrays, LogBase},
         compare::{Output, compare_lse, compare_output},
-        problem::AttentionProblem,
+        problem::{AttentionProblem, Confirmed, Mask, Sets},
         reference::{self, Reference},
         synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
     },
@@ -46,6 +46,8 @@ impl AttentionCase {
                 shape(600, key.rows, 333),
                 shape(77, 1, 0),
             ],
+            confirmed: Confirmed::Sets(Sets::of_positions(0)),
+            mask: Mask::Causal,
             spare: 1,
             padding: 1,
             head_major: false,

@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     attention::{
+        problem::{Confirmed, Mask, Sets},
         reference,
         synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
     },
@@ -16,6 +17,8 @@ fn input(dtype: Dtype) -> AttentionInput {
         page_size: 4,
         layout: KvLayout::Nhd,
         sequences: vec![SequenceShape { length: 30, rows: 2, set_size: 9 }],
+        confirmed: Confirmed::Sets(Sets::of_positions(0)),
+        mask: Mask::Causal,
         spare: 1,
         padding: 1,
         head_major: false,

@@ -22,6 +22,7 @@ struct Tiny {
     row_starts: Vec<i32>,
     set: Vec<i32>,
     set_sizes: Vec<i32>,
+    masks: Vec<u64>,
 }
 
 impl Tiny {
@@ -31,12 +32,14 @@ impl Tiny {
             batch: 1,
             rows,
             total_rows: rows,
-            set_capacity: 4,
+            confirmed: Confirmed::Sets(Sets::of_positions(4)),
             query_heads: 2,
             kv,
             table_width: 3,
             dtype: Dtype::F16,
+            mask: Mask::Causal,
             lse: true,
+            batch_invariant: false,
         };
         let block_table = vec![2, 0, 3];
         let mut key = vec![0x7fff; kv.extent() as usize];
@@ -65,6 +68,7 @@ impl Tiny {
             row_starts: vec![0, rows as i32],
             set,
             set_sizes,
+            masks: Vec::new(),
         }
     }
 
@@ -78,6 +82,7 @@ impl Tiny {
             row_starts: &self.row_starts,
             set: &self.set,
             set_sizes: &self.set_sizes,
+            masks: &self.masks,
             scale: std::f32::consts::LN_2,
             strides: AttentionStrides::dense(&self.problem),
         }
@@ -182,7 +187,7 @@ fn a_negative_length_masks_every_token() {
 #[test]
 fn a_set_size_out_of_range_is_clamped() {
     let mut tiny = Tiny::new(1, &[0]);
-    tiny.set_sizes[0] = -1;
+    tiny.set_sizes[0] = -2;
     let reference = tiny.run();
     near(Tiny::row(&reference, 0).0, 4.0);
     assert_eq!(Fault::parse(reference.status), Some((Fault::SetSize, 0)));

@@ -6,8 +6,8 @@
 mod fault;
 mod recipe;
 mod rotation;
-
-use rand::seq::index;
+mod sets;
+mod trees;
 
 pub use self::{
     fault::Plant,
@@ -18,7 +18,7 @@ pub use crate::synthetic::{Logits, NAN};
 use crate::{
     attention::{
         arrays::{AttentionArrays, AttentionStrides},
-        problem::AttentionProblem,
+        problem::{AttentionProblem, Mask},
     },
     error::InvalidInput,
     synthetic::{FreePages, Items, Spread, nans},
@@ -60,10 +60,12 @@ pub struct AttentionInput {
     pub lengths: Vec<i32>,
     /// First query row of each sequence and, last, the number of rows.
     pub row_starts: Vec<i32>,
-    /// Positions of the sets.
+    /// Entries of the sets.
     pub set: Vec<i32>,
     /// Sizes of the sets.
     pub set_sizes: Vec<i32>,
+    /// Rows that each row sees.
+    pub masks: Vec<u64>,
 }
 
 impl AttentionInput {
@@ -75,7 +77,7 @@ impl AttentionInput {
     /// the arrays.
     pub fn uniform(problem: &AttentionProblem, length: u32, seed: u64) -> Result<Self, InvalidInput> {
         problem.validate()?;
-        let set_size = problem.set_capacity.min(length);
+        let set_size = problem.confirmed_capacity().min(length);
         let sequences = vec![SequenceShape { length, rows: problem.rows, set_size }; problem.batch as usize];
         let contents = Contents { logits: Logits::Flat, sorted: true, poison_unselected: false, seed };
         Self::new(problem, &AttentionStrides::dense(problem), &sequences, contents)
@@ -107,21 +109,25 @@ impl AttentionInput {
             lengths: sequences.iter().map(|s| s.length as i32).collect(),
             row_starts: vec![0],
             set: random.poison_indices(strides.set_extent(problem))?,
-            set_sizes: sequences.iter().map(|s| s.set_size as i32).collect(),
+            set_sizes: Vec::new(),
+            masks: Vec::new(),
         };
 
         let mut free = FreePages::new(&problem.kv, &mut random)?;
         let spread = contents.logits.query_spread();
         for (sequence, shape) in sequences.iter().enumerate() {
             input.fill_tables(sequence, shape, &mut free);
-            let positions = input.fill_set(sequence, shape, contents.sorted, &mut random);
+            let read = input.fill_sets(sequence, shape, contents.sorted, &mut random);
             if contents.poison_unselected {
-                input.fill_tokens(sequence, positions.iter().copied(), &mut random);
+                input.fill_tokens(sequence, read.into_iter(), &mut random);
             } else {
                 input.fill_tokens(sequence, 0..shape.length, &mut random);
             }
             input.fill_tokens(sequence, shape.length..shape.length + shape.rows, &mut random);
             input.fill_queries(sequence, shape.rows, spread, &mut random);
+        }
+        if problem.mask == Mask::Tree {
+            input.masks = trees::masks(problem.total_rows, &input.row_starts, &mut random.rng);
         }
         Ok(input)
     }
@@ -138,6 +144,7 @@ impl AttentionInput {
             row_starts: &self.row_starts,
             set: &self.set,
             set_sizes: &self.set_sizes,
+            masks: &self.masks,
             scale: self.scale,
             strides: self.strides,
         }
@@ -161,25 +168,6 @@ impl AttentionInput {
         free.fill(&mut self.block_table[start..start + count]);
         let rows = self.row_starts[sequence] + shape.rows as i32;
         self.row_starts.push(rows);
-    }
-
-    fn fill_set(
-        &mut self,
-        sequence: usize,
-        shape: &SequenceShape,
-        sorted: bool,
-        random: &mut Items,
-    ) -> Vec<u32> {
-        let sample = index::sample(&mut random.rng, shape.length as usize, shape.set_size as usize);
-        let mut positions: Vec<u32> = sample.into_iter().map(|position| position as u32).collect();
-        if sorted {
-            positions.sort_unstable();
-        }
-        let start = sequence * self.strides.set as usize;
-        for (entry, &position) in self.set[start..].iter_mut().zip(&positions) {
-            *entry = position as i32;
-        }
-        positions
     }
 
     fn fill_tokens(&mut self, sequence: usize, positions: impl Iterator<Item = u32>, random: &mut Items) {

@@ -4,7 +4,10 @@ use dustin_kernels::registry::Dtype;
 
 use super::{AttentionInput, Contents, OPERATION};
 use crate::{
-    attention::{arrays::AttentionStrides, problem::AttentionProblem},
+    attention::{
+        arrays::AttentionStrides,
+        problem::{AttentionProblem, Confirmed, Mask, Sets},
+    },
     error::InvalidInput,
     kv::{KvLayout, PagedKv},
     synthetic::padded_cache,
@@ -17,11 +20,20 @@ pub struct SequenceShape {
     pub length: u32,
     /// Query rows; 0 is allowed.
     pub rows: u32,
-    /// Positions in its set, at most `length`.
+    /// Tokens of its set, at most `length`; or [`SequenceShape::EVERYTHING`]. Without meaning where the problem has no sets.
     pub set_size: u32,
 }
 
 impl SequenceShape {
+    /// The flag EVERYTHING in place of a set.
+    pub const EVERYTHING: u32 = u32::MAX;
+
+    /// Tokens that its set lists.
+    #[must_use]
+    pub const fn listed(&self) -> u32 {
+        if self.set_size == Self::EVERYTHING { 0 } else { self.set_size }
+    }
+
     /// Pages that the sequence and its own rows occupy.
     #[must_use]
     pub const fn pages(&self, page_size: u32) -> u32 {
@@ -46,6 +58,10 @@ pub struct Recipe {
     pub layout: KvLayout,
     /// The batch.
     pub sequences: Vec<SequenceShape>,
+    /// The confirmed tokens that are read; of sets, the capacity is what the batch needs.
+    pub confirmed: Confirmed,
+    /// Which of the step's own rows a row sees.
+    pub mask: Mask,
     /// How much each capacity exceeds what the batch needs: rows, set positions, table entries, pages.
     pub spare: u32,
     /// Gaps in every stride of queries, outputs and caches, in units of 8 items.
@@ -67,18 +83,26 @@ impl Recipe {
         let pages = self.sequences.iter().map(|s| s.pages(self.page_size));
         let rows = (most(|s| s.rows) + self.spare).clamp(1, 64);
         let table_width = pages.clone().max().unwrap_or(0).max(1) + self.spare;
-        let set_capacity = (most(|s| s.set_size) + self.spare).min(table_width * self.page_size);
+        let confirmed = match self.confirmed {
+            Confirmed::Sets(sets) => {
+                let most = (most(SequenceShape::listed) + self.spare).min(table_width * self.page_size);
+                Confirmed::Sets(Sets { capacity: most.next_multiple_of(sets.block.max(1)), ..sets })
+            }
+            without => without,
+        };
         let total_rows = self.sequences.iter().map(|s| s.rows).sum::<u32>() + self.spare;
         AttentionProblem {
             batch,
             rows,
             total_rows: total_rows.clamp(1, (batch * rows).max(1)),
-            set_capacity,
+            confirmed,
             query_heads: self.kv_heads * self.group,
             kv: self.kv(pages.sum::<u32>().max(1) + self.spare),
             table_width,
             dtype: self.dtype,
+            mask: self.mask,
             lse: self.lse,
+            batch_invariant: false,
         }
     }
 
@@ -88,6 +112,7 @@ impl Recipe {
         let problem = self.problem();
         let gap = 8 * u64::from(self.padding);
         let inner = u64::from(self.head_dim) + gap;
+        let entries = problem.sets().map_or(0, |sets| u64::from(sets.entry_capacity()));
         let (row, head) = if self.head_major {
             (inner, u64::from(problem.total_rows) * inner + gap)
         } else {
@@ -99,7 +124,8 @@ impl Recipe {
             output_row: row,
             output_head: head,
             table: u64::from(problem.table_width) + u64::from(self.padding),
-            set: u64::from(problem.set_capacity) + u64::from(self.padding),
+            set: u64::from(problem.sets_per_sequence()) * (entries + u64::from(self.padding)),
+            set_head: entries + u64::from(self.padding),
         }
     }
 
@@ -134,7 +160,9 @@ pub(super) fn validate(problem: &AttentionProblem, sequences: &[SequenceShape]) 
     for shape in sequences {
         at_most("rows", problem.rows.into(), shape.rows.into())?;
         at_most("length + rows", capacity, u64::from(shape.length) + u64::from(shape.rows))?;
-        at_most("set_size", problem.set_capacity.min(shape.length).into(), shape.set_size.into())?;
+        if let Some(sets) = problem.sets() {
+            at_most("set_size", sets.capacity.min(shape.length).into(), shape.listed().into())?;
+        }
         rows += u64::from(shape.rows);
         pages += u64::from(shape.pages(kv.page_size));
     }

@@ -16,11 +16,16 @@ pub struct Rotation {
 
 impl Rotation {
     /// Enough that a set returns only after the launches in between have read twice `l2_bytes`. A cache gives as
-    /// many sets as are disjoint in sequences of `context` tokens; beyond that there are more caches.
+    /// many sets as are disjoint in sequences of `context` tokens; beyond that there are more caches. Where there are no sets, as many
+    /// caches as are four times that size: what is read in order returns after all of it.
     #[must_use]
     pub fn new(problem: &AttentionProblem, context: u32, l2_bytes: u64) -> Self {
+        if problem.sets().is_none() {
+            let caches = (4 * l2_bytes).div_ceil(problem.bytes().max(1)).max(1);
+            return Self { caches: u32::try_from(caches).unwrap_or(u32::MAX), sets: 1 };
+        }
         let wanted = (2 * l2_bytes).div_ceil(problem.bytes().max(1)) + 1;
-        let disjoint = u64::from(context / problem.set_capacity.max(1)).max(1);
+        let disjoint = u64::from(context / problem.confirmed_capacity().max(1)).max(1);
         let sets = wanted.min(disjoint);
         let caches = wanted.div_ceil(sets);
         Self {
@@ -36,11 +41,14 @@ impl Rotation {
     }
 }
 
-/// `count` sets of the problem, `[batch, set_capacity]` each, ascending, disjoint where the context allows it.
-/// Entries beyond the context are -1; the set's size leaves them out.
+/// `count` sets of positions for the problem, one for each sequence, `[batch, capacity]` each, ascending, disjoint where the context
+/// allows it. Entries beyond the context are -1; the set's size leaves them out.
 #[must_use]
 pub fn disjoint_sets(problem: &AttentionProblem, context: u32, count: u32, seed: u64) -> Vec<Vec<i32>> {
-    let (batch, k) = (problem.batch as usize, problem.set_capacity as usize);
+    if problem.sets().is_none() {
+        return Vec::new();
+    }
+    let (batch, k) = (problem.batch as usize, problem.confirmed_capacity() as usize);
     let size = k.min(context as usize);
     let mut sets = vec![vec![-1; batch * k]; count as usize];
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
@@ -62,7 +70,10 @@ mod tests {
     use dustin_kernels::registry::Dtype;
 
     use super::*;
-    use crate::kv::{KvLayout, PagedKv};
+    use crate::{
+        attention::problem::{Confirmed, Mask, Sets},
+        kv::{KvLayout, PagedKv},
+    };
 
     const H200_L2: u64 = 60 << 20;
 
@@ -72,12 +83,14 @@ mod tests {
             batch,
             rows: 5,
             total_rows: 5 * batch,
-            set_capacity: 512,
+            confirmed: Confirmed::Sets(Sets::of_positions(512)),
             query_heads: 64,
             kv: PagedKv::dense(KvLayout::Nhd, batch * 2049, 16, 8, 128),
             table_width: 2049,
             dtype: Dtype::Bf16,
+            mask: Mask::Causal,
             lse: false,
+            batch_invariant: false,
         }
     }
 

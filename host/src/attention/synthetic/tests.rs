@@ -2,7 +2,10 @@ use dustin_kernels::{fault::Fault, registry::Dtype};
 
 use super::*;
 use crate::{
-    attention::reference,
+    attention::{
+        problem::{Confirmed, Mask, Sets},
+        reference,
+    },
     kv::{KvLayout, PagedKv},
 };
 
@@ -16,6 +19,8 @@ fn recipe() -> Recipe {
         page_size: 8,
         layout: KvLayout::Hnd,
         sequences: vec![shape(40, 2, 11), shape(0, 1, 0), shape(17, 0, 5), shape(9, 3, 9)],
+        confirmed: Confirmed::Sets(Sets::of_positions(0)),
+        mask: Mask::Causal,
         spare: 2,
         padding: 1,
         head_major: false,
@@ -103,12 +108,14 @@ fn a_uniform_input_fills_every_set() {
         batch: 2,
         rows: 3,
         total_rows: 6,
-        set_capacity: 10,
+        confirmed: Confirmed::Sets(Sets::of_positions(10)),
         query_heads: 4,
         kv: PagedKv::dense(KvLayout::Nhd, 10, 16, 2, 64),
         table_width: 5,
         dtype: Dtype::F16,
+        mask: Mask::Causal,
         lse: false,
+        batch_invariant: false,
     };
     let input = AttentionInput::uniform(&problem, 64, 1).unwrap();
     assert_eq!(input.set_sizes, [10, 10]);

@@ -5,6 +5,7 @@
 //! merged in their order, so that for a given variant and number of splits, on one CPU, a sequence's bits depend on
 //! the sequence alone, whatever the number of threads.
 
+mod confirmed;
 mod dispatch;
 mod finish;
 mod sequence;
@@ -30,7 +31,7 @@ use crate::{
     error::require_items,
 };
 
-const OPERATION: &str = "sparse attention on the CPU";
+const OPERATION: &str = "paged attention on the CPU";
 
 /// Where outputs go, strided as the arrays' strides say.
 #[derive(Debug)]

@@ -2,7 +2,11 @@
 
 use dustin_kernels::fault::Fault;
 
-use crate::attention::{arrays::AttentionArrays, problem::AttentionProblem};
+use super::confirmed::check_sizes;
+use crate::attention::{
+    arrays::AttentionArrays,
+    problem::{AttentionProblem, Mask},
+};
 
 /// Raises the status word.
 pub(super) type Report<'a> = &'a (dyn Fn(u64) + Sync);
@@ -18,8 +22,7 @@ pub(super) struct Sequence {
     pub(super) first_row: u32,
     pub(super) rows: u32,
     /// Confirmed length; nothing if it is negative, and every token is masked.
-    length: Option<u32>,
-    pub(super) set_size: u32,
+    pub(super) length: Option<u32>,
 }
 
 impl Sequence {
@@ -51,30 +54,21 @@ impl Sequence {
         if length.is_none() {
             report(Fault::Length.word(index));
         }
-        let set_size = arrays.set_sizes[at].max(0).cast_unsigned().min(problem.set_capacity);
-        if i64::from(arrays.set_sizes[at]) != i64::from(set_size) {
-            report(Fault::SetSize.word(index));
-        }
-        Some(Self { index, first_row: first as u32, rows: rows as u32, length, set_size })
+        check_sizes(problem, arrays, index, report);
+        Some(Self { index, first_row: first as u32, rows: rows as u32, length })
     }
 
-    /// Item offset, without the KV head, of entry `entry` of the set; nothing if it is masked.
-    pub(super) fn set_token(
+    /// Whether row `row` sees own row `own`.
+    pub(super) fn sees(
         &self,
         problem: &AttentionProblem,
         arrays: &AttentionArrays<'_>,
-        entry: u32,
-        report: Report<'_>,
-    ) -> Option<u64> {
-        let position = arrays.set[self.index as usize * arrays.strides.set as usize + entry as usize];
-        match u32::try_from(position) {
-            Ok(position) if self.length.is_some_and(|length| position < length) => {
-                self.token(problem, arrays, position, report)
-            }
-            _ => {
-                report(Fault::Position.word(self.index));
-                None
-            }
+        row: u32,
+        own: u32,
+    ) -> bool {
+        match problem.mask {
+            Mask::Causal => own <= row,
+            Mask::Tree => arrays.masks[(self.first_row + row) as usize] >> own & 1 != 0,
         }
     }
 
@@ -90,7 +84,8 @@ impl Sequence {
         self.token(problem, arrays, self.length? + row, report)
     }
 
-    fn token(
+    /// Item offset, without the KV head, of `position`; nothing if it is masked.
+    pub(super) fn token(
         &self,
         problem: &AttentionProblem,
         arrays: &AttentionArrays<'_>,

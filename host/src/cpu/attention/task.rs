@@ -5,6 +5,7 @@ use super::{
         math::{self, Softmax, convert},
         vector::Vector,
     },
+    confirmed::Tokens,
     sequence::{Report, Sequence},
     variants::CpuCandidate,
 };
@@ -120,7 +121,8 @@ pub(super) fn run<const DIM: usize, const COLUMNS: usize, V: Vector>(
     let columns = (task.sequence.rows * task.problem.group()) as usize;
     let scale_log2 = task.arrays.scale * std::f32::consts::LOG2_E;
     let tile_tokens = task.candidate.variant.tokens;
-    let (tiles, splits) = (task.sequence.set_size.div_ceil(tile_tokens), task.candidate.splits);
+    let confirmed = Tokens::new(task.problem, task.arrays, task.sequence, task.place.kv_head);
+    let (tiles, splits) = (confirmed.count.div_ceil(tile_tokens), task.candidate.splits);
     let (first_tile, end_tile) = share(tiles, splits, task.place.split);
 
     let passes = columns.div_ceil(COLUMNS);
@@ -134,11 +136,12 @@ pub(super) fn run<const DIM: usize, const COLUMNS: usize, V: Vector>(
     softmax.resize(passes * COLUMNS, Softmax::EMPTY);
 
     for tile in first_tile..end_tile {
-        let entries = tile * tile_tokens..((tile + 1) * tile_tokens).min(task.sequence.set_size);
+        let indices = tile * tile_tokens..((tile + 1) * tile_tokens).min(confirmed.count);
         tokens.clear();
         tokens.extend(
-            entries
-                .filter_map(|entry| task.sequence.set_token(task.problem, task.arrays, entry, task.report)),
+            indices.filter_map(|index| {
+                confirmed.get(task.problem, task.arrays, task.sequence, index, task.report)
+            }),
         );
         if tokens.is_empty() {
             continue;
@@ -178,8 +181,7 @@ pub(super) fn run<const DIM: usize, const COLUMNS: usize, V: Vector>(
     }
 }
 
-/// The step's own rows, one at a time: each is seen by its own columns and those behind, and must not touch the others
-/// even if it holds NaN.
+/// The step's own rows, one at a time: each must not touch the columns that do not see it even if it holds NaN.
 #[inline(always)]
 fn add_own_rows<const DIM: usize, V: Vector>(
     task: &Task<'_>,
@@ -199,7 +201,9 @@ fn add_own_rows<const DIM: usize, V: Vector>(
         gather::<DIM>(task, task.arrays.key, &[token], keys);
         gather::<DIM>(task, task.arrays.value, &[token], values);
         let (keys, values) = (keys.as_chunks::<DIM>().0, values.as_chunks::<DIM>().0);
-        for column in (row * group) as usize..columns {
+        let sees =
+            |&column: &usize| task.sequence.sees(task.problem, task.arrays, column as u32 / group, row);
+        for column in (0..columns).filter(sees) {
             let query = std::array::from_ref(&queries[column]);
             let mut scores = math::scores::<DIM, 1, V>(query, &keys[0]);
             let factor = softmax[column].advance(&mut scores, scale_log2);

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     attention::{
         compare::{Output, compare_output},
+        problem::{Confirmed, Mask, Sets},
         reference,
         synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
     },
@@ -23,6 +24,8 @@ fn recipe() -> Recipe {
         page_size: 8,
         layout: KvLayout::Nhd,
         sequences: vec![shape(300, 3, 200), shape(40, 0, 5), shape(70, 1, 70)],
+        confirmed: Confirmed::Sets(Sets::of_positions(0)),
+        mask: Mask::Causal,
         spare: 1,
         padding: 0,
         head_major: false,
@@ -192,7 +195,8 @@ fn bad_requests_are_refused_by_field() {
 
 #[test]
 fn the_space_holds_every_variant_and_explains_what_it_leaves_out() {
-    let problem = AttentionProblem { set_capacity: 512, table_width: 100, ..recipe().problem() };
+    let confirmed = Confirmed::Sets(Sets::of_positions(512));
+    let problem = AttentionProblem { confirmed, table_width: 100, ..recipe().problem() };
     let limits = CpuLimits { threads: 6 };
     let (legal, excluded) = candidates(&problem, limits).unwrap();
     assert_eq!(legal.len() + excluded.len(), VARIANTS.len() * 4 * 6);

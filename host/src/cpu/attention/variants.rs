@@ -139,7 +139,7 @@ pub fn default_candidate(
 }
 
 fn exclusion(problem: &AttentionProblem, candidate: CpuCandidate) -> Option<String> {
-    let tiles = problem.set_capacity.div_ceil(candidate.variant.tokens).max(1);
+    let tiles = problem.confirmed_capacity().div_ceil(candidate.variant.tokens).max(1);
     if candidate.splits > tiles {
         return Some(format!(
             "a full set is {tiles} tiles: some of {} splits would be empty",

@@ -5,7 +5,7 @@ use crate::{
     attention::{
         arrays::{AttentionArrays, AttentionStrides, LogBase, OutputType},
         launch::AttentionBuffers,
-        problem::AttentionProblem,
+        problem::{AttentionProblem, Mask},
     },
     cuda::{error::CudaError, memory::DeviceBuffer, stream::Stream, workspace::Workspace},
 };
@@ -25,10 +25,12 @@ pub struct DeviceInput {
     pub lengths: DeviceBuffer<i32>,
     /// First query rows.
     pub row_starts: DeviceBuffer<i32>,
-    /// Positions of the sets.
-    pub set: DeviceBuffer<i32>,
-    /// Sizes of the sets.
-    pub set_sizes: DeviceBuffer<i32>,
+    /// Entries of the sets, where the problem has any.
+    pub set: Option<DeviceBuffer<i32>>,
+    /// Sizes of the sets, where the problem has any.
+    pub set_sizes: Option<DeviceBuffer<i32>>,
+    /// Rows that each row sees, where the problem's mask is a tree.
+    pub masks: Option<DeviceBuffer<u64>>,
     /// The softmax scale.
     pub scale: f32,
     /// Distances between rows.
@@ -66,6 +68,7 @@ impl DeviceInput {
         arrays: &AttentionArrays<'_>,
     ) -> Result<Self, CudaError> {
         arrays.validate(problem)?;
+        let (listed, tree) = (problem.sets().is_some(), problem.mask == Mask::Tree);
         Ok(Self {
             query: DeviceBuffer::of(stream, arrays.query)?,
             key: DeviceBuffer::of(stream, arrays.key)?,
@@ -73,8 +76,9 @@ impl DeviceInput {
             block_table: DeviceBuffer::of(stream, arrays.block_table)?,
             lengths: DeviceBuffer::of(stream, arrays.lengths)?,
             row_starts: DeviceBuffer::of(stream, arrays.row_starts)?,
-            set: DeviceBuffer::of(stream, arrays.set)?,
-            set_sizes: DeviceBuffer::of(stream, arrays.set_sizes)?,
+            set: listed.then(|| DeviceBuffer::of(stream, arrays.set)).transpose()?,
+            set_sizes: listed.then(|| DeviceBuffer::of(stream, arrays.set_sizes)).transpose()?,
+            masks: tree.then(|| DeviceBuffer::of(stream, arrays.masks)).transpose()?,
             scale: arrays.scale,
             strides: arrays.strides,
         })
@@ -83,6 +87,7 @@ impl DeviceInput {
     /// The buffers of a launch that reads this input, which nothing is known to leave [stable](AttentionBuffers::stable).
     #[must_use]
     pub fn buffers(&self, output: &DeviceOutput, workspace: &Workspace) -> AttentionBuffers {
+        let address = |buffer: &Option<DeviceBuffer<i32>>| buffer.as_ref().map_or(0, DeviceBuffer::address);
         AttentionBuffers {
             query: self.query.address(),
             key: self.key.address(),
@@ -90,8 +95,9 @@ impl DeviceInput {
             block_table: self.block_table.address(),
             lengths: self.lengths.address(),
             row_starts: self.row_starts.address(),
-            set: self.set.address(),
-            set_sizes: self.set_sizes.address(),
+            set: address(&self.set),
+            set_sizes: address(&self.set_sizes),
+            masks: self.masks.as_ref().map_or(0, DeviceBuffer::address),
             output: output.items.address(),
             lse: output.lse.as_ref().map_or(0, DeviceBuffer::address),
             workspace: workspace.address(),

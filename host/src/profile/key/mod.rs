@@ -20,7 +20,7 @@ pub use self::{
     device::{ComputeCapability, DeviceId},
     score::ScoreKey,
     select::SelectKey,
-    words::{CacheState, IndexSet, KvDtype, KvScale, LaunchMode, Mask, Policy},
+    words::{CacheState, IndexSet, KvDtype, KvScale, LaunchMode, Policy},
 };
 use crate::{
     InvalidInput, attention::problem::AttentionProblem, score::problem::ScoreProblem,
@@ -33,7 +33,7 @@ const OPERATION: &str = "tuning key";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kernel {
-    /// Gather-based paged attention over verification sets.
+    /// Paged attention over verification sets, windows or whole caches.
     SparseAttention,
     /// Importance maps gathered from semantic retrieval heads.
     SrhScore,

@@ -3,7 +3,7 @@
 use dustin_kernels::registry::Dtype;
 use serde::{Deserialize, Serialize};
 
-use crate::{kv::KvLayout, select::problem::Maps};
+use crate::{attention::problem::Mask, kv::KvLayout, select::problem::Maps};
 
 /// How launches are issued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -72,27 +72,25 @@ pub enum KvScale {
     PerHead,
 }
 
-/// What shares one verification set.
+/// The confirmed tokens that attention reads. The form of a set's entries does not matter, nor whether all layers share the sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IndexSet {
-    /// A sequence, in all layers.
+    /// Those of one set for each sequence.
     #[default]
     PerSequence,
-    /// A layer of a sequence.
-    PerLayer,
-    /// A KV head of a layer of a sequence.
+    /// Those of a set for each KV head of a sequence.
     PerKvHead,
+    /// The sequence's first and last.
+    Window,
+    /// All.
+    Everything,
 }
 
-/// Which of the step's own rows a row sees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mask {
-    /// Itself and the earlier ones.
-    #[default]
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Mask", rename_all = "snake_case")]
+pub(super) enum MaskWord {
     Causal,
-    /// Those that its 64-bit mask names.
     Tree,
 }
 

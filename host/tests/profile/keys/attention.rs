@@ -1,6 +1,6 @@
 use dustin::{
     Dtype,
-    attention::problem::AttentionProblem,
+    attention::problem::{AttentionProblem, Confirmed, Mask, Sets},
     kv::{KvLayout, PagedKv},
     profile::*,
 };
@@ -25,8 +25,10 @@ fn mutations() -> Vec<Mutation> {
         with("rows", true, |key| key.rows = 6),
         with("set_capacity", true, |key| key.set_capacity = 768),
         with("length_class", true, |key| key.length_class = 65_536),
-        with("index_set", false, |key| key.index_set = IndexSet::PerKvHead),
-        with("mask", false, |key| key.mask = Mask::Tree),
+        with("index_set", true, |key| key.index_set = IndexSet::PerKvHead),
+        with("everything", false, |key| key.index_set = IndexSet::Everything),
+        with("every batch", false, |key| key.batch = AttentionKey::EVERY_BATCH),
+        with("mask", true, |key| key.mask = Mask::Tree),
         with("lse", true, |key| key.lse = true),
     ]);
     mutations
@@ -42,10 +44,16 @@ fn every_field_of_the_key_tells_buckets_apart() {
 fn a_problem_with_any_field_changed_beyond_its_bucket_has_another_key() {
     let good = problem();
     let dense = |layout, page, heads, dim| PagedKv::dense(layout, 40_000, page, heads, dim);
+    let per_head = Confirmed::Sets(Sets { per_kv_head: true, ..Sets::of_positions(512) });
     let changed = [
         AttentionProblem { batch: 17, ..good },
         AttentionProblem { rows: 6, ..good },
-        AttentionProblem { set_capacity: 513, ..good },
+        AttentionProblem { confirmed: Confirmed::Sets(Sets::of_positions(513)), ..good },
+        AttentionProblem { confirmed: per_head, ..good },
+        AttentionProblem { confirmed: Confirmed::Window { sinks: 4, recent: 508 }, ..good },
+        AttentionProblem { confirmed: Confirmed::Everything, ..good },
+        AttentionProblem { mask: Mask::Tree, ..good },
+        AttentionProblem { batch_invariant: true, ..good },
         AttentionProblem { query_heads: 56, ..good },
         AttentionProblem { kv: dense(KvLayout::Hnd, 16, 8, 128), ..good },
         AttentionProblem { kv: dense(KvLayout::Nhd, 16, 4, 128), ..good },
@@ -64,7 +72,7 @@ fn a_problem_with_any_field_changed_beyond_its_bucket_has_another_key() {
 
 #[test]
 fn problems_of_one_bucket_share_a_key() {
-    let smaller =
-        AttentionProblem { batch: 13, total_rows: 20, set_capacity: 400, table_width: 1500, ..problem() };
+    let confirmed = Confirmed::Sets(Sets::of_positions(400));
+    let smaller = AttentionProblem { batch: 13, total_rows: 20, confirmed, table_width: 1500, ..problem() };
     assert_eq!(Key::of(&smaller, &h200(), Policy::default()), key());
 }
