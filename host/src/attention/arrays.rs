@@ -101,7 +101,14 @@ impl AttentionStrides {
         require_rows(OPERATION, "strides.table", self.table, problem.table_width)?;
         let sets = u64::from(problem.sets_per_sequence());
         if sets > 1 {
-            require_rows(OPERATION, "strides.set_head", self.set_head, entries(problem))?;
+            let width = entries(problem);
+            if !(u64::from(width)..=u64::from(u32::MAX)).contains(&self.set_head) {
+                return Err(error(
+                    "strides.set_head",
+                    &format!("from {width} to 2^32 - 1 items"),
+                    self.set_head,
+                ));
+            }
         }
         let width = self.sets_of_sequence(problem);
         if self.set < width || self.set > 1 << 40 {

@@ -3,7 +3,11 @@
 
 use std::ops::Range;
 
-use dustin_kernels::{attention::params::Params, registry::AttentionVariant, simt::Global};
+use dustin_kernels::{
+    attention::params::{Divisor, Params},
+    registry::AttentionVariant,
+    simt::Global,
+};
 
 pub use crate::limits::WORKSPACE_ALIGNMENT;
 use crate::{
@@ -248,7 +252,9 @@ impl AttentionPlan {
             row_starts: Global::at(buffers.row_starts),
             set: Global::at(buffers.set),
             set_stride: buffers.strides.set,
-            set_head_stride: if sets > 1 { buffers.strides.set_head } else { 0 },
+            // Checked: not above 2^32.
+            set_head_stride: if sets > 1 { buffers.strides.set_head as u32 } else { 0 },
+            set_size_stride: u32::from(sets > 1),
             set_sizes: Global::at(buffers.set_sizes),
             masks: Global::at(buffers.masks),
             output: Global::at(buffers.output),
@@ -267,7 +273,7 @@ impl AttentionPlan {
             pages: problem.kv.pages,
             table_width: problem.table_width,
             page_shift: problem.kv.page_size.trailing_zeros(),
-            group: problem.group(),
+            group: Divisor::new(problem.group()),
             query_heads: problem.query_heads,
             total_rows: problem.total_rows,
             row_capacity: problem.rows,
@@ -277,7 +283,7 @@ impl AttentionPlan {
             sets: sets.max(1),
             sinks,
             recent,
-            chunks: self.chunks,
+            chunks: Divisor::new(self.chunks),
             output_f32: u32::from(buffers.output_type == OutputType::F32),
         })
     }

@@ -3,7 +3,7 @@
 use super::{online::Softmax, params::Params, shape::Shape, task::Task, tokens::in_step};
 use crate::simt::{
     Element, Global, Shared, atomic, barrier, math,
-    thread::{self, block_y, lane, thread_index},
+    thread::{self, block_y, grid_y, lane, thread_index},
 };
 
 /// Items of one half of a piece: a 16-byte word of fp32.
@@ -83,8 +83,6 @@ struct Target {
     row: u32,
     /// Query head.
     head: u32,
-    /// First item of the column's output.
-    output: u64,
 }
 
 impl Target {
@@ -92,7 +90,7 @@ impl Target {
     const NOWHERE: u32 = u32::MAX;
 
     /// No piece.
-    const NOTHING: Self = Self { local: 0, item: 0, row: Self::NOWHERE, head: 0, output: 0 };
+    const NOTHING: Self = Self { local: 0, item: 0, row: Self::NOWHERE, head: 0 };
 
     /// That of the calling thread's `i`th piece.
     ///
@@ -107,8 +105,8 @@ impl Target {
             return Self::NOTHING;
         }
         // SAFETY: the region holds an item for each column.
-        let [low, high, row, head] = unsafe { Shared::<[u32; 4]>::at(G::PLAN.outputs).load(local) };
-        Self { local, item, row, head, output: u64::from(low) | u64::from(high) << 32 }
+        let row_and_head = unsafe { Shared::<u64>::at(G::PLAN.columns).load(2 * local) };
+        Self { local, item, row: row_and_head as u32, head: (row_and_head >> 32) as u32 }
     }
 
     /// Index of the column's state among those of split `split`.
@@ -125,8 +123,7 @@ impl Target {
     }
 }
 
-/// Notes where each column's output goes and which own rows it sees, long before there is an output: finding out takes a division and
-/// a load. Readers need a barrier.
+/// Notes each column's row and head and which own rows it sees, long before there is an output. Readers need a barrier.
 ///
 /// # Safety
 /// The masks are as documented.
@@ -135,12 +132,11 @@ pub(super) unsafe fn note_columns<G: Shape>(params: &Params, task: &Task) {
     let local = thread_index();
     if local < G::COLUMNS {
         let column = task.first_column + local;
-        let mut target = [0, 0, Target::NOWHERE, 0];
+        let mut row_and_head = u64::from(Target::NOWHERE);
         let mut mask = 0;
         if column < task.columns {
             let (row, head) = task.row_and_head(params, column);
-            let output = row * params.output_row_stride + head * params.output_head_stride;
-            target = [output as u32, (output >> 32) as u32, row as u32, head as u32];
+            row_and_head = row | head << 32;
             mask = if params.masks.is_null() {
                 // The rows up to its own.
                 u64::MAX >> (63 - (row as u32 - task.first_row).min(63))
@@ -149,10 +145,10 @@ pub(super) unsafe fn note_columns<G: Shape>(params: &Params, task: &Task) {
                 unsafe { params.masks.load(row) }
             };
         }
-        // SAFETY: the regions hold an item for each column.
+        // SAFETY: the region holds two items for each column.
         unsafe {
-            Shared::<[u32; 4]>::at(G::PLAN.outputs).store(local, target);
-            Shared::<u64>::at(G::PLAN.masks).store(local, mask);
+            Shared::<u64>::at(G::PLAN.columns).store(2 * local, row_and_head);
+            Shared::<u64>::at(G::PLAN.columns).store(2 * local + 1, mask);
         }
     }
 }
@@ -196,7 +192,8 @@ unsafe fn own_piece<G: Shape>(target: &Target) -> Piece {
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 unsafe fn finish<E: Element, G: Shape>(params: &Params, target: &Target, piece: &Piece) {
     let normaliser = if piece.sum == 0.0 { 0.0 } else { 1.0 / piece.sum };
-    let at = target.output + u64::from(target.item);
+    let (row, head) = (u64::from(target.row), u64::from(target.head));
+    let at = row * params.output_row_stride + head * params.output_head_stride + u64::from(target.item);
     for half in 0..2 {
         let word = (at + half as u64 * u64::from(G::HEAD_DIM) / 2) / HALF as u64;
         let items = piece.items[half].map(|x| x * normaliser);
@@ -293,8 +290,7 @@ unsafe fn write_partial<G: Shape>(params: &Params, task: &Task, target: &Target,
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 unsafe fn is_last<G: Shape>(params: &Params, task: &Task) -> bool {
     let verdict = Shared::<u32>::at(G::PLAN.origins);
-    let kv_heads = params.query_heads / params.group.max(1);
-    let counter = u64::from(task.sequence * kv_heads * params.chunks + block_y());
+    let counter = u64::from(task.sequence * grid_y() + block_y());
     // All partial results of the block stand before its arrival is announced.
     barrier::block_sync();
     if thread_index() == 0 {

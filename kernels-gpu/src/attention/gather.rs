@@ -48,44 +48,47 @@ impl Ring {
     }
 }
 
-/// Members of each team that have query columns of the sequence. The others, if there are any, copy for all.
-#[derive(Clone, Copy)]
-pub(super) struct Busy(u32);
-
-impl Busy {
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn of_block<G: Shape>(task: &Task) -> Self {
-        Self((task.columns - task.first_column).div_ceil(16).min(G::TILE.columns))
-    }
-
-    /// All members, as far as copies are concerned: they take turns.
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn all<G: Shape>() -> Self {
-        Self(G::TILE.columns)
-    }
-
-    /// Whether the calling warp is none of them.
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn is_idle<G: Shape>(self) -> bool {
-        G::member() >= self.0
-    }
-
-    /// Which rows of a step the calling warp copies, whole rows of a warp at a time: those of its first turn, and of every so many behind.
-    #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    fn turns<G: Shape>(self) -> (u32, u32) {
-        let idle = G::TILE.columns - self.0;
-        // Of a busy member the number wraps to one that is no turn's.
-        if idle == 0 { (G::member(), G::TILE.columns) } else { (G::member().wrapping_sub(self.0), idle) }
-    }
+/// Members of each team that have query columns of the sequence.
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+pub(super) fn busy_members<G: Shape>(task: &Task) -> u32 {
+    (task.columns - task.first_column).div_ceil(16).min(G::TILE.columns)
 }
 
-/// Starts the calling warp's copies of the team's step `step` to the slot at `slot`; hidden tokens are zeros. Whole rows lie side by
-/// side in a warp's copy.
+/// Starts the calling warp's copies of its team's step `step` to the slot at `slot`, where all members of the team take turns; hidden
+/// tokens are zeros.
 ///
 /// # Safety
 /// The step's tokens have been handed over before a barrier, the slot is free, and the caches are as documented.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) unsafe fn fill<G: Shape>(params: &Params, task: &Task, busy: Busy, step: u32, slot: u32) {
+pub(super) unsafe fn fill<G: Shape>(params: &Params, task: &Task, step: u32, slot: u32) {
+    // SAFETY: the caller's promise.
+    unsafe { fill_in_turns::<G>(params, task, step, slot, G::member(), |turn| turn + G::TILE.columns) }
+}
+
+/// As [`fill`], where the members behind the first `busy` take turns, of which the calling warp is one.
+///
+/// # Safety
+/// As [`fill`].
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+pub(super) unsafe fn fill_idly<G: Shape>(params: &Params, task: &Task, busy: u32, step: u32, slot: u32) {
+    // Taken as unknown, the turns are not counted ahead by all warps.
+    let next = |turn| thread::opaque(turn + G::TILE.columns - busy);
+    // SAFETY: the caller's promise.
+    unsafe { fill_in_turns::<G>(params, task, step, slot, G::member() - busy, next) }
+}
+
+/// # Safety
+/// As [`fill`].
+#[cfg_attr(target_arch = "nvptx64", inline(always))]
+unsafe fn fill_in_turns<G: Shape>(
+    params: &Params,
+    task: &Task,
+    step: u32,
+    slot: u32,
+    mut turn: u32,
+    next: impl Fn(u32) -> u32,
+) {
+    // Whole rows of a warp side by side.
     let rows_at_a_time = const { WARP / G::WORDS };
     // Taken as unknown, what follows from the lane is not kept in registers between the steps.
     let lane = thread::opaque(lane());
@@ -96,7 +99,6 @@ pub(super) unsafe fn fill<G: Shape>(params: &Params, task: &Task, busy: Busy, st
         + u64::from(16 * word);
     let values = params.value.address().wrapping_sub(params.key.address());
 
-    let (mut turn, every) = busy.turns::<G>();
     while turn < G::STEP / rows_at_a_time {
         let token = turn * rows_at_a_time + row;
         // SAFETY: the token is one of the step's, which have been handed over.
@@ -109,7 +111,7 @@ pub(super) unsafe fn fill<G: Shape>(params: &Params, task: &Task, busy: Busy, st
             cp_async::copy_16(to, from, valid);
             cp_async::copy_16(to + G::PLAN.slot / 2, from.wrapping_add(values), valid);
         }
-        turn += every;
+        turn = next(turn);
     }
 }
 

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::{
     epilogue,
-    gather::{self, Busy, Queries, Ring},
+    gather::{self, Queries, Ring},
     online::{self, Softmax},
     params::Params,
     products::{self, ByGroup, ByWarp, Products},
@@ -77,7 +77,7 @@ where
             let slot = Ring::of_team::<G>().slot + step * G::PLAN.slot;
             if share.has_first(step) {
                 // SAFETY: the caller's promise; the first steps' tokens are handed over and every slot is free.
-                unsafe { gather::fill::<G>(params, task, Busy::all::<G>(), step, slot) };
+                unsafe { gather::fill::<G>(params, task, step, slot) };
             }
             cp_async::commit();
         }
@@ -96,7 +96,9 @@ where
         unsafe { epilogue::note_columns::<G>(params, &task) };
         team_sync::<G>();
         fill(&task, &share, 0..share.confirmed::<G>());
-        (task, share, queries, ahead)
+        // Taken as unknown, they are counted here, where there is time for it.
+        let steps = thread::opaque(share.steps::<G>());
+        (task, share, steps, queries, ahead)
     });
     if G::TILE.overlaps {
         // So far nothing has been read but lengths, row ranges, sets, tables and confirmed rows, and nothing written but the status
@@ -104,7 +106,7 @@ where
         grid::wait();
         grid::launch_dependents();
     }
-    let Some((task, share, mut queries, mut ahead)) = begun else { return };
+    let Some((task, share, steps, mut queries, mut ahead)) = begun else { return };
     if G::TILE.overlaps {
         // SAFETY: the caller's promise.
         queries = unsafe { Queries::start::<G>(params, &task) };
@@ -120,19 +122,8 @@ where
 
     let mut softmax = Softmax::new();
     let mut output = [[0.0; 4]; D8];
-    // Warps without query columns copy while the others work on theirs.
-    let busy = Busy::of_block::<G>(&task);
-    let idle = busy.is_idle::<G>();
-    let steps = share.steps::<G>();
-    let refill = |step: u32, slot: u32| {
-        if step > 0 {
-            if step + stages - 1 < steps {
-                // SAFETY: the slot of the step before is free; the fill's tokens are handed over.
-                unsafe { gather::fill::<G>(params, &task, busy, step + stages - 1, slot) };
-            }
-            cp_async::commit();
-        }
-    };
+    // Where warps multiply for themselves, those without query columns copy for their team while the others work on theirs.
+    let busy = if P::TOGETHER { G::TILE.columns } else { gather::busy_members::<G>(&task) };
     cp_async::wait_pending(stages - 1);
     let mut step = 0;
     while step < steps {
@@ -141,28 +132,32 @@ where
             fence::proxy_async();
         }
         team_sync::<G>();
-        if !P::TOGETHER {
-            refill(step, ring.before);
+        let (idle, next) = (G::member() >= busy, step + stages - 1);
+        if step > 0 {
+            // SAFETY: the slot of the step before is free; the next step's tokens are handed over.
+            unsafe {
+                if next < steps && idle {
+                    gather::fill_idly::<G>(params, &task, busy, next, ring.before);
+                } else if next < steps && busy == G::TILE.columns {
+                    gather::fill::<G>(params, &task, next, ring.before);
+                }
+            }
+            // Of a warp that copies nothing, too: groups are counted by steps.
+            cp_async::commit();
         }
-        if !idle || P::TOGETHER {
+        if !idle {
             // SAFETY: keys, values, queries, origins and masks are visible to the team since the barrier.
             unsafe {
                 let mut scores = P::scores(&queries, ring.slot);
-                let mut probabilities = [[0; 2]; H];
-                if P::TOGETHER {
-                    refill(step, ring.before);
-                }
-                if !idle {
-                    online::mask::<G, H>(&mut scores, step);
-                    if let Some(factors) = softmax.rebase(&scores, params.scale_log2) {
-                        for n in 0..D8 {
-                            for i in 0..4 {
-                                output[n][i] *= factors[i / 2];
-                            }
+                online::mask::<G, H>(&mut scores, step);
+                if let Some(factors) = softmax.rebase(&scores, params.scale_log2) {
+                    for n in 0..D8 {
+                        for i in 0..4 {
+                            output[n][i] *= factors[i / 2];
                         }
                     }
-                    probabilities = softmax.probabilities::<E, H>(&scores, params.scale_log2);
                 }
+                let probabilities = softmax.probabilities::<E, H>(&scores, params.scale_log2);
                 P::values(&mut output, &probabilities, ring.slot + G::PLAN.slot / 2);
             }
         }

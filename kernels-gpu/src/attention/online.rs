@@ -9,7 +9,7 @@ use super::{
     tokens::{Origin, in_step},
 };
 use crate::simt::{
-    Element, Shared, math,
+    Element, Shared, math, redux,
     shuffle::shuffle_xor_f32,
     thread::{self, lane},
     vote,
@@ -32,30 +32,30 @@ pub(super) struct Softmax {
 /// The step's origins and the columns' masks lie in shared memory, visible to this lane.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) unsafe fn mask<G: Shape, const H: usize>(scores: &mut [[f32; 4]; H], step: u32) {
-    let origins = Shared::<u64>::at(G::PLAN.origins);
     // Taken as unknown, what follows from the lane is not kept in registers between the steps.
     let lane = thread::opaque(lane());
-    let first = in_step::<G>(G::team(), step) / 2 + lane % 4;
-    let mut any = 0;
-    for n in 0..H {
-        // SAFETY: the caller's promise; the tokens are two of the step's.
-        any |= unsafe { origins.load(first + 4 * n as u32) };
-    }
+    // SAFETY: the caller's promise; the token is one of the step's.
+    let origin =
+        unsafe { Shared::<u32>::at(G::PLAN.origins).load(in_step::<G>(G::team(), step) + lane % G::STEP) };
     // All columns see all tokens of most steps.
-    if vote::ballot(any != 0) == 0 {
+    if vote::ballot(origin != Origin::CONFIRMED) == 0 {
         return;
     }
-    let column = 16 * G::member() + lane / 4;
-    let masks = Shared::<u64>::at(G::PLAN.masks);
-    // SAFETY: the caller's promise; the columns are the block's.
-    let masks = unsafe { [masks.load(column), masks.load(column + 8)] };
-    let first = thread::opaque(first);
-    for n in 0..H {
-        // SAFETY: as above. Loaded again, they are not kept in registers meanwhile.
-        let pair = unsafe { origins.load(first + 4 * n as u32) };
-        for i in 0..4 {
-            if !Origin::is_seen((pair >> (32 * (i % 2))) as u32, masks[i / 2]) {
-                scores[n][i] = f32::NEG_INFINITY;
+    let valid = vote::ballot(origin != Origin::HIDDEN);
+    let first_row = Origin::first_row(redux::reduce_max(origin));
+    for i in 0..2 {
+        let mut seen = valid;
+        if let Some(row) = first_row {
+            let column = 16 * G::member() + lane / 4 + 8 * i as u32;
+            // SAFETY: the caller's promise; the column is one of the block's.
+            seen &= (unsafe { Shared::<u64>::at(G::PLAN.columns).load(2 * column + 1) } >> row) as u32;
+        }
+        // The lane's tokens are two of every eight.
+        seen >>= 2 * (lane % 4);
+        for n in 0..H {
+            for j in 0..2 {
+                let score = &mut scores[n][2 * i + j];
+                *score = if seen & 1 << (8 * n + j) == 0 { f32::NEG_INFINITY } else { *score };
             }
         }
     }

@@ -14,11 +14,14 @@ use crate::simt::thread::{block_x, grid_x};
 pub(super) enum Source {
     /// The set's, by index.
     Set(u32),
-    /// One of the step's own rows, by number.
-    Own(u32),
+    /// One of the sequence's own rows, by number, in a step whose first row is `first`.
+    Own { first: u32, row: u32 },
     /// There is none.
     Nothing,
 }
+
+/// The most rows of a sequence's step.
+const MAX_ROWS: u32 = 64;
 
 /// The share of the calling warp's team.
 #[derive(Clone, Copy)]
@@ -55,7 +58,12 @@ pub(super) fn first_of_set<G: Shape>(step: u32) -> u32 {
 impl Share {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn of_team<G: Shape>(task: &Task) -> Self {
-        let own = (task.rows.div_ceil(G::STEP) + rank::<G>().0) / teams_of::<G>(task.splits);
+        let (own_steps, teams) = (task.rows.div_ceil(G::STEP), teams_of::<G>(task.splits));
+        let mut own = 0;
+        // A sequence has at most 64 rows: no division.
+        for round in 0..const { MAX_ROWS.div_ceil(G::STEP) } {
+            own += u32::from(round * teams + teams - 1 - rank::<G>().0 < own_steps);
+        }
         let mut early = 0;
         for step in 0..G::TILE.first_steps() {
             early += u32::from(first_of_set::<G>(step) < task.set_size);
@@ -129,8 +137,9 @@ impl Share {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn row<G: Shape>(&self, step: u32, item: u32) -> Source {
         let teams = teams_of::<G>(self.splits);
-        let row = (step * teams + teams - 1 - rank::<G>().0) * G::STEP + item;
-        if row < self.rows { Source::Own(row) } else { Source::Nothing }
+        let first = (step * teams + teams - 1 - rank::<G>().0) * G::STEP;
+        let row = first + item;
+        if row < self.rows { Source::Own { first, row } } else { Source::Nothing }
     }
 
     /// Token `item` of the team's `step`th step of the set.

@@ -22,10 +22,8 @@ pub struct Plan {
     /// Steps whose places and origins are held: those that are looked up first, one of own rows and the one before, a power
     /// of two.
     pub token_steps: u32,
-    /// Where each column's output goes, `[query columns]` 16 bytes.
-    pub outputs: u32,
-    /// Which of the step's own rows each column sees, `[query columns]` u64.
-    pub masks: u32,
+    /// Each column's row and head, and which of the step's own rows it sees, `[query columns]` 16 bytes.
+    pub columns: u32,
     /// Floats from one column's output to the next: the pairs that a half of a warp stores lie in different banks.
     pub output_stride: u32,
     /// Bytes in all.
@@ -48,9 +46,8 @@ impl Plan {
         let token_steps = (tile.first_steps() + 2).next_power_of_two();
         let tokens = tile.teams * token_steps * tile.step_tokens();
         let origins = places + tokens * 4;
-        let outputs = origins + tokens * 4;
-        let masks = outputs + columns * 16;
-        let bytes = masks + columns * 8;
+        let notes = origins + tokens * 4;
+        let bytes = notes + columns * 16;
         Self {
             ring: 0,
             team,
@@ -59,8 +56,7 @@ impl Plan {
             places,
             origins,
             token_steps,
-            outputs,
-            masks,
+            columns: notes,
             output_stride,
             bytes,
         }

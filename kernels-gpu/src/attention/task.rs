@@ -49,12 +49,11 @@ impl Task {
     /// The arrays that the parameters name are as documented.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn of_block<G: Shape>(params: &Params) -> Option<Self> {
-        let chunks = params.chunks.max(1);
-        let (chunk, kv_head) = (block_y() % chunks, block_y() / chunks);
+        let (kv_head, chunk) = params.chunks.divide(block_y());
         let mut task = Self {
             sequence: block_z(),
             kv_head,
-            speaks: chunk == 0 && (kv_head == 0 || params.sets > 1),
+            speaks: chunk == 0 && (kv_head == 0 || params.set_size_stride != 0),
             split: block_x(),
             splits: 1,
             first_row: 0,
@@ -66,8 +65,7 @@ impl Task {
             rows: 0,
         };
         let sequence = u64::from(task.sequence);
-        let set =
-            sequence * u64::from(params.sets) + u64::from(if params.sets > 1 { task.kv_head } else { 0 });
+        let set = sequence * u64::from(params.sets) + u64::from(kv_head * params.set_size_stride);
         // SAFETY: the grid has one z for each sequence of the batch.
         let [first, last, length, set_size] = unsafe {
             [
@@ -84,7 +82,7 @@ impl Task {
         let has_rows = rows <= params.row_capacity;
         let rows = if has_rows { rows } else { 0 };
         task.first_row = first as u32;
-        task.columns = rows * params.group;
+        task.columns = rows * params.group.value();
         task.length = if length < 0 { 0 } else { length as u32 };
         let everything = set_size == EVERYTHING;
         let mut beyond = false;
@@ -164,10 +162,8 @@ impl Task {
     /// Query row of the batch and query head of the sequence's column `column`.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn row_and_head(&self, params: &Params, column: u32) -> (u64, u64) {
-        // The host has checked that there is a group; `max` spares the division its test for zero.
-        let group = params.group.max(1);
-        let row = self.first_row + column / group;
-        let head = self.kv_head * group + column % group;
+        let (row, head) = params.group.divide(column);
+        let (row, head) = (self.first_row + row, self.kv_head * params.group.value() + head);
         (u64::from(row), u64::from(head))
     }
 }

@@ -10,29 +10,30 @@ use super::{
 use crate::{
     fault::Fault,
     simt::{
-        Shared, WARP,
+        Global, Shared, WARP,
         thread::{self, block_y, block_z, lane},
     },
 };
 
-/// What a token is, as a team learns it: a confirmed one, which all columns see; one of the step's own rows, by its number plus one;
-/// or hidden from all.
+/// What a token is, as a team learns it.
 pub(super) struct Origin;
 
 impl Origin {
-    pub(super) const CONFIRMED: u32 = 0;
-    pub(super) const HIDDEN: u32 = u32::MAX;
+    /// None that could be read: hidden from all columns.
+    pub(super) const HIDDEN: u32 = 0;
+    /// A confirmed one: all columns see it.
+    pub(super) const CONFIRMED: u32 = 1;
 
+    /// One of the step's own rows, in a step of the team whose first row has this number: steps hold own rows or others.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    const fn own(row: u32) -> u32 {
-        row + 1
+    const fn own(first: u32) -> u32 {
+        first + 2
     }
 
-    /// Whether a column whose [mask](super::smem::Plan::masks) is `mask` sees it.
+    /// The first row of a team's step, by the greatest of its tokens' origins; nothing where it is no step of own rows.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) fn is_seen(origin: u32, mask: u64) -> bool {
-        // There are at most 64 rows, so that nothing is left of a mask that the number of a hidden token shifts.
-        origin == Self::CONFIRMED || mask.unbounded_shr(origin.wrapping_sub(1)) & 1 != 0
+    pub(super) fn first_row(greatest: u32) -> Option<u32> {
+        greatest.checked_sub(2)
     }
 }
 
@@ -58,7 +59,9 @@ impl Token {
             Source::Set(index) => {
                 Self { position: task.place_of(params, index, entry), origin: Origin::CONFIRMED, page: 0 }
             }
-            Source::Own(row) => Self { position: task.length + row, origin: Origin::own(row), page: 0 },
+            Source::Own { first, row } => {
+                Self { position: task.length + row, origin: Origin::own(first), page: 0 }
+            }
             Source::Nothing => Self::HIDDEN,
         }
     }
@@ -69,22 +72,19 @@ impl Token {
     /// The arrays that the parameters name are as documented.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn ask_page(self, params: &Params, task: &Task) -> Self {
-        if self.origin == Origin::HIDDEN {
-            return self;
-        }
-        if self.origin == Origin::CONFIRMED {
-            if task.has_slots(params) {
-                return Self { page: self.position >> params.page_shift, ..self };
-            }
-            if self.position >= task.length {
-                task.report(params, Fault::Position);
-                return Self::HIDDEN;
-            }
-        }
+        let confirmed = self.origin == Origin::CONFIRMED;
+        let has_slot = confirmed & task.has_slots(params);
         let index = self.position >> params.page_shift;
-        if index >= params.table_width {
-            task.report(params, Fault::Length);
+        let outside = confirmed & (self.position >= task.length);
+        let beyond = index >= params.table_width;
+        // Few branches, since lanes' tokens differ.
+        let looked_up = (self.origin != Origin::HIDDEN) & !has_slot;
+        if looked_up & (outside | beyond) {
+            task.report(params, if outside { Fault::Position } else { Fault::Length });
             return Self::HIDDEN;
+        }
+        if !looked_up {
+            return Self { page: index, ..self };
         }
         let entry = u64::from(thread::opaque(task.sequence)) * params.table_stride + u64::from(index);
         // SAFETY: the index is below the table's width.
@@ -114,17 +114,12 @@ impl Token {
     }
 }
 
-/// Asks for the entry of token `index` of the set of a sequence's KV head.
-///
-/// # Safety
-/// The array is as documented, and the index below the set's capacity.
+/// The entries of the set of a sequence's KV head.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-unsafe fn ask_entry(params: &Params, sequence: u32, kv_head: u32, index: u32) -> i32 {
-    // Taken as unknown, what follows from them is not kept in registers between the steps.
-    let (sequence, kv_head) = (thread::opaque(sequence), thread::opaque(kv_head));
-    let set = u64::from(sequence) * params.set_stride + u64::from(kv_head) * params.set_head_stride;
-    // SAFETY: the caller's promise.
-    unsafe { params.set.load(set + u64::from(index >> params.set_shift)) }
+fn entries(params: &Params, sequence: u32, kv_head: u32) -> Global<i32> {
+    let first =
+        u64::from(sequence) * params.set_stride + u64::from(kv_head) * u64::from(params.set_head_stride);
+    Global::at(params.set.item(first))
 }
 
 /// The first index of a team's step among the places and origins.
@@ -154,17 +149,17 @@ impl First {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn ask<G: Shape>(params: &Params) -> Self {
         const { assert!(G::TILE.first_tokens() <= FIRST as u32) };
-        let mut entries = [0; FIRST];
-        let kv_head = if params.sets > 1 { block_y() / params.chunks.max(1) } else { 0 };
+        let mut asked = [0; FIRST];
+        let set = entries(params, block_z(), params.chunks.divide(block_y()).0);
         for i in 0..G::TILE.first_tokens() as usize {
             let (step, item) = first_token::<G>(i);
             let index = first_of_set::<G>(step) + item;
             if index < params.set_capacity {
                 // SAFETY: the caller's promise; the index is below the set's capacity.
-                entries[i] = unsafe { ask_entry(params, block_z(), kv_head, index) };
+                asked[i] = unsafe { set.load(u64::from(index >> params.set_shift)) };
             }
         }
-        Self(entries)
+        Self(asked)
     }
 
     /// Finds their places, and hands them over to the team, with own rows that come before. Readers need a barrier.
@@ -233,10 +228,12 @@ impl Ahead {
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn ask<G: Shape>(params: &Params, task: &Task, share: &Share, step: u32) -> i32 {
         match Self::source::<G>(share, step) {
-            // SAFETY: the caller's promise; the set's size is at most its capacity.
-            Source::Set(index) if task.is_listed() => unsafe {
-                ask_entry(params, task.sequence, task.kv_head, index)
-            },
+            Source::Set(index) if task.is_listed() => {
+                // Taken as unknown, what follows from them is not kept in registers between the steps.
+                let set = entries(params, thread::opaque(task.sequence), thread::opaque(task.kv_head));
+                // SAFETY: the caller's promise; the set's size is at most its capacity.
+                unsafe { set.load(u64::from(index >> params.set_shift)) }
+            }
             _ => 0,
         }
     }

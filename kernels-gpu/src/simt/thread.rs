@@ -38,6 +38,10 @@ special_register!(
     /// Blocks along x. PTX `%nctaid.x`.
     grid_x, _grid_dim_x, ops::grid_size(0)
 );
+special_register!(
+    /// Blocks along y. PTX `%nctaid.y`.
+    grid_y, _grid_dim_y, ops::grid_size(1)
+);
 
 /// `value`, which the compiler must take as unknown: a loop with such a bound stays a loop. Bodies that are large and run
 /// once are kept from being unrolled so.
