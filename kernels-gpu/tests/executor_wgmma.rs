@@ -97,16 +97,16 @@ where
         fence::proxy_async();
         barrier::block_sync();
         let along_rows = |start, rows| {
-            std::array::from_fn(|k| Matrix {
-                address: Shared::<u32>::at(start).byte(k as u32 / 4 * panel(rows) + k as u32 % 4 * 32),
-                leading: 0,
-                stride: 1024,
+            std::array::from_fn(|k| {
+                Matrix::new(
+                    Shared::<u32>::at(start).byte(k as u32 / 4 * panel(rows) + k as u32 % 4 * 32),
+                    0,
+                    1024,
+                )
             })
         };
-        let over_rows = std::array::from_fn(|n| Matrix {
-            address: Shared::<u32>::at(0).byte(n as u32 * 2048),
-            leading: panel(RIGHT_ROWS),
-            stride: 1024,
+        let over_rows = std::array::from_fn(|n| {
+            Matrix::new(Shared::<u32>::at(0).byte(n as u32 * 2048), panel(RIGHT_ROWS), 1024)
         });
         let (mut scores, mut values) = ([[0.5; 4]; 4], [[0.25; 4]; 16]);
         // SAFETY: all warps take part; the rows are stored, fenced and ordered by the barrier.
@@ -158,7 +158,7 @@ fn f16_products_match_plain_arithmetic_along_rows_and_columns() {
 
 /// A product of zeros with the 32 rows of 128 bytes at `address`.
 fn multiply(address: u32) {
-    let b = [0, 2048].map(|rows| Matrix { address: address + rows, leading: 0, stride: 1024 });
+    let b = [0, 2048].map(|rows| Matrix::new(address + rows, 0, 1024));
     // SAFETY: the executor checks what the caller would have to promise.
     unsafe { <Bf16 as Wgmma<8, 2>>::multiply(&mut [[0.0; 4]; 8], &[[0; 4]; 2], &b) };
 }
@@ -278,7 +278,7 @@ fn the_four_warps_of_a_group_multiply_by_the_same() {
         write_rows();
         fence::proxy_async();
         barrier::block_sync();
-        let b = [0, 2048].map(|address| Matrix { address, leading: 8, stride: 1024 });
+        let b = [0, 2048].map(|address| Matrix::new(address, 8, 1024));
         // SAFETY: as in `multiply`.
         unsafe { <Bf16 as Wgmma<8, 2>>::multiply(&mut [[0.0; 4]; 8], &[[0; 4]; 2], &b) };
     });

@@ -1,5 +1,11 @@
 //! Random problems, for every back end alike.
 
+use std::{
+    num::NonZero,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
 use dustin::{
     Dtype,
     attention::{
@@ -16,7 +22,6 @@ use proptest::{
     sample::select,
     test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner},
 };
-use rayon::prelude::*;
 
 /// How large random problems are.
 #[derive(Clone, Copy, Debug)]
@@ -167,7 +172,7 @@ pub fn for_each_case<S: Strategy<Value = Case>>(
     test: impl Fn(usize, &Case) -> Result<(), String> + Sync,
 ) {
     let seed = std::env::var("DUSTIN_TEST_SEED").map_or(0, |seed| seed.parse().expect("a number"));
-    (0..count).into_par_iter().for_each(|index| {
+    let one = |index| {
         let mut runner = TestRunner::new_with_rng(
             Config { failure_persistence: None, max_shrink_iters: 64, ..Config::default() },
             rng(seed, index),
@@ -176,6 +181,22 @@ pub fn for_each_case<S: Strategy<Value = Case>>(
         let verdict = runner.run_one(tree, |case| test(index, &case).map_err(TestCaseError::fail));
         if let Err(TestError::Fail(reason, case)) = verdict {
             panic!("case {index} of seed {seed}: {reason}\n{case:#?}");
+        }
+    };
+    // Not by a pool: a thread of it that waits for a back end's own threads would begin another case on the same stack.
+    let next = AtomicUsize::new(0);
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(count);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= count {
+                        break;
+                    }
+                    one(index);
+                }
+            });
         }
     });
 }

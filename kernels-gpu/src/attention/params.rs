@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn products_divide_exactly_as_long_as_documented() {
-        for value in (1..=64).chain([100, 1023, 1 << 15]) {
+        for value in (1_u32..=64).chain([100, 1023, 1 << 15]) {
             let most = (1 << 31) / value - 1;
             let near = (0..=64).flat_map(|k| [k * value, (k * value).saturating_sub(1), most - k]);
             for number in near.filter(|&number| number <= most) {

@@ -132,15 +132,14 @@ where
 
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn scores(_: &Fragments<K>, keys: u32) -> [[f32; 4]; H] {
-        // Taken as unknown, their descriptors are not kept in registers between the steps.
-        let queries = thread::opaque(Shared::<u32>::at(G::PLAN.query).byte(0));
+        let queries = Shared::<u32>::at(G::PLAN.query).byte(0);
         let mut scores = [[0.0; 4]; H];
-        let mut left = [Matrix { address: queries, leading: 0, stride: 8 * PANEL }; K];
-        let mut right = [Matrix { address: keys, leading: 0, stride: 8 * PANEL }; K];
+        let mut left = [Matrix::new(queries, 0, 8 * PANEL); K];
+        let mut right = [Matrix::new(keys, 0, 8 * PANEL); K];
         for k in 0..K {
             let (panel, words) = (PANEL * (k / 4) as u32, 32 * (k % 4) as u32);
-            left[k].address += panel * G::COLUMNS + words;
-            right[k].address += panel * G::STEP + words;
+            left[k] = left[k].behind(panel * G::COLUMNS + words);
+            right[k] = right[k].behind(panel * G::STEP + words);
         }
         // SAFETY: the caller's promise; the rows are the block's query columns and the step's tokens.
         unsafe { E::multiply_shared(&mut scores, &left, &right) };
@@ -150,11 +149,11 @@ where
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn values(output: &mut [[f32; 4]; D8], probabilities: &[[u32; 2]; H], values: u32) {
         let mut weights = [[0; 4]; N];
-        let mut operand = [Matrix { address: values, leading: PANEL * G::STEP, stride: 8 * PANEL }; N];
+        let mut operand = [Matrix::new(values, PANEL * G::STEP, 8 * PANEL); N];
         for n in 0..N {
             let ([a, b], [c, d]) = (probabilities[2 * n], probabilities[2 * n + 1]);
             weights[n] = [a, b, c, d];
-            operand[n].address += 16 * PANEL * n as u32;
+            operand[n] = operand[n].behind(16 * PANEL * n as u32);
         }
         // SAFETY: the caller's promise; the rows are the step's tokens, over which the product sums.
         unsafe { E::multiply(output, &weights, &operand) };

@@ -21,34 +21,52 @@ use {
 /// What swizzled rows are aligned to, eight of them together.
 pub const ALIGNMENT: u32 = 1024;
 
-/// An operand in shared memory: 16 items of the inner dimension, for all rows or columns of the product. Its address and distances
-/// are multiples of 16.
+/// An operand in shared memory: 16 items of the inner dimension, for all rows or columns of the product.
 ///
 /// It lies in rows of 128 bytes, eight of which fill 1024 aligned ones; the 16-byte words of row `r` are exchanged by `r % 8`: word
 /// `w` stands where `w ^ (r % 8)` would.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix {
-    /// The address of the first item, as it would be if nothing were exchanged.
-    pub address: u32,
-    /// Bytes from 64 columns to the next 64, where rows hold columns.
-    pub leading: u32,
-    /// Bytes from eight rows to the next eight.
-    pub stride: u32,
+    /// Words of 16 bytes before the first item, as it would stand if nothing were exchanged.
+    word: u32,
+    leading: u32,
+    stride: u32,
 }
 
 impl Matrix {
+    /// The operand whose first item would stand at `address` if nothing were exchanged, with `stride` bytes from eight rows to the
+    /// next eight and, where rows hold columns, `leading` bytes from 64 columns to the next 64. All are multiples of 16.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(address: u32, leading: u32, stride: u32) -> Self {
+        Self { word: address / 16, leading, stride }
+    }
+
+    /// The one `bytes` behind, a multiple of 16.
+    #[inline(always)]
+    #[must_use]
+    pub const fn behind(self, bytes: u32) -> Self {
+        Self { word: self.word + bytes / 16, ..self }
+    }
+
     /// As the instruction takes it: addresses and distances by 16 bytes, and rows of 128 bytes with exchanged words.
     #[cfg(target_arch = "nvptx64")]
     #[inline(always)]
     fn descriptor(self) -> u64 {
+        // Shared memory has less than 2^18 bytes, so that a word's number takes no more than its 14 bits.
         let part = |bytes: u32| u64::from((bytes & 0x3_ffff) >> 4);
-        part(self.address) | part(self.leading) << 16 | part(self.stride) << 32 | 1 << 62
+        u64::from(self.word) | part(self.leading) << 16 | part(self.stride) << 32 | 1 << 62
+    }
+
+    #[cfg(not(target_arch = "nvptx64"))]
+    const fn address(self) -> u32 {
+        16 * self.word
     }
 
     /// What the descriptor is made of.
     #[cfg(not(target_arch = "nvptx64"))]
     const fn parts(self) -> [u32; 3] {
-        [self.address, self.leading, self.stride]
+        [self.address(), self.leading, self.stride]
     }
 
     /// The calling lane's share of the warp's 16 rows, as [`mma`](super::mma) takes it.
@@ -58,7 +76,7 @@ impl Matrix {
         // Lanes name the rows of two matrices of 8x8 items, one below the other.
         let rows = warp() % 4 * 2 + lane() / 8 % 2;
         let words = [0, 16].map(|word| {
-            let plain = self.address + rows * self.stride + lane() % 8 * 128 + word;
+            let plain = self.address() + rows * self.stride + lane() % 8 * 128 + word;
             ops::async_matrices(exchanged(plain), false, self.parts())
         });
         [words[0][0], words[0][1], words[1][0], words[1][1]]
@@ -75,7 +93,7 @@ impl Matrix {
         } else {
             tile * self.stride + half * 16
         };
-        let plain = self.address + offset + row * 128;
+        let plain = self.address() + offset + row * 128;
         ops::async_matrices(exchanged(plain), columns_in_rows, self.parts())
     }
 }

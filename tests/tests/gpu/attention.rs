@@ -18,8 +18,8 @@ use libtest_mimic::Trial;
 
 use super::{parse_problems, problems, ragged_input, stream};
 
-/// Random problems, unless `DUSTIN_GPU_PROBLEMS` says otherwise: at least 1,000.
-const PROBLEMS: NonZero<usize> = NonZero::new(1080).unwrap();
+/// Random problems, unless `DUSTIN_GPU_PROBLEMS` says otherwise: at least 2,000.
+const PROBLEMS: NonZero<usize> = NonZero::new(2080).unwrap();
 
 pub(super) fn trials() -> Vec<Trial> {
     let variants = ATTENTION.iter().enumerate().map(|(seed, variant)| {
@@ -61,10 +61,14 @@ fn variant_gives_the_reference(
 
 fn random_problems(gpu: &'static Gpu) -> Result<(), String> {
     let count = problems(PROBLEMS)?;
-    let size = Size { batch: 6, kv_heads: 3, length: 800, rows: 8 };
+    let long = Size { batch: 6, kv_heads: 3, length: 800, rows: 8 };
+    let tall = Size { batch: 4, kv_heads: 2, length: 200, rows: 64 };
     for_each_variant(
         count,
-        |_, variant| cases(variant.dtype, variant.head_dim, size),
+        |index, variant| {
+            let size = if index / ATTENTION.len() % 4 == 3 { tall } else { long };
+            cases(variant.dtype, variant.head_dim, size)
+        },
         |variant, case| {
             let (input, reference) = case.input()?;
             let candidate = Candidate { variant, splits: case.splits };

@@ -2,9 +2,9 @@
 
 use dustin::attention::{
     arrays::OutputType,
-    problem::{AttentionProblem, Confirmed, Sets},
+    problem::{AttentionProblem, Confirmed, Mask, Sets},
     space::Candidate,
-    synthetic::{AttentionInput, NAN},
+    synthetic::{AttentionInput, NAN, SequenceShape},
 };
 use dustin_kernels::registry::ATTENTION;
 use dustin_tests::{
@@ -14,13 +14,14 @@ use dustin_tests::{
 };
 use libtest_mimic::Trial;
 
-use super::{ragged_input, some_variants, stream};
+use super::{ragged, ragged_input, some_variants, stream};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
         trial("every_launch_gives_the_same_bits", repeatable),
         trial("a_sequence_alone_has_the_bits_that_it_has_in_a_batch", alone),
         trial("a_sequence_has_the_same_bits_wherever_it_stands_in_the_batch", reversed),
+        trial("the_flag_everything_has_the_bits_of_a_launch_without_sets", flagged),
     ]
 }
 
@@ -72,6 +73,7 @@ fn batch_of(input: &AttentionInput, order: &[usize], spare: u32) -> AttentionInp
         row_starts: vec![0],
         set: vec![],
         set_sizes: vec![],
+        masks: vec![],
         ..input.clone()
     };
     let row = input.strides.query_row as usize;
@@ -82,11 +84,15 @@ fn batch_of(input: &AttentionInput, order: &[usize], spare: u32) -> AttentionInp
         batch.set.extend(&padded(&input.set, set)[sequence * set..][..set]);
         batch.lengths.push(input.lengths[sequence]);
         batch.set_sizes.push(input.set_sizes[sequence]);
+        batch.masks.extend(input.masks.get(rows.clone()).unwrap_or_default());
         batch.row_starts.push(batch.row_starts[batch.row_starts.len() - 1] + rows.len() as i32);
     }
     // A batch without rows has the capacity for one.
     let items = batch.strides.query_extent(&batch.problem) as usize;
     batch.query.resize(items.max(batch.query.len()), NAN);
+    if batch.problem.mask == Mask::Tree {
+        batch.masks.resize(batch.problem.total_rows as usize, 0);
+    }
     batch
 }
 
@@ -110,6 +116,31 @@ fn bits_of(input: &AttentionInput, attended: &Attended, sequence: usize) -> Vec<
             items.iter().copied().chain([lse[row * heads + head]]).collect::<Vec<_>>()
         })
         .collect()
+}
+
+/// Sequences whose sets are the flag, beside others, and the same ones read as a whole by a launch that has no sets.
+fn flagged(gpu: &'static Gpu) -> Result<(), String> {
+    let stream = stream(gpu)?;
+    for (seed, candidate) in some_variants().enumerate() {
+        let mut listed = ragged(candidate.variant, seed as u64);
+        listed.contents.poison_unselected = false;
+        for sequence in listed.sequences.iter_mut().skip(2) {
+            sequence.set_size = SequenceShape::EVERYTHING;
+        }
+        let listed = listed.input().map_err(text)?;
+        let problem = AttentionProblem { confirmed: Confirmed::Everything, ..listed.problem };
+        let whole = AttentionInput { problem, set: vec![], set_sizes: vec![], ..listed.clone() };
+        let attend = |input: &AttentionInput| {
+            Prepared::new(&gpu.modules, &stream, input, asked(candidate))?.attend(&stream)
+        };
+        let (by_flag, at_once) = (attend(&listed)?, attend(&whole)?);
+        for sequence in 2..problem.batch as usize {
+            if bits_of(&listed, &by_flag, sequence) != bits_of(&whole, &at_once, sequence) {
+                return Err(format!("{candidate}, seed {seed}: sequence {sequence} has other bits"));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn alone(gpu: &'static Gpu) -> Result<(), String> {

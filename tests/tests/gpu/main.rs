@@ -77,8 +77,8 @@ fn parse_problems(value: Option<OsString>, usual: NonZero<usize>) -> Result<usiz
     count.map(NonZero::get).ok_or_else(|| format!("DUSTIN_GPU_PROBLEMS must be at least 1, but is {value:?}"))
 }
 
-/// A ragged batch for `variant`: an empty sequence, one without rows, sets from nothing to everything, and more query
-/// columns than any variant serves at once.
+/// A ragged batch for `variant`: an empty sequence, one without rows, sets from nothing to the whole sequence, the flag EVERYTHING, and
+/// more query columns than any variant serves at once; for odd seeds with trees.
 fn ragged(variant: &AttentionVariant, seed: u64) -> Recipe {
     let shape = |length, rows, set_size| SequenceShape { length, rows, set_size };
     Recipe {
@@ -95,9 +95,10 @@ fn ragged(variant: &AttentionVariant, seed: u64) -> Recipe {
             shape(65, 1, 65),
             shape(900, 5, 0),
             shape(1, 2, 1),
+            shape(410, 4, SequenceShape::EVERYTHING),
         ],
         confirmed: Confirmed::Sets(Sets::of_positions(0)),
-        mask: Mask::Causal,
+        mask: if seed.is_multiple_of(2) { Mask::Causal } else { Mask::Tree },
         spare: 2,
         padding: 1,
         head_major: false,

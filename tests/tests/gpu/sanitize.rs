@@ -28,7 +28,7 @@ pub(super) fn trials() -> Vec<Trial> {
     ATTENTION.iter().enumerate().map(small).collect()
 }
 
-/// Two tiles and a part of a third, and a short sequence.
+/// Two tiles and a part of a third, a short sequence, and one that is read as a whole; for odd seeds with trees.
 fn attend(gpu: &Gpu, variant: &'static AttentionVariant, seed: u64) -> Result<(), String> {
     let shape = |length, rows, set_size| SequenceShape { length, rows, set_size };
     let tokens = variant.tile.tokens();
@@ -39,9 +39,13 @@ fn attend(gpu: &Gpu, variant: &'static AttentionVariant, seed: u64) -> Result<()
         group: 5,
         page_size: 8,
         layout: if seed.is_multiple_of(2) { KvLayout::Nhd } else { KvLayout::Hnd },
-        sequences: vec![shape(3 * tokens, 3, 2 * tokens + 9), shape(7, 1, 3)],
+        sequences: vec![
+            shape(3 * tokens, 3, 2 * tokens + 9),
+            shape(7, 1, 3),
+            shape(tokens + 3, 2, SequenceShape::EVERYTHING),
+        ],
         confirmed: Confirmed::Sets(Sets::of_positions(0)),
-        mask: Mask::Causal,
+        mask: if seed.is_multiple_of(2) { Mask::Causal } else { Mask::Tree },
         spare: 1,
         padding: 1,
         head_major: false,
