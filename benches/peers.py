@@ -9,8 +9,9 @@ Workloads have the names and shapes of `autotune plan --list-workloads`, and the
 written here. Needs PyTorch; FlashInfer is optional, and torch.compile wants a C compiler.
 
 Method, as in this project's own benchmarks: a figure is the median over replays of one CUDA graph of at least 32
-launches. Inputs of attention and scoring take turns so that none returns before twice the L2 cache has been read in
-between; maps that are selected from stay in it. Times are microseconds per launch.
+launches (fewer there where a launch moves hundreds of megabytes, which takes longer than what launches share). Inputs
+of attention and scoring take turns so that none returns before twice the L2 cache has been read in between; maps that
+are selected from stay in it. Times are microseconds per launch.
 
 Each peer runs in a process of its own with a time limit. One that cannot run is a line, too: it says why.
 """
@@ -71,11 +72,13 @@ class Attention:
     context: int = 32_768
     rows: int = 5
     k: int = 512
+    full: bool = False  # everything is read, whatever k
     tp: int = 1
 
     def __str__(self) -> str:
         tp = "" if self.tp == 1 else f"TP {self.tp}, "
-        shape = f"batch {self.batch} x {self.context}, {self.rows} rows, k {self.k}"
+        read = "everything" if self.full else f"k {self.k}"
+        shape = f"batch {self.batch} x {self.context}, {self.rows} rows, {read}"
         return f"{TARGET.name}, {tp}{shape}, page 16 NHD, bf16"
 
     @property
@@ -121,6 +124,7 @@ class Select:
 
 Shape = Union[Attention, Score, Select]
 
+# No peer takes the mask of a tree.
 WORKLOADS: dict[str, Shape] = {
     "w1": Attention(),
     "w1-rows8": Attention(rows=8),
@@ -132,6 +136,9 @@ WORKLOADS: dict[str, Shape] = {
     "w1-b4": Attention(batch=4),
     "w1-b8-16k": Attention(batch=8, context=16_384),
     "w1-b64-8k": Attention(batch=64, context=8_192),
+    "w1-full": Attention(full=True),
+    "w1-full-b1": Attention(batch=1, full=True),
+    "w1-full-b8-16k": Attention(batch=8, context=16_384, full=True),
     "w1-score": Score(),
     "w1-score-1kv": Score(kv_heads_read=1),
     "w1-score-draft": Score(DRAFT, layers=3, kv_heads_read=2, tokens=4),
@@ -180,10 +187,13 @@ def of_kind(kind: type) -> tuple[str, ...]:
     return tuple(name for name, shape in WORKLOADS.items() if isinstance(shape, kind))
 
 
+def of_attention(full: bool) -> tuple[str, ...]:
+    shapes = WORKLOADS.items()
+    return tuple(name for name, shape in shapes if isinstance(shape, Attention) and shape.full == full)
+
+
 SPARSE, FULL = "sparse attention", "full attention"
 SCORING, SELECTION = "scoring", "selection"
-# The batches and contexts; full attention has no budget.
-FULL_WORKLOADS = ("w1", "w1-b1", "w1-b8-16k")
 
 
 def bf16(*shape: int) -> Any:
@@ -266,7 +276,7 @@ def flashinfer_wrapper(shape: Attention, pages: Any, page_size: int, workspace: 
     return wrapper
 
 
-@peer(SPARSE, "FlashInfer", of_kind(Attention))
+@peer(SPARSE, "FlashInfer", of_attention(full=False))
 def flashinfer_sparse(shape: Attention) -> Job:
     """Tokens as pages of one."""
     gather, query, workspace = Gather(shape), flashinfer_query(shape), flashinfer_workspace()
@@ -280,7 +290,7 @@ def flashinfer_sparse(shape: Attention) -> Job:
     return Job(gather.turns, launch)
 
 
-@peer(SPARSE, "torch gather + SDPA", of_kind(Attention))
+@peer(SPARSE, "torch gather + SDPA", of_attention(full=False))
 def torch_sparse(shape: Attention) -> Job:
     """Tokens copied together, then FlashAttention-2 without a mask."""
     gather, query = Gather(shape), grouped_query(shape)
@@ -307,17 +317,17 @@ def contiguous(shape: Attention, backend: str) -> Job:
     return Job(len(caches), lambda turn: sdpa(backend, query, *caches[turn]))
 
 
-@peer(FULL, "torch SDPA, flash", FULL_WORKLOADS)
+@peer(FULL, "torch SDPA, flash", of_attention(full=True))
 def sdpa_flash(shape: Attention) -> Job:
     return contiguous(shape, "FLASH_ATTENTION")
 
 
-@peer(FULL, "torch SDPA, cuDNN", FULL_WORKLOADS)
+@peer(FULL, "torch SDPA, cuDNN", of_attention(full=True))
 def sdpa_cudnn(shape: Attention) -> Job:
     return contiguous(shape, "CUDNN_ATTENTION")
 
 
-@peer(FULL, "FlashInfer", FULL_WORKLOADS)
+@peer(FULL, "FlashInfer", of_attention(full=True))
 def flashinfer_full(shape: Attention) -> Job:
     """Pages of 16 tokens in random order."""
     pages, query = shape.batch * shape.context // 16, flashinfer_query(shape)

@@ -163,9 +163,9 @@ pub(crate) struct WorkloadArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Own workload")]
 pub(crate) struct ShapeArgs {
-    /// Sequences in the batch.
-    #[arg(long, default_value_t = 16, value_name = "N", requires = "model", value_parser = range(1..=65_535))]
-    pub(crate) batch: u32,
+    /// Sequences in the batch; several numbers, such as 1,4,16, are a workload each.
+    #[arg(long, default_values_t = [16], value_delimiter = ',', value_name = "N", requires = "model", value_parser = range(1..=65_535))]
+    pub(crate) batch: Vec<u32>,
     /// Confirmed tokens of each sequence.
     #[arg(long, default_value_t = 32_768, value_name = "TOKENS", requires = "model", value_parser = range(1..))]
     pub(crate) context: u32,
@@ -175,6 +175,12 @@ pub(crate) struct ShapeArgs {
     /// Confirmed tokens that attention may read per sequence.
     #[arg(long, default_value_t = 512, value_name = "K", requires = "model", value_parser = range(1..))]
     pub(crate) budget_k: u32,
+    /// Read all confirmed tokens: full-cache attention.
+    #[arg(long, requires = "model", conflicts_with = "budget_k")]
+    pub(crate) full: bool,
+    /// The step's rows are a tree's: each sees the rows that its mask names, not all earlier ones.
+    #[arg(long, requires = "model")]
+    pub(crate) tree: bool,
     /// Tokens in a page of the KV cache: a power of two, 1 to 256.
     #[arg(long, default_value_t = 16, value_name = "TOKENS", requires = "model", value_parser = range(1..))]
     pub(crate) page_size: u32,

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use dustin::{Dtype, kv::KvLayout};
+use dustin::{Dtype, attention::problem::Mask, kv::KvLayout};
 use dustin_autotune::workload::{self, AttentionShape, CacheShape, Workload};
 
 use crate::{
@@ -114,8 +114,12 @@ impl DeviceChoice {
 
 fn workloads(args: &WorkloadArgs) -> Result<Option<Vec<Workload>>, Usage> {
     if let Some(model) = &args.model {
-        let shape = shape(workload::model(model)?, &args.shape);
-        return Ok(Some(vec![Workload::new("own".into(), shape)?]));
+        let model = workload::model(model)?;
+        let own = |&batch: &u32| {
+            let name = if args.shape.batch.len() == 1 { "own".into() } else { format!("own-b{batch}") };
+            Workload::new(name, shape(model, batch, &args.shape))
+        };
+        return Ok(Some(args.shape.batch.iter().map(own).collect::<Result<_, _>>()?));
     }
     if args.workload.is_empty() {
         return Ok(None);
@@ -130,10 +134,10 @@ fn workloads(args: &WorkloadArgs) -> Result<Option<Vec<Workload>>, Usage> {
     Ok(Some(found))
 }
 
-fn shape(model: &'static str, args: &ShapeArgs) -> AttentionShape {
+fn shape(model: &'static str, batch: u32, args: &ShapeArgs) -> AttentionShape {
     let cache = CacheShape {
         model,
-        batch: args.batch,
+        batch,
         context: args.context,
         page_size: args.page_size,
         layout: match args.layout {
@@ -146,12 +150,20 @@ fn shape(model: &'static str, args: &ShapeArgs) -> AttentionShape {
         },
         tp: args.tp,
     };
-    AttentionShape { cache, rows: args.gamma + 1, k: args.budget_k, lse: args.lse }
+    AttentionShape {
+        cache,
+        rows: args.gamma + 1,
+        k: (!args.full).then_some(args.budget_k),
+        mask: if args.tree { Mask::Tree } else { Mask::Causal },
+        lse: args.lse,
+        batch_invariant: false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use dustin_autotune::workload::Problem;
 
     use super::*;
     use crate::args::{Cli, Command};
@@ -186,6 +198,22 @@ mod tests {
         ]);
         let named = resolve(&["--workload", "w1"]).unwrap().workloads.unwrap();
         assert_eq!(spelt.unwrap().workloads.unwrap()[0].problem, named[0].problem);
+    }
+
+    #[test]
+    fn full_attention_trees_and_several_batches_can_be_spelt_out() {
+        let problems = |arguments: &[&str]| -> Vec<Problem> {
+            let model = [&["--model=qwen2.5-72b"], arguments].concat();
+            let workloads = resolve(&model).unwrap().workloads.unwrap();
+            workloads.into_iter().map(|workload| workload.problem).collect()
+        };
+        let named = |name| workload::named(name).unwrap().problem;
+        assert_eq!(problems(&["--full", "--batch=16,1"]), [named("w1-full"), named("w1-full-b1")]);
+        assert_eq!(problems(&["--tree", "--gamma=15"]), [named("w1-tree16")]);
+        let request = resolve(&["--model=qwen2.5-72b", "--batch=1,4"]).unwrap();
+        let names: Vec<String> =
+            request.workloads.unwrap().into_iter().map(|workload| workload.name).collect();
+        assert_eq!(names, ["own-b1", "own-b4"]);
     }
 
     #[test]

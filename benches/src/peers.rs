@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
+use dustin::attention::problem::{AttentionProblem, Confirmed, Mask};
 use dustin_autotune::workload::{self, Problem, Workload};
 use serde::Deserialize;
 
@@ -75,19 +76,20 @@ impl Peers {
         format!("{} of {date} (driver {driver}, torch {torch}, FlashInfer {flashinfer})", self.file)
     }
 
-    /// The fastest peer of a workload's operation.
+    /// The fastest peer of a workload's operation; nothing where there are no peers.
     ///
     /// # Errors
-    /// None was timed; the sentence says why as far as the file does.
-    pub(crate) fn best(&self, workload: &Workload) -> anyhow::Result<Baseline> {
+    /// There are peers, but none was timed; the sentence says why as far as the file does.
+    pub(crate) fn best(&self, workload: &Workload) -> anyhow::Result<Option<Baseline>> {
+        let Some(operation) = operation(workload) else { return Ok(None) };
         let own: Vec<&Figure> = self
             .figures
             .iter()
-            .filter(|figure| figure.workload == workload.name && figure.operation == operation(workload))
+            .filter(|figure| figure.workload == workload.name && figure.operation == operation)
             .collect();
         let times = own.iter().filter_map(|figure| Some((figure, figure.us?)));
         if let Some((figure, us)) = times.min_by(|a, b| a.1.total_cmp(&b.1)) {
-            return Ok(Baseline { name: figure.peer.clone(), us });
+            return Ok(Some(Baseline { name: figure.peer.clone(), us }));
         }
         let failed =
             |figure: &&Figure| format!("; {}: {}", figure.peer, figure.failed.as_deref().unwrap_or_default());
@@ -95,12 +97,16 @@ impl Peers {
     }
 }
 
-/// What `peers.py` calls the operation of a workload. Of a batch that attention reads sparsely it times full attention, too.
-fn operation(workload: &Workload) -> &'static str {
+/// What `peers.py` calls the operation of a workload; nothing where it has no peers: those of attention know no trees.
+fn operation(workload: &Workload) -> Option<&'static str> {
     match workload.problem {
-        Problem::Attention(_) => "sparse attention",
-        Problem::Score(_) => "scoring",
-        Problem::Select(_) => "selection",
+        Problem::Attention(AttentionProblem { mask: Mask::Tree, .. }) => None,
+        Problem::Attention(AttentionProblem { confirmed: Confirmed::Everything, .. }) => {
+            Some("full attention")
+        }
+        Problem::Attention(_) => Some("sparse attention"),
+        Problem::Score(_) => Some("scoring"),
+        Problem::Select(_) => Some("selection"),
     }
 }
 
@@ -154,9 +160,9 @@ mod tests {
         format!("{:#}", parse(lines).unwrap_err())
     }
 
-    fn best(peers: &Peers, workload: &str) -> Result<(String, f64), String> {
-        let best = peers.best(&workload::named(workload).unwrap());
-        best.map(|baseline| (baseline.name, baseline.us)).map_err(|error| error.to_string())
+    fn best(peers: &Peers, workload: &str) -> Result<Option<(String, f64)>, String> {
+        let best = peers.best(&workload::named(workload).unwrap()).map_err(|error| error.to_string())?;
+        Ok(best.map(|baseline| (baseline.name, baseline.us)))
     }
 
     #[test]
@@ -165,12 +171,14 @@ mod tests {
             timed("w1", "sparse attention", "A", 40.0),
             timed("w1", "sparse attention", "B", 38.0),
             line("w1", "sparse attention", "C", r#""failed": "out of memory""#),
-            timed("w1", "full attention", "D", 3.0),
+            timed("w1", "another operation", "D", 3.0),
+            timed("w1-full", "full attention", "F", 480.0),
             timed("w1-select", "selection", "E", 26.0),
         ]);
         let peers = peers.unwrap();
-        assert_eq!(best(&peers, "w1"), Ok(("B".into(), 38.0)));
-        assert_eq!(best(&peers, "w1-select"), Ok(("E".into(), 26.0)));
+        assert_eq!(best(&peers, "w1"), Ok(Some(("B".into(), 38.0))));
+        assert_eq!(best(&peers, "w1-full"), Ok(Some(("F".into(), 480.0))));
+        assert_eq!(best(&peers, "w1-select"), Ok(Some(("E".into(), 26.0))));
         let source = "peers.jsonl of 2026-11-22 (driver 580.159, torch 2.11.0, FlashInfer unknown)";
         assert_eq!(peers.source(), source);
     }
@@ -180,12 +188,13 @@ mod tests {
         let peers = parse(&[
             line("w1", "sparse attention", "A", r#""failed": "stopped after 60 s""#),
             line("w1", "sparse attention", "B", r#""failed": "out of memory""#),
-            timed("w1", "full attention", "C", 3.0),
+            timed("w1", "another operation", "C", 3.0),
         ]);
         let peers = peers.unwrap();
         let failed = "no peer's time in peers.jsonl; A: stopped after 60 s; B: out of memory";
         assert_eq!(best(&peers, "w1"), Err(failed.into()));
         assert_eq!(best(&peers, "w1-score"), Err("no peer's time in peers.jsonl".into()));
+        assert_eq!(best(&peers, "w1-tree16"), Ok(None));
     }
 
     #[test]

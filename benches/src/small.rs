@@ -1,16 +1,22 @@
 //! Problems of one short sequence, which the reference judges in a moment: the problem and the sequence's length.
 
 use dustin::{
-    attention::problem::AttentionProblem, kv::PagedKv, score::problem::ScoreProblem,
+    attention::problem::{AttentionProblem, Confirmed},
+    kv::PagedKv,
+    score::problem::ScoreProblem,
     select::problem::SelectProblem,
 };
 
 /// The most tokens that scores are checked over.
 const SCORED: u32 = 2048;
 
-/// One sequence of `problem`, no longer than twice its set.
+/// The most tokens that attention is checked over where all are read.
+const READ: u32 = 1024;
+
+/// One sequence of `problem`, no longer than twice its set; a short one where all of it is read.
 pub(crate) fn attention(problem: &AttentionProblem, context: u32) -> (AttentionProblem, u32) {
-    let context = context.min(2 * problem.confirmed_capacity());
+    let everything = problem.confirmed == Confirmed::Everything;
+    let context = context.min(if everything { READ } else { 2 * problem.confirmed_capacity() });
     let pages = (context + problem.rows).div_ceil(problem.kv.page_size);
     let kv = PagedKv { pages, ..problem.kv };
     let small = AttentionProblem { batch: 1, total_rows: problem.rows, kv, table_width: pages, ..*problem };

@@ -115,15 +115,20 @@ impl Work {
     pub fn bytes(&self) -> u64 {
         match self {
             Self::Tuned(workload) => workload.problem.bytes(),
-            Self::Cache(work) => match work.writes {
-                Writes::Append => append::bytes(&work.recipe(ROWS).step()),
-                Writes::Compact => work.compaction().bytes(),
-            },
+            Self::Cache(work) => work.bytes(),
         }
     }
 }
 
 impl CacheWork {
+    /// Bytes that the operation must move at the least.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self.writes {
+            Writes::Append => append::bytes(&self.recipe(ROWS).step()),
+            Writes::Compact => self.compaction().bytes(),
+        }
+    }
+
     fn recipe(&self, rows: u32) -> Recipe {
         Recipe::uniform(self.batch, SequenceShape { length: LENGTH, rows }, self.kv_heads, 128, SEED)
     }

@@ -6,13 +6,14 @@ use std::{
     process::{Command, ExitCode, Output},
 };
 
-use dustin_autotune::workload::{self, Workload};
+use dustin::attention::problem::{Confirmed, Mask};
+use dustin_autotune::workload::{self, Problem, Workload};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use serde_json::Value;
 
 fn main() -> ExitCode {
     let trials = [
-        trial("every_default_workload_of_gpus_has_peers_of_its_shape", every_workload_has_peers),
+        trial("every_default_workload_of_gpus_but_trees_has_peers_of_its_shape", every_workload_has_peers),
         trial("only_takes_the_figures_that_contain_the_text", only),
         trial("what_cannot_be_is_refused_in_one_sentence", refused),
     ];
@@ -49,12 +50,16 @@ fn listed(arguments: &[&str]) -> Result<Vec<Value>, String> {
 fn every_workload_has_peers() -> Result<(), String> {
     let figures = listed(&[])?;
     let workloads = workload::defaults(true).map_err(|error| error.to_string())?;
-    for Workload { name, .. } in &workloads {
-        if !figures
-            .iter()
-            .any(|figure| figure["workload"] == **name && figure["operation"] != "full attention")
-        {
-            return Err(format!("{name} has no peer"));
+    for Workload { name, problem, .. } in &workloads {
+        let tree = matches!(problem, Problem::Attention(attention) if attention.mask == Mask::Tree);
+        let full =
+            matches!(problem, Problem::Attention(attention) if attention.confirmed == Confirmed::Everything);
+        let own = || figures.iter().filter(|figure| figure["workload"] == **name);
+        if (own().count() == 0) != tree {
+            return Err(format!("{name} has {} peers, and a tree's have none", own().count()));
+        }
+        if let Some(figure) = own().find(|figure| (figure["operation"] == "full attention") != full) {
+            return Err(format!("{figure} is not of the workload's operation"));
         }
     }
     let mut seen = HashSet::new();

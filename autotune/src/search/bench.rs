@@ -42,11 +42,12 @@ pub(crate) struct Field<'a> {
 
 /// One problem, prepared on one device for the candidates of a [`Field`].
 pub(crate) trait Bench {
-    /// Compares the candidate's results with the reference, on fresh poisoned outputs.
+    /// Compares the candidate's results with the reference, on fresh poisoned outputs. Gives about how long its run took,
+    /// in microseconds, where that tells anything: it may be much more than one of many runs takes.
     ///
     /// # Errors
     /// [`Failure::Candidate`] says what differs.
-    fn check(&mut self, candidate: usize) -> Result<(), Failure>;
+    fn check(&mut self, candidate: usize) -> Result<Option<f64>, Failure>;
 
     /// Times one candidate, warm-up excluded: microseconds per run, one figure per repetition.
     ///

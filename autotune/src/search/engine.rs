@@ -11,6 +11,9 @@ use super::{
     verdict::{Finalist, Verdict, judge},
 };
 
+/// By how many microseconds a run on its own may exceed one of many: it pays for its start.
+const LONE_RUN_US: f64 = 200.0;
+
 /// How a search goes about it.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -60,7 +63,7 @@ pub(crate) enum Status {
     Untried,
     /// It cannot serve the problem, for this reason.
     Rejected(String),
-    /// Slow from the first repetition: that time, in microseconds.
+    /// Slow when it was checked, or in its first repetition: that time, in microseconds.
     Pruned(f64),
     /// Its screened median, in microseconds.
     Screened(f64),
@@ -205,9 +208,14 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// A check, one repetition, and the rest of them unless the first was hopeless.
+    /// A check, one repetition unless the check's run was hopeless already, and the rest of them unless that was.
     fn try_one(&mut self, candidate: usize) -> Result<Status, Failure> {
-        self.bench.check(candidate)?;
+        let glimpse = self.bench.check(candidate)?;
+        if let (Some(once), Some(best)) = (glimpse, self.best)
+            && once > self.settings.prune * best + LONE_RUN_US
+        {
+            return Ok(Status::Pruned(once));
+        }
         let mut times = self.bench.time(candidate, 1)?;
         if let (Some(&first), Some(best)) = (times.first(), self.best)
             && first > self.settings.prune * best

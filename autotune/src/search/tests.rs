@@ -17,6 +17,8 @@ struct Oracle {
     wears_out: Option<(usize, usize)>,
     lost_after: Option<usize>,
     noise: f64,
+    /// What a check's run takes longer than others; nothing if it is not timed.
+    start_us: Option<f64>,
     /// The time of a candidate while it is alone, and what is added once the finals begin.
     flattery: Vec<f64>,
     checked: Vec<usize>,
@@ -43,6 +45,7 @@ impl Oracle {
             wears_out: None,
             lost_after: None,
             noise: 0.0,
+            start_us: None,
             flattery: vec![0.0; times.len()],
             checked: Vec::new(),
             timed: Vec::new(),
@@ -70,12 +73,12 @@ impl Oracle {
 }
 
 impl Bench for Oracle {
-    fn check(&mut self, candidate: usize) -> Result<(), Failure> {
+    fn check(&mut self, candidate: usize) -> Result<Option<f64>, Failure> {
         self.checked.push(candidate);
         if self.wrong.contains(&candidate) {
             return Err(Failure::Candidate("output differs from the reference at row 3".into()));
         }
-        Ok(())
+        Ok(self.start_us.map(|start| start + self.times[candidate]))
     }
 
     fn time(&mut self, candidate: usize, repetitions: u32) -> Result<Vec<f64>, Failure> {
@@ -214,6 +217,18 @@ fn a_lost_device_ends_the_search() {
     oracle.lost_after = Some(4);
     let error = oracle.search(&settings(), &mut Watcher::default()).unwrap_err();
     assert!(matches!(error, SearchError::Device(_)), "{error}");
+}
+
+#[test]
+fn a_candidate_whose_check_took_too_long_is_not_timed_and_what_the_start_may_explain_is() {
+    let mut oracle = Oracle::new(&[500.0, 10_000.0, 520.0]);
+    oracle.start_us = Some(190.0);
+    let outcome = run(&mut oracle);
+    assert_eq!(outcome.statuses[1], Status::Pruned(10_190.0));
+    assert!(oracle.checked.contains(&1) && !oracle.timed.contains(&1));
+    let mut oracle = Oracle::new(&[20.0, 10.0, 15.0]);
+    oracle.start_us = Some(190.0);
+    assert_eq!(run(&mut oracle).chosen, 1);
 }
 
 #[test]

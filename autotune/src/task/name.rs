@@ -1,6 +1,9 @@
 //! Buckets and choices in words, for tables.
 
-use dustin::profile::{AttentionKey, KernelKey, Key, Launch, ScoreKey, SelectKey};
+use dustin::{
+    attention::problem::Mask,
+    profile::{AttentionKey, IndexSet, KernelKey, Key, Launch, ScoreKey, SelectKey},
+};
 use dustin_autotune::workload::{counted, dtype_name, layout_name};
 
 /// A bucket in few words, all that tells it from the others of a device's profile but the policy.
@@ -13,13 +16,24 @@ pub(crate) fn name(key: &Key) -> String {
 }
 
 fn attention(key: &AttentionKey) -> String {
-    let AttentionKey { batch, rows, set_capacity, query_heads, kv_heads, head_dim, .. } = key;
+    let AttentionKey { rows, set_capacity, query_heads, kv_heads, head_dim, length_class, page_size, .. } =
+        key;
     let (dtype, layout) = (dtype_name(key.dtype), layout_name(key.layout));
+    let batch = match key.batch {
+        AttentionKey::EVERY_BATCH => "every batch".into(),
+        batch => format!("batch {batch}"),
+    };
+    let tree = if key.mask == Mask::Tree { " of a tree" } else { "" };
+    let read = match key.index_set {
+        IndexSet::PerSequence => format!("k {set_capacity}"),
+        IndexSet::PerKvHead => format!("k {set_capacity} per KV head"),
+        IndexSet::Window => format!("window of {set_capacity}"),
+        IndexSet::Everything => "everything".into(),
+    };
     let lse = if key.lse { ", LSE" } else { "" };
     format!(
-        "{query_heads}/{kv_heads}x{head_dim} {dtype}, batch {batch} x {}, {rows} rows, k {set_capacity}, \
-         page {} {layout}{lse}",
-        key.length_class, key.page_size
+        "{query_heads}/{kv_heads}x{head_dim} {dtype}, {batch} x {length_class}, {rows} rows{tree}, {read}, \
+         page {page_size} {layout}{lse}"
     )
 }
 
@@ -62,8 +76,11 @@ pub(crate) fn spell(variant: &str, launch: &Launch) -> String {
 mod tests {
     use std::collections::HashSet;
 
-    use dustin::profile::{DeviceId, Policy};
-    use dustin_autotune::workload;
+    use dustin::{
+        attention::problem::{AttentionProblem, Confirmed, Sets},
+        profile::{DeviceId, Policy},
+    };
+    use dustin_autotune::workload::{self, Problem};
 
     use super::*;
 
@@ -76,6 +93,24 @@ mod tests {
         assert_eq!(names.len(), keys.iter().collect::<HashSet<_>>().len());
         let select = name(&key("w1-select"));
         assert_eq!(select, "select batch 16 x 32768, k 512, both, quota");
+    }
+
+    #[test]
+    fn buckets_of_attention_are_told_apart_by_what_is_read_the_mask_and_the_batch() {
+        let Problem::Attention(w1) = workload::named("w1").unwrap().problem else { panic!("of attention") };
+        let sets = Sets::of_positions(512);
+        let problems = [
+            w1,
+            AttentionProblem { confirmed: Confirmed::Sets(Sets { per_kv_head: true, ..sets }), ..w1 },
+            AttentionProblem { confirmed: Confirmed::Window { sinks: 4, recent: 508 }, ..w1 },
+            AttentionProblem { confirmed: Confirmed::Everything, ..w1 },
+            AttentionProblem { mask: Mask::Tree, ..w1 },
+            AttentionProblem { batch_invariant: true, ..w1 },
+            AttentionProblem { lse: true, ..w1 },
+        ];
+        let key = |problem| Key::of(problem, &DeviceId::cpu("any"), Policy::default());
+        let names: HashSet<String> = problems.iter().map(|problem| name(&key(problem))).collect();
+        assert_eq!(names.len(), problems.len(), "{names:?}");
     }
 
     #[test]

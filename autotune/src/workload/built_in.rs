@@ -1,6 +1,6 @@
 //! The built-in workloads.
 
-use dustin::{Dtype, kv::KvLayout};
+use dustin::{Dtype, attention::problem::Mask, kv::KvLayout};
 
 use super::{AttentionShape, CacheShape, Impossible, ScoreShape, SelectShape, Shape, Workload};
 
@@ -16,7 +16,14 @@ const W1_CACHE: CacheShape = CacheShape {
 };
 
 /// The headline: 5 rows verified with a budget of 512.
-const W1: AttentionShape = AttentionShape { cache: W1_CACHE, rows: 5, k: 512, lse: false };
+const W1: AttentionShape = AttentionShape {
+    cache: W1_CACHE,
+    rows: 5,
+    k: Some(512),
+    mask: Mask::Causal,
+    lse: false,
+    batch_invariant: false,
+};
 
 /// Its target map: four heads of one layer, of a group each.
 const W1_SCORE: ScoreShape = ScoreShape { cache: W1_CACHE, layers: 1, heads: 4, kv_heads_read: 4, tokens: 1 };
@@ -43,6 +50,16 @@ const fn sized(batch: u32, context: u32) -> AttentionShape {
     AttentionShape { cache: CacheShape { batch, context, ..W1_CACHE }, ..W1 }
 }
 
+/// The headline with a tree of `rows` rows.
+const fn tree(rows: u32) -> AttentionShape {
+    AttentionShape { rows, mask: Mask::Tree, ..W1 }
+}
+
+/// `shape` with all confirmed tokens read.
+const fn full(shape: AttentionShape) -> AttentionShape {
+    AttentionShape { k: None, ..shape }
+}
+
 /// A small batch of a model.
 const fn small(model: &'static str, batch: u32, context: u32) -> CacheShape {
     CacheShape { model, batch, context, ..W1_CACHE }
@@ -54,12 +71,17 @@ const GPU: &[(&str, Shape)] = &[
     ("w1-rows8", Shape::Attention(AttentionShape { rows: 8, ..W1 })),
     ("w1-tp4", Shape::Attention(ranks(4))),
     ("w1-tp8", Shape::Attention(ranks(8))),
-    ("w1-k1024", Shape::Attention(AttentionShape { k: 1024, ..W1 })),
-    ("w1-k2048", Shape::Attention(AttentionShape { k: 2048, ..W1 })),
+    ("w1-k1024", Shape::Attention(AttentionShape { k: Some(1024), ..W1 })),
+    ("w1-k2048", Shape::Attention(AttentionShape { k: Some(2048), ..W1 })),
     ("w1-b1", Shape::Attention(sized(1, 32_768))),
     ("w1-b4", Shape::Attention(sized(4, 32_768))),
     ("w1-b8-16k", Shape::Attention(sized(8, 16_384))),
     ("w1-b64-8k", Shape::Attention(sized(64, 8_192))),
+    ("w1-tree16", Shape::Attention(tree(16))),
+    ("w1-tree64", Shape::Attention(tree(64))),
+    ("w1-full", Shape::Attention(full(W1))),
+    ("w1-full-b1", Shape::Attention(full(sized(1, 32_768)))),
+    ("w1-full-b8-16k", Shape::Attention(full(sized(8, 16_384)))),
     ("w1-score", Shape::Score(W1_SCORE)),
     ("w1-score-1kv", Shape::Score(ScoreShape { kv_heads_read: 1, ..W1_SCORE })),
     ("w1-score-draft", Shape::Score(W1_SCORE_DRAFT)),
@@ -71,8 +93,11 @@ const GPU: &[(&str, Shape)] = &[
 /// What CPUs are tuned for by default: small enough for two cores and two minutes.
 const CPU: &[(&str, Shape)] = &[
     ("cpu-0.5b", Shape::Attention(AttentionShape { cache: small("Qwen2.5-0.5B", 1, 4_096), ..W1 })),
-    ("cpu-7b", Shape::Attention(AttentionShape { cache: small("Qwen2.5-7B", 1, 4_096), k: 256, ..W1 })),
-    ("cpu-8b-b2", Shape::Attention(AttentionShape { cache: small("Llama-3.1-8B", 2, 2_048), k: 256, ..W1 })),
+    ("cpu-7b", Shape::Attention(AttentionShape { cache: small("Qwen2.5-7B", 1, 4_096), k: Some(256), ..W1 })),
+    (
+        "cpu-8b-b2",
+        Shape::Attention(AttentionShape { cache: small("Llama-3.1-8B", 2, 2_048), k: Some(256), ..W1 }),
+    ),
     ("cpu-score-7b", Shape::Score(ScoreShape { cache: small("Qwen2.5-7B", 1, 4_096), ..W1_SCORE })),
     (
         "cpu-score-draft",

@@ -28,7 +28,7 @@ pub struct Impossible(String);
 /// What a workload is made of, in the terms of a serving engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Sparse attention.
+    /// Attention.
     Attention(AttentionShape),
     /// Scoring.
     Score(ScoreShape),

@@ -8,7 +8,7 @@ use dustin::{
 /// A problem of one of the kernels.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Problem {
-    /// Of sparse attention.
+    /// Of attention.
     Attention(AttentionProblem),
     /// Of scoring.
     Score(ScoreProblem),

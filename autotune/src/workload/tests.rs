@@ -1,3 +1,5 @@
+use dustin::attention::problem::Mask;
+
 use super::*;
 
 fn w1() -> AttentionShape {
@@ -26,6 +28,26 @@ fn every_built_in_workload_is_a_valid_problem_under_a_name_of_its_own() {
 fn the_headline_workload_moves_34_megabytes_of_cache_and_3_of_queries_and_outputs() {
     let moved = megabytes("W1");
     assert!((33.8..=36.8).contains(&moved), "{moved}");
+}
+
+#[test]
+fn full_attention_moves_every_cached_token() {
+    for (name, cache) in [("w1-full", 2147.5), ("w1-full-b8-16k", 536.9), ("w1-full-b1", 134.2)] {
+        let moved = megabytes(name);
+        assert!((cache..cache * 1.01).contains(&moved), "{name}: {moved}");
+    }
+}
+
+#[test]
+fn a_shape_tells_what_is_read_which_rows_are_seen_and_that_the_batch_must_not_matter() {
+    let told = |shape: AttentionShape| Workload::new("own".into(), shape).unwrap().describe();
+    let w1 = w1();
+    let usual = "Qwen2.5-72B, batch 16 x 32768, 5 rows, k 512, page 16 NHD, bf16";
+    assert_eq!(told(w1), usual);
+    assert_eq!(told(AttentionShape { k: None, ..w1 }), usual.replace("k 512", "everything"));
+    assert_eq!(told(AttentionShape { mask: Mask::Tree, ..w1 }), usual.replace("5 rows", "5 rows of a tree"));
+    let flags = AttentionShape { lse: true, batch_invariant: true, ..w1 };
+    assert_eq!(told(flags), format!("{usual}, LSE, batch-invariant"));
 }
 
 #[test]
@@ -68,7 +90,7 @@ fn impossible_shapes_are_refused_with_the_values() {
     cached(|cache| cache.page_size = 24);
     cached(|cache| (cache.batch, cache.context) = (u32::MAX, u32::MAX));
     let mut short = w1();
-    (short.k, short.cache.context) = (600, 500);
+    (short.k, short.cache.context) = (Some(600), 500);
     let error = refuse(short.into());
     assert!(error.contains("600") && error.contains("500"), "{error}");
     refuse(AttentionShape { rows: 65, ..w1() }.into());

@@ -159,6 +159,29 @@ fn every_kernel_is_planned_tuned_shown_and_verified() {
 }
 
 #[test]
+fn full_attention_and_trees_are_tuned_shown_and_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = ["--device=cpu", "--model=Qwen2.5-0.5B", "--context=100", "--page-size=4", "-o=tiny.toml"];
+    let tune = |shape: &[&'static str]| {
+        let arguments = [&["tune"], &own[..], shape, &["--trials=5", "--json"]].concat();
+        json(&run(folder.path(), &arguments))["results"].clone()
+    };
+    let full = tune(&["--full", "--batch=1,2"]);
+    assert_eq!((&full[0]["workload"], &full[1]["workload"]), (&"own-b1".into(), &"own-b2".into()));
+    let tree = tune(&["--tree", "--gamma=15", "--budget-k=32", "--batch=1"]);
+    for row in [&full[0], &full[1], &tree[0]] {
+        assert_eq!((row["rejected"].as_array().unwrap().len(), &row["tried"]), (0, &5.into()), "{row}");
+    }
+    let shown = run(folder.path(), &["show", "tiny.toml"]);
+    for word in ["batch 2 x 128, 5 rows, everything", "16 rows of a tree, k 64"] {
+        assert!(shown.stdout.contains(word), "{word}: {shown:?}");
+    }
+    let verified = run(folder.path(), &["verify", "tiny.toml", "--device=cpu", "--tolerance=2000"]);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    assert_eq!(verified.stdout.matches("holds").count(), 3, "{verified:?}");
+}
+
+#[test]
 fn a_stale_entry_fails_verification() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tiny.toml");

@@ -28,7 +28,7 @@ pub(super) fn bench<'a>(
     let candidate = default_candidate(problem, &gpu.modules.device().limits())?;
     let (small, length) = small::attention(problem, context);
     check(gpu, &small, length, candidate).with_context(|| format!("{candidate} is wrong"))?;
-    GpuBench::new(gpu, AttentionJob::new(gpu, problem, context, candidate)?)
+    GpuBench::new(gpu, AttentionJob::new(gpu, problem, context, candidate)?, problem.bytes())
 }
 
 #[derive(Debug)]

@@ -26,13 +26,13 @@ pub(super) fn bench<'a>(gpu: &'a Gpu, work: &CacheWork) -> anyhow::Result<GpuBen
             let small = AppendJob::new(gpu, &work.small())?;
             gpu.launch(&small)?;
             check(gpu, &small.layers[..1], work.small().append()?.reference()?).context(small.label())?;
-            GpuBench::new(gpu, AppendJob::new(gpu, work)?)
+            GpuBench::new(gpu, AppendJob::new(gpu, work)?, work.bytes())
         }
         Writes::Compact => {
             let small = CompactJob::new(gpu, &work.small())?;
             gpu.launch(&small)?;
             check(gpu, &small.sets[0].layers, work.small().compact()?.reference()?).context(small.label())?;
-            GpuBench::new(gpu, CompactJob::new(gpu, work)?)
+            GpuBench::new(gpu, CompactJob::new(gpu, work)?, work.bytes())
         }
     }
 }

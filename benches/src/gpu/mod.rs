@@ -8,13 +8,12 @@ mod select;
 use std::fmt;
 
 use anyhow::bail;
-use dustin::cuda::{Context, CudaError, Graph, ModuleCache, Stream, TimingPolicy, Workspace, time_graph};
+use dustin::cuda::{
+    Context, CudaError, Graph, ModuleCache, Stream, TimingPolicy, Workspace, graph_launches, time_graph,
+};
 use dustin_autotune::workload::Problem;
 
 use crate::{Bench, work::Work};
-
-/// The least launches in a graph: events and the graph's own launch cost some microseconds, which they share.
-const LAUNCHES: u32 = 32;
 
 /// A GPU.
 #[derive(Debug)]
@@ -102,9 +101,10 @@ pub struct GpuBench<'a> {
 }
 
 impl<'a> GpuBench<'a> {
-    fn new(gpu: &'a Gpu, job: impl Job + 'static) -> anyhow::Result<Self> {
+    /// Launches of `job`, each of which moves `bytes` at the least.
+    fn new(gpu: &'a Gpu, job: impl Job + 'static, bytes: u64) -> anyhow::Result<Self> {
         let (stream, turns) = (&gpu.stream, job.turns().max(1));
-        let launches = LAUNCHES.next_multiple_of(turns);
+        let launches = graph_launches(bytes, turns);
         let graph = Graph::capture(stream, || {
             for launch in 0..launches {
                 // SAFETY: the job lives as long as the graph, whose launches run one after the other.

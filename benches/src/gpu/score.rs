@@ -21,7 +21,7 @@ pub(super) fn bench<'a>(gpu: &'a Gpu, problem: &ScoreProblem, context: u32) -> a
     let candidate = default_candidate(problem, &gpu.modules.device().limits())?;
     let (small, length) = small::score(problem, context);
     check(gpu, &small, length, candidate).with_context(|| format!("{candidate} is wrong"))?;
-    GpuBench::new(gpu, ScoreJob::new(gpu, problem, context, candidate)?)
+    GpuBench::new(gpu, ScoreJob::new(gpu, problem, context, candidate)?, problem.bytes())
 }
 
 #[derive(Debug)]

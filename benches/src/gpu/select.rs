@@ -21,7 +21,7 @@ pub(super) fn bench<'a>(gpu: &'a Gpu, problem: &SelectProblem, context: u32) -> 
     let candidate = default_candidate(problem, &gpu.modules.device().limits())?;
     let (small, length) = small::select(problem, context);
     check(gpu, &small, length, candidate).with_context(|| format!("{candidate} is wrong"))?;
-    GpuBench::new(gpu, SelectJob::new(gpu, problem, context, candidate)?)
+    GpuBench::new(gpu, SelectJob::new(gpu, problem, context, candidate)?, problem.bytes())
 }
 
 #[derive(Debug)]

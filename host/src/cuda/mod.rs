@@ -56,5 +56,5 @@ pub use module::ModuleCache;
 pub use score::ScoreKernel;
 pub use select::SelectKernel;
 pub use stream::Stream;
-pub use timing::{TimingPolicy, time_graph};
+pub use timing::{TimingPolicy, graph_launches, time_graph};
 pub use workspace::{Plan, Workspace};

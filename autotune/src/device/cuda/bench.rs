@@ -9,15 +9,15 @@ use std::{
 
 use dustin::{
     InvalidInput,
-    cuda::{CudaError, DeviceBuffer, Graph, ModuleCache, Plan, Stream, TimingPolicy, Workspace, time_graph},
+    cuda::{
+        CudaError, DeviceBuffer, Event, Graph, ModuleCache, Plan, Stream, TimingPolicy, Workspace,
+        graph_launches, time_graph,
+    },
 };
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
 
 use crate::search::{Bench, Failure};
-
-/// The least launches in a graph: events and the graph's own launch cost some microseconds, which they share.
-const LAUNCHES: u32 = 32;
 
 /// Inputs of one problem of one kernel on the device, and what candidates write.
 pub(super) trait Side {
@@ -79,6 +79,8 @@ pub(super) struct CudaBench<'a, S: Side> {
     candidates: Vec<S::Candidate>,
     awkward: S,
     timed: S,
+    /// Bytes that a launch over the timed input moves at the least.
+    bytes: u64,
     workspace: DeviceBuffer<u8>,
     graphs: HashMap<usize, Timed<S::Kernel>>,
 }
@@ -93,25 +95,26 @@ struct Timed<K> {
 }
 
 impl<'a, S: Side + Sync> CudaBench<'a, S> {
-    /// Compiles every candidate, and has room for their workspaces.
+    /// Compiles every candidate, and has room for their workspaces. A launch over the timed side moves `bytes` at the
+    /// least.
     ///
     /// # Errors
     /// [`CudaError::OutOfMemory`]; what the driver returns.
     pub(super) fn new(
         (modules, stream): (&'a ModuleCache, &'a Stream),
         candidates: Vec<S::Candidate>,
-        awkward: S,
-        timed: S,
+        (awkward, timed): (S, S),
+        bytes: u64,
         seed: u64,
     ) -> Result<Self, CudaError> {
-        let mut bytes = 0;
+        let mut room = 0;
         for side in [&awkward, &timed] {
             let plans = candidates.iter().filter_map(|&candidate| side.plan(candidate).ok());
-            bytes = bytes.max(plans.map(|plan| plan.workspace_bytes()).max().unwrap_or(0));
+            room = room.max(plans.map(|plan| plan.workspace_bytes()).max().unwrap_or(0));
         }
-        let workspace = DeviceBuffer::allocate(stream.context(), bytes as usize)?;
+        let workspace = DeviceBuffer::allocate(stream.context(), room as usize)?;
         let graphs = HashMap::new();
-        let bench = Self { modules, stream, candidates, awkward, timed, workspace, graphs };
+        let bench = Self { modules, stream, candidates, awkward, timed, bytes, workspace, graphs };
         bench.compile(seed);
         Ok(bench)
     }
@@ -154,22 +157,27 @@ impl<S: Side> CudaBench<'_, S> {
         Ok((kernel, workspace))
     }
 
-    /// One launch over a side's judged input into its poisoned output, judged.
-    fn check_side(&self, candidate: usize, side: &S) -> Result<(), Failure> {
+    /// One launch over a side's judged input into its poisoned output, judged; gives the microseconds that it took.
+    fn check_side(&self, candidate: usize, side: &S) -> Result<f64, Failure> {
         let stream = self.stream;
         let (kernel, workspace) = self.kernel(candidate, side)?;
+        let event = || Event::new(stream.context()).map_err(failure);
+        let (start, end) = (event()?, event()?);
+        start.record(stream).map_err(failure)?;
         // SAFETY: the kernel is of a plan of this side; the workspace was initialised for it; all of it outlives the
         // launch, which is waited for below.
         unsafe { side.launch(stream, &kernel, &workspace, None) }.map_err(failure)?;
+        end.record(stream).map_err(failure)?;
         require_no_fault(&workspace, stream)?;
-        side.judge(stream)
+        side.judge(stream)?;
+        end.synchronize().and_then(|()| end.microseconds_since(&start)).map_err(failure)
     }
 
     /// The candidate's graph: as many launches as share its costs, over whole turns of the inputs.
     fn capture(&self, candidate: usize) -> Result<Timed<S::Kernel>, Failure> {
         let (kernel, workspace) = self.kernel(candidate, &self.timed)?;
         let turns = self.timed.turns().max(1);
-        let launches = LAUNCHES.next_multiple_of(turns);
+        let launches = graph_launches(self.bytes, turns);
         let graph = Graph::capture(self.stream, || {
             for launch in 0..launches {
                 // SAFETY: side, workspace and kernel live as long as the bench, which owns the graph; launches of the
@@ -184,11 +192,11 @@ impl<S: Side> CudaBench<'_, S> {
 }
 
 impl<S: Side> Bench for CudaBench<'_, S> {
-    fn check(&mut self, candidate: usize) -> Result<(), Failure> {
+    fn check(&mut self, candidate: usize) -> Result<Option<f64>, Failure> {
         self.awkward.poison(self.stream).map_err(failure)?;
         self.check_side(candidate, &self.awkward)?;
         self.timed.poison(self.stream).map_err(failure)?;
-        self.check_side(candidate, &self.timed)
+        self.check_side(candidate, &self.timed).map(Some)
     }
 
     fn time(&mut self, candidate: usize, repetitions: u32) -> Result<Vec<f64>, Failure> {

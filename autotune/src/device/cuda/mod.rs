@@ -127,8 +127,10 @@ impl Device for Cuda {
     }
 
     fn estimate(&self, task: &Task, trials: usize) -> Duration {
-        // Compiling, checking and screening take some 15 ms a candidate; inputs are made at about 1 GB/s.
-        let candidates = 0.015 * trials as f64;
+        // Compiling, checking and screening take some 15 ms a candidate, and as long as 30 launches where these are long;
+        // the finals take as many again as a hundred candidates do. Inputs are made at about 1 GB/s.
+        let launch = self.bandwidth().map_or(0.0, |bandwidth| task.problem.bytes() as f64 / bandwidth);
+        let candidates = 0.015 * trials as f64 + 30.0 * launch * (trials + 100) as f64;
         let inputs = 1e-9 * memory::bytes(&task.problem) as f64;
         Duration::from_secs_f64(1.0 + candidates + inputs)
     }
@@ -157,11 +159,12 @@ impl Cuda {
     fn prepared<'a, S: Side + Sync + 'a>(
         &'a self,
         candidates: Vec<S::Candidate>,
-        (awkward, timed): (S, S),
+        sides: (S, S),
         task: &Task,
         seed: u64,
     ) -> anyhow::Result<Box<dyn Bench + 'a>> {
-        let bench = CudaBench::new((&self.modules, &self.stream), candidates, awkward, timed, seed);
+        let bytes = task.problem.bytes();
+        let bench = CudaBench::new((&self.modules, &self.stream), candidates, sides, bytes, seed);
         Ok(Box::new(bench.with_context(|| format!("{} needs a workspace", task.name))?))
     }
 }

@@ -14,6 +14,11 @@ const SAMPLES: usize = 4;
 /// The sequences that are computed, spread over the batch.
 fn samples(batch: u32) -> Vec<usize> {
     let batch = batch as usize;
-    let count = batch.min(SAMPLES);
-    (0..count).map(|sample| if count == 1 { 0 } else { sample * (batch - 1) / (count - 1) }).collect()
+    spread(batch.min(SAMPLES), batch).collect()
+}
+
+/// `count` of the numbers below `of`, evenly spread, the first and the last among them; all, where there are no more.
+fn spread(count: usize, of: usize) -> impl Iterator<Item = usize> {
+    let count = count.min(of);
+    (0..count).map(move |sample| if count == 1 { 0 } else { sample * (of - 1) / (count - 1) })
 }
