@@ -1,16 +1,17 @@
-//! What is timed: the workloads that `autotune` tunes for, and writing to caches, which needs no tuning.
+//! What is timed: the workloads that `autotune` tunes for, writing to caches, which needs no tuning, and the layers of a step.
 
 use dustin::{
     InvalidInput,
+    attention::problem::AttentionProblem,
     cache::{
-        append,
+        append::problem::AppendProblem,
         compact::problem::CompactProblem,
         synthetic::{Acceptance, AppendInput, CompactInput, Recipe, SequenceShape},
     },
 };
 use dustin_autotune::workload::{self, Impossible, Problem, Workload};
 
-use crate::SEED;
+use crate::{SEED, small};
 
 /// Something to time.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub enum Work {
     Tuned(Workload),
     /// Writing to caches.
     Cache(CacheWork),
+    /// The layers of a step.
+    Chain(ChainWork),
 }
 
 /// Writing to caches.
@@ -34,6 +37,8 @@ pub struct CacheWork {
     pub batch: u32,
     /// KV heads.
     pub kv_heads: u32,
+    /// Query heads for each KV head, whose queries are appended, too.
+    pub group: u32,
     /// Layers: whose caches are appended to in turn, or that are compacted at once.
     pub layers: u32,
 }
@@ -47,11 +52,38 @@ pub enum Writes {
     Compact,
 }
 
-const W1: CacheWork =
-    CacheWork { name: "w1-append", writes: Writes::Append, warps: None, batch: 16, kv_heads: 8, layers: 80 };
+/// The layers of a step, one behind the other, over caches that take turns.
+#[derive(Clone, Copy, Debug)]
+pub struct ChainWork {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether queries, keys and values are appended before a layer's attention.
+    pub appends: bool,
+    /// Whether launches overlap.
+    pub overlaps: bool,
+    /// The attention of a layer.
+    pub problem: AttentionProblem,
+    /// Confirmed tokens of each sequence.
+    pub context: u32,
+    /// Layers.
+    pub layers: u32,
+    /// Caches that take turns.
+    pub caches: u32,
+}
 
-const GPU: [CacheWork; 5] = [
+const W1: CacheWork = CacheWork {
+    name: "w1-append",
+    writes: Writes::Append,
+    warps: None,
+    batch: 16,
+    kv_heads: 8,
+    group: 0,
+    layers: 80,
+};
+
+const GPU: [CacheWork; 6] = [
     W1,
+    CacheWork { name: "w1-append-q", group: 8, ..W1 },
     CacheWork { name: "w1-append-w8", warps: Some(8), ..W1 },
     CacheWork { name: "w1-compact", writes: Writes::Compact, ..W1 },
     CacheWork { name: "w1-compact-w8", writes: Writes::Compact, warps: Some(8), ..W1 },
@@ -81,8 +113,16 @@ impl Work {
     /// None, unless one of `autotune`'s is impossible.
     pub fn defaults(gpu: bool) -> Result<Vec<Self>, Impossible> {
         let caches: &[CacheWork] = if gpu { &GPU } else { &CPU };
-        let tuned = workload::defaults(gpu)?.into_iter().map(Self::Tuned);
-        Ok(tuned.chain(caches.iter().copied().map(Self::Cache)).collect())
+        let tuned = workload::defaults(gpu)?;
+        let chains: Vec<_> =
+            tuned.iter().filter(|tuned| tuned.name == "w1").flat_map(ChainWork::of).collect();
+        let caches = caches.iter().copied().map(Self::Cache);
+        Ok(tuned
+            .into_iter()
+            .map(Self::Tuned)
+            .chain(caches)
+            .chain(chains.into_iter().map(Self::Chain))
+            .collect())
     }
 
     /// Its name.
@@ -91,6 +131,7 @@ impl Work {
         match self {
             Self::Tuned(workload) => &workload.name,
             Self::Cache(work) => work.name,
+            Self::Chain(work) => work.name,
         }
     }
 
@@ -107,15 +148,17 @@ impl Work {
                 Writes::Append => "append",
                 Writes::Compact => "compact",
             },
+            Self::Chain(_) => "chain",
         }
     }
 
-    /// Bytes that the operation must move at the least.
+    /// Bytes that the operation must move at the least; of a chain, for each layer.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         match self {
             Self::Tuned(workload) => workload.problem.bytes(),
             Self::Cache(work) => work.bytes(),
+            Self::Chain(work) => work.bytes(),
         }
     }
 }
@@ -124,13 +167,19 @@ impl CacheWork {
     /// Bytes that the operation must move at the least.
     pub(crate) fn bytes(&self) -> u64 {
         match self.writes {
-            Writes::Append => append::bytes(&self.recipe(ROWS).step()),
+            Writes::Append => self.appending().bytes(),
             Writes::Compact => self.compaction().bytes(),
         }
     }
 
     fn recipe(&self, rows: u32) -> Recipe {
-        Recipe::uniform(self.batch, SequenceShape { length: LENGTH, rows }, self.kv_heads, 128, SEED)
+        let shape = SequenceShape { length: LENGTH, rows };
+        Recipe { group: self.group, ..Recipe::uniform(self.batch, shape, self.kv_heads, 128, SEED) }
+    }
+
+    /// The problem of an append.
+    fn appending(&self) -> AppendProblem {
+        AppendProblem { step: self.recipe(ROWS).step(), query_heads: self.kv_heads * self.group }
     }
 
     /// The problem of a compaction.
@@ -161,6 +210,39 @@ impl CacheWork {
     }
 }
 
+impl ChainWork {
+    /// The chains of a workload of attention: with and without overlap, and attention alone.
+    fn of(workload: &Workload) -> Vec<Self> {
+        let Problem::Attention(problem) = &workload.problem else { return Vec::new() };
+        let chain = Self {
+            name: "w1-chain",
+            appends: true,
+            overlaps: true,
+            problem: *problem,
+            context: workload.context(),
+            layers: 80,
+            caches: 8,
+        };
+        vec![
+            chain,
+            Self { name: "w1-chain-serial", overlaps: false, ..chain },
+            Self { name: "w1-chain-attention", appends: false, ..chain },
+        ]
+    }
+
+    /// Bytes that a layer must move at the least.
+    pub(crate) fn bytes(&self) -> u64 {
+        let appended = if self.appends { AppendProblem::from(&self.problem).bytes() } else { 0 };
+        self.problem.bytes() + appended
+    }
+
+    /// The same of one short sequence, in two layers: what the reference judges in a moment.
+    pub(crate) fn small(&self) -> Self {
+        let (problem, context) = small::attention(&self.problem, self.context);
+        Self { problem, context, layers: 2, caches: 2, ..*self }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -176,8 +258,20 @@ mod tests {
     }
 
     #[test]
+    fn a_gpu_has_three_chains_whose_small_ones_are_possible() {
+        let chains = Work::defaults(true).unwrap().into_iter().filter_map(|work| match work {
+            Work::Chain(work) => Some(work),
+            _ => None,
+        });
+        let chains: Vec<_> = chains.collect();
+        assert_eq!(chains.len(), 3);
+        assert!(chains.iter().all(|chain| chain.small().problem.validate() == Ok(()) && chain.caches >= 8));
+        assert!(Work::defaults(false).unwrap().iter().all(|work| !matches!(work, Work::Chain(_))));
+    }
+
+    #[test]
     fn inputs_are_sound_and_bytes_are_those_of_the_rows() {
-        let small = GPU[2].small();
+        let small = GPU[3].small();
         assert_eq!(small.append().unwrap().reference().unwrap().status, 0);
         let input = small.compact().unwrap();
         assert_eq!(input.reference().unwrap().status, 0);
@@ -185,5 +279,9 @@ mod tests {
         assert_eq!(Work::Cache(small).bytes(), 2 * 4 * 2 * 4096);
         let append = CacheWork { writes: Writes::Append, ..small };
         assert_eq!(Work::Cache(append).bytes(), 2 * 5 * 4096);
+        let queries = GPU[1].small();
+        assert_eq!(queries.append().unwrap().reference().unwrap().status, 0);
+        assert_eq!(queries.append().unwrap().problem(), queries.appending());
+        assert_eq!(Work::Cache(queries).bytes(), 2 * 5 * (4096 + 16_384));
     }
 }

@@ -288,6 +288,8 @@ pub struct AppendVariant {
     pub target: Target,
     /// Warps in a block.
     pub warps: u32,
+    /// Whether the launch may overlap the one before.
+    pub overlaps: bool,
     /// The embedded PTX.
     pub ptx: Ptx,
     /// The kernel's body, for the executor.

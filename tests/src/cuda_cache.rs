@@ -9,8 +9,8 @@ use dustin::{
         synthetic::{AppendInput, CompactInput},
     },
     cuda::{
-        AppendKernel, CompactKernel, CudaError, DeviceAppendInput, DeviceBuffer, DeviceCompactInput, Graph,
-        ModuleCache, Stream, Workspace,
+        AppendKernel, AppendTarget, CompactKernel, CudaError, DeviceAppendInput, DeviceBuffer,
+        DeviceCompactInput, Graph, ModuleCache, Stream, Workspace,
     },
 };
 use dustin_kernels::registry::{AppendVariant, CompactVariant};
@@ -22,22 +22,51 @@ const GUARD: usize = 1 << 12;
 /// What stands there.
 const GUARDED: u16 = 0x5eed;
 
-/// A layer's caches in device memory, between guards.
+/// An array in device memory, between guards.
+#[derive(Debug)]
+struct Guarded(DeviceBuffer<u16>);
+
+impl Guarded {
+    fn new(stream: &Stream, items: &[u16]) -> Result<Self, CudaError> {
+        let guard = [GUARDED; GUARD];
+        Ok(Self(DeviceBuffer::of(stream, &[&guard, items, &guard].concat())?))
+    }
+
+    fn address(&self) -> u64 {
+        self.0.address() + (GUARD * size_of::<u16>()) as u64
+    }
+
+    /// Writes all of its items.
+    fn renew(&mut self, stream: &Stream, items: &[u16]) -> Result<(), CudaError> {
+        self.0.upload(stream, GUARD, items)
+    }
+
+    /// The array as launches have left it.
+    fn read(&self, stream: &Stream) -> Result<Vec<u16>, String> {
+        let mut before = self.0.download(stream).map_err(text)?;
+        let behind = before.split_off(before.len() - GUARD);
+        let items = before.split_off(GUARD);
+        if before.iter().chain(&behind).any(|&item| item != GUARDED) {
+            return Err("something was written before or behind an array".into());
+        }
+        Ok(items)
+    }
+}
+
+/// A layer's caches in device memory.
 #[derive(Debug)]
 struct DeviceLayer {
     before: Layer,
-    items: DeviceBuffer<u16>,
+    items: Guarded,
 }
 
 impl DeviceLayer {
     fn new(stream: &Stream, layer: &Layer) -> Result<Self, CudaError> {
-        let guard = [GUARDED; GUARD];
-        let items = DeviceBuffer::of(stream, &[&guard, &layer.items[..], &guard].concat())?;
-        Ok(Self { before: layer.clone(), items })
+        Ok(Self { before: layer.clone(), items: Guarded::new(stream, &layer.items)? })
     }
 
     fn key_cache(&self) -> u64 {
-        self.items.address() + (GUARD * size_of::<u16>()) as u64
+        self.items.address()
     }
 
     fn value_cache(&self) -> u64 {
@@ -46,19 +75,20 @@ impl DeviceLayer {
 
     /// Makes the layer what it was before.
     fn renew(&mut self, stream: &Stream) -> Result<(), CudaError> {
-        self.items.upload(stream, GUARD, &self.before.items)
+        self.items.renew(stream, &self.before.items)
     }
 
     /// The layer as launches have left it.
     fn read(&self, stream: &Stream) -> Result<Layer, String> {
-        let mut items = self.items.download(stream).map_err(text)?;
-        let behind = items.split_off(items.len() - GUARD);
-        let layer = items.split_off(GUARD);
-        if items.iter().chain(&behind).any(|&item| item != GUARDED) {
-            return Err("something was written before or behind the caches".into());
-        }
-        Ok(Layer { items: layer, ..self.before.clone() })
+        Ok(Layer { items: self.items.read(stream)?, ..self.before.clone() })
     }
+}
+
+/// The array that queries are copied to, in device memory.
+#[derive(Debug)]
+struct QueryCopy {
+    before: Vec<u16>,
+    items: Guarded,
 }
 
 /// Memory for a workspace of `bytes`, full of ones: the status word lies at its start.
@@ -82,6 +112,7 @@ pub struct PreparedAppend {
     /// The arrays that launches read.
     pub input: DeviceAppendInput,
     layer: DeviceLayer,
+    query_copy: Option<QueryCopy>,
     memory: DeviceBuffer<u8>,
     /// The workspace, in memory that held poison.
     pub workspace: Workspace,
@@ -98,7 +129,7 @@ impl PreparedAppend {
         input: &AppendInput,
         variant: &'static AppendVariant,
     ) -> Result<Self, String> {
-        let plan = AppendPlan::new(&input.step.step, variant).map_err(text)?;
+        let plan = AppendPlan::new(&input.problem(), variant).map_err(text)?;
         Self::of(modules, stream, input, plan).map_err(text)
     }
 
@@ -112,10 +143,16 @@ impl PreparedAppend {
         // SAFETY: the result keeps the memory, and touches it only to look at it between launches.
         let workspace = unsafe { Workspace::borrow(&plan, memory.address(), plan.workspace_bytes())? };
         workspace.initialise(stream)?;
+        let before = (input.query_heads > 0).then(|| input.query_copy.clone());
+        let query_copy = before.map(|before| {
+            let items = Guarded::new(stream, &before)?;
+            Ok::<_, CudaError>(QueryCopy { before, items })
+        });
         Ok(Self {
+            input: DeviceAppendInput::upload(stream, plan.problem(), &input.arrays())?,
             kernel: AppendKernel::new(modules, plan)?,
-            input: DeviceAppendInput::upload(stream, &input.step.step, &input.arrays())?,
             layer: DeviceLayer::new(stream, &input.layer)?,
+            query_copy: query_copy.transpose()?,
             memory,
             workspace,
         })
@@ -124,14 +161,12 @@ impl PreparedAppend {
     /// The addresses of a launch.
     #[must_use]
     pub fn buffers(&self) -> AppendBuffers {
-        AppendBuffers {
-            step: self.input.step.buffers(&self.workspace),
-            key: self.input.key.address(),
-            value: self.input.value.address(),
+        let target = AppendTarget {
             key_cache: self.layer.key_cache(),
             value_cache: self.layer.value_cache(),
-            strides: self.input.strides,
-        }
+            query_copy: self.query_copy.as_ref().map_or(0, |copy| copy.items.address()),
+        };
+        self.input.buffers(target, &self.workspace)
     }
 
     /// Launches the kernel and does not wait.
@@ -160,20 +195,26 @@ impl PreparedAppend {
         Graph::capture(stream, || self.launch(stream))
     }
 
-    /// Makes the caches what they were before.
+    /// Makes the caches, and the array that queries are copied to, what they were before.
     ///
     /// # Errors
     /// What the driver returns.
     pub fn renew(&mut self, stream: &Stream) -> Result<(), CudaError> {
-        self.layer.renew(stream)
+        self.layer.renew(stream)?;
+        self.query_copy.as_mut().map_or(Ok(()), |copy| copy.items.renew(stream, &copy.before))
     }
 
     /// What the launches so far have left.
     ///
     /// # Errors
-    /// What the driver returns, or that something was written around the caches.
+    /// What the driver returns, or that something was written around an array.
     pub fn written(&self, stream: &Stream) -> Result<Written, String> {
-        Ok(Written { layers: vec![self.layer.read(stream)?], status: status(stream, &self.memory)? })
+        let query_copy = self.query_copy.as_ref().map(|copy| copy.items.read(stream)).transpose()?;
+        Ok(Written {
+            layers: vec![self.layer.read(stream)?],
+            query_copy: query_copy.unwrap_or_default(),
+            status: status(stream, &self.memory)?,
+        })
     }
 
     /// One launch and what it has left.
@@ -274,7 +315,7 @@ impl PreparedCompact {
     /// What the driver returns, or that something was written around the caches.
     pub fn written(&self, stream: &Stream) -> Result<Written, String> {
         let layers = self.layers.iter().map(|layer| layer.read(stream)).collect::<Result<_, _>>()?;
-        Ok(Written { layers, status: status(stream, &self.memory)? })
+        Ok(Written { layers, query_copy: Vec::new(), status: status(stream, &self.memory)? })
     }
 
     /// One launch and what it has left.

@@ -2,20 +2,31 @@
 
 use std::ops::Range;
 
-use dustin::attention::{
-    arrays::{LogBase, OutputType},
-    launch::{AttentionBuffers, AttentionPlan, WorkspaceLayout},
-    problem::Mask,
-    space::Candidate,
-    synthetic::{AttentionInput, NAN},
+use dustin::{
+    attention::{
+        arrays::{LogBase, OutputType},
+        launch::{AttentionBuffers, AttentionPlan, WorkspaceLayout},
+        problem::Mask,
+        space::Candidate,
+        synthetic::{AttentionInput, NAN},
+    },
+    cache::{
+        append::{launch::AppendBuffers, problem::AppendProblem},
+        launch::StepBuffers,
+        synthetic::OwnRows,
+    },
 };
 use dustin_kernels::{
     attention::params::Params,
     executor::{Launch, Memory, Options, Trace, run},
+    registry::AppendVariant,
     simt::{Global, grid, thread::lane},
 };
 
-use crate::verdict::{Attended, Items, POISON};
+use crate::{
+    executor_cache::append_in,
+    verdict::{Attended, Items, POISON},
+};
 
 /// Addresses of the workspace's parts, each an allocation of its own: an access that leaves a part is out of bounds.
 struct Workspace {
@@ -45,6 +56,8 @@ pub struct Prepared {
     memory: Memory,
     output_items: usize,
     lse_items: usize,
+    /// What brings queries and own rows, once they have been projected.
+    append: Option<(AppendProblem, AppendBuffers)>,
 }
 
 impl Prepared {
@@ -85,7 +98,7 @@ impl Prepared {
             // Nobody writes what launches look up before they wait.
             stable: true,
         };
-        Ok(Self { plan, buffers, workspace, memory, output_items, lse_items })
+        Ok(Self { plan, buffers, workspace, memory, output_items, lse_items, append: None })
     }
 
     /// The plan's parameters, with each part of the workspace where it lies. A launch of one split has only the status.
@@ -138,19 +151,87 @@ impl Prepared {
         Ok(())
     }
 
+    /// Has queries and the step's own rows written by a projection, a launch of its own, to where [`Prepared::append`] finds
+    /// them: nothing of them is where attention reads them.
+    ///
+    /// # Errors
+    /// The input's rows are at fault, or what the executor found.
+    pub fn project(&mut self, input: &AttentionInput) -> Result<(), String> {
+        let mut taken = input.clone();
+        let rows = OwnRows::take(&mut taken).map_err(|error| error.to_string())?;
+        let memory = &mut self.memory;
+        let arrays = [&rows.query, &rows.key, &rows.value]
+            .map(|items| (memory.input(items), memory.output(items.len(), NAN), items.len() as u64));
+        let to = &mut self.buffers;
+        (to.query, to.key) = (memory.scratch(&taken.query), memory.scratch(&taken.key));
+        to.value = memory.scratch(&taken.value);
+        let [(_, query, _), (_, key, _), (_, value, _)] = arrays;
+        let buffers = AppendBuffers {
+            step: StepBuffers {
+                block_table: to.block_table,
+                table_stride: to.strides.table,
+                lengths: to.lengths,
+                row_starts: to.row_starts,
+                workspace: memory.scratch(&[0_u64]),
+                workspace_bytes: size_of::<u64>() as u64,
+            },
+            key,
+            value,
+            key_cache: to.key,
+            value_cache: to.value,
+            query,
+            query_copy: to.query,
+            strides: rows.strides,
+            stable: true,
+        };
+        self.append = Some((rows.problem, buffers));
+        let projection = || {
+            for (from, to, items) in arrays {
+                for item in (u64::from(lane())..items).step_by(32) {
+                    // SAFETY: the executor checks every access.
+                    unsafe { Global::<u16>::at(to).store(item, Global::<u16>::at(from).load(item)) };
+                }
+            }
+        };
+        run(&of_one_warp("projection", false), memory, &Options::default(), projection)
+            .map_err(|report| report.to_string())?;
+        Ok(())
+    }
+
+    /// Appends what was projected, by a launch that overlaps the last one.
+    ///
+    /// # Errors
+    /// Nothing was projected, or what the executor found.
+    pub fn append(&mut self, variant: &'static AppendVariant, options: &Options) -> Result<Trace, String> {
+        let (problem, buffers) = self.append.ok_or("nothing was projected")?;
+        append_in(&mut self.memory, &problem, &buffers, variant, options)
+    }
+
+    /// Has the projected queries read by a launch that overlaps the last one, and waits for it.
+    ///
+    /// # Errors
+    /// Nothing was projected, or what the executor found.
+    pub fn read_projected(&mut self) -> Result<(), String> {
+        let (problem, buffers) = self.append.ok_or("nothing was projected")?;
+        self.read(buffers.query, buffers.strides.query_extent(&problem))
+    }
+
     /// Has the queries read by a launch that overlaps the last one, and waits for it.
     ///
     /// # Errors
     /// What the executor found.
     pub fn read_queries(&mut self) -> Result<(), String> {
-        let items = self.buffers.strides.query_extent(self.plan.problem());
-        let queries = Global::<u16>::at(self.buffers.query);
+        self.read(self.buffers.query, self.buffers.strides.query_extent(self.plan.problem()))
+    }
+
+    fn read(&mut self, address: u64, items: u64) -> Result<(), String> {
+        let array = Global::<u16>::at(address);
         let launch = of_one_warp("reader", true);
         let body = || {
             grid::wait();
             for item in (u64::from(lane())..items).step_by(32) {
                 // SAFETY: the executor checks every access.
-                let _ = unsafe { queries.load(item) };
+                let _ = unsafe { array.load(item) };
             }
         };
         run(&launch, &mut self.memory, &Options::default(), body).map_err(|report| report.to_string())?;

@@ -1,7 +1,10 @@
 //! Writing to caches on the SIMT executor: the kernels' own source, launched as on the GPU.
 
 use dustin::cache::{
-    append::launch::{AppendBuffers, AppendPlan},
+    append::{
+        launch::{AppendBuffers, AppendPlan},
+        problem::AppendProblem,
+    },
     compact::{
         launch::{CompactBuffers, CompactPlan},
         problem::CompactProblem,
@@ -9,7 +12,6 @@ use dustin::cache::{
     compare::Written,
     launch::StepBuffers,
     layer::Layer,
-    step::Step,
     synthetic::{AppendInput, CompactInput, StepInput},
 };
 use dustin_kernels::{
@@ -80,9 +82,10 @@ pub fn put_far(input: &mut StepInput) -> u64 {
 
 /// An input of appending in the executor's memory, ready to be launched.
 pub struct PreparedAppend {
-    step: Step,
+    problem: AppendProblem,
     buffers: AppendBuffers,
     layer: DeviceLayer,
+    query_copy_items: usize,
     memory: Memory,
 }
 
@@ -98,16 +101,21 @@ impl PreparedAppend {
     pub fn with_addresses(input: &AppendInput, change: impl FnOnce(&mut AppendBuffers)) -> Self {
         let mut memory = Memory::new();
         let layer = DeviceLayer::new(&mut memory, &input.layer);
+        let queries = input.query_heads > 0;
         let mut buffers = AppendBuffers {
             step: step_buffers(&mut memory, &input.step),
             key: memory.input(&input.key),
             value: memory.input(&input.value),
             key_cache: layer.key,
             value_cache: layer.value,
+            query: if queries { memory.input(&input.query) } else { 0 },
+            query_copy: if queries { memory.scratch(&input.query_copy) } else { 0 },
             strides: input.strides,
+            // Nobody writes what launches look up before they wait.
+            stable: true,
         };
         change(&mut buffers);
-        Self { step: input.step.step, buffers, layer, memory }
+        Self { problem: input.problem(), buffers, layer, query_copy_items: input.query_copy.len(), memory }
     }
 
     /// Launches the kernel.
@@ -115,21 +123,18 @@ impl PreparedAppend {
     /// # Errors
     /// The launch is not possible, or what the executor found.
     pub fn launch(&mut self, variant: &'static AppendVariant, options: &Options) -> Result<Trace, String> {
-        let plan = AppendPlan::new(&self.step, variant).map_err(|error| error.to_string())?;
-        let params = plan.params(&self.buffers).map_err(|error| error.to_string())?;
-        let launch = launch_of(variant.id, plan.grid(), plan.threads());
-        run(&launch, &mut self.memory, options, || {
-            // SAFETY: the executor's memory holds every array that the plan names; it checks each access.
-            unsafe { (variant.body)(&params) }
-        })
-        .map_err(|report| report.to_string())
+        append_in(&mut self.memory, &self.problem, &self.buffers, variant, options)
     }
 
     /// What the launches so far have left.
     #[must_use]
     pub fn written(&self) -> Written {
         let status = self.memory.read(self.buffers.step.workspace, 1)[0];
-        Written { layers: vec![self.layer.read(&self.memory)], status }
+        let query_copy = match self.buffers.query_copy {
+            0 => Vec::new(),
+            address => self.memory.read(address, self.query_copy_items),
+        };
+        Written { layers: vec![self.layer.read(&self.memory)], query_copy, status }
     }
 }
 
@@ -174,7 +179,7 @@ impl PreparedCompact {
     pub fn launch(&mut self, variant: &'static CompactVariant, options: &Options) -> Result<Trace, String> {
         let plan = CompactPlan::new(&self.problem, variant).map_err(|error| error.to_string())?;
         let params = plan.params(&self.buffers).map_err(|error| error.to_string())?;
-        let launch = launch_of(variant.id, plan.grid(), plan.threads());
+        let launch = launch_of(variant.id, plan.grid(), plan.threads(), false);
         run(&launch, &mut self.memory, options, || {
             // SAFETY: the executor's memory holds every array that the plan names; it checks each access.
             unsafe { (variant.body)(&params) }
@@ -186,11 +191,33 @@ impl PreparedCompact {
     #[must_use]
     pub fn written(&self) -> Written {
         let status = self.memory.read(self.buffers.step.workspace, 1)[0];
-        Written { layers: self.layers.iter().map(|layer| layer.read(&self.memory)).collect(), status }
+        let layers = self.layers.iter().map(|layer| layer.read(&self.memory)).collect();
+        Written { layers, query_copy: Vec::new(), status }
     }
 }
 
+/// Launches the kernel of appending over `buffers`, which lie in `memory`.
+///
+/// # Errors
+/// The launch is not possible, or what the executor found.
+pub fn append_in(
+    memory: &mut Memory,
+    problem: &AppendProblem,
+    buffers: &AppendBuffers,
+    variant: &'static AppendVariant,
+    options: &Options,
+) -> Result<Trace, String> {
+    let plan = AppendPlan::new(problem, variant).map_err(|error| error.to_string())?;
+    let params = plan.params(buffers).map_err(|error| error.to_string())?;
+    let launch = launch_of(variant.id, plan.grid(), plan.threads(), plan.overlaps(buffers));
+    run(&launch, memory, options, || {
+        // SAFETY: the executor's memory holds every array that the plan names; it checks each access.
+        unsafe { (variant.body)(&params) }
+    })
+    .map_err(|report| report.to_string())
+}
+
 /// A launch without clusters and shared memory.
-fn launch_of(name: &str, grid: [u32; 3], threads: u32) -> Launch<'_> {
-    Launch { name, grid, cluster: 1, overlaps: false, threads, shared_bytes: 0 }
+fn launch_of(name: &str, grid: [u32; 3], threads: u32, overlaps: bool) -> Launch<'_> {
+    Launch { name, grid, cluster: 1, overlaps, threads, shared_bytes: 0 }
 }

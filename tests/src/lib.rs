@@ -2,6 +2,7 @@
 
 pub mod cuda_backend;
 pub mod cuda_cache;
+pub mod cuda_layers;
 pub mod cuda_score;
 pub mod cuda_select;
 pub mod executor_backend;

@@ -8,7 +8,7 @@ use dustin::{
     kv::KvLayout,
 };
 use dustin_kernels::{
-    executor::{Options, Trace},
+    executor::{Options, SyncKind, Trace},
     registry::{APPEND, AppendVariant},
 };
 use dustin_tests::executor_cache::{PreparedAppend, put_far};
@@ -34,6 +34,7 @@ fn recipe(page_size: u32) -> Recipe {
     let shape = |length, rows| SequenceShape { length, rows };
     Recipe {
         kv_heads: 3,
+        group: 2,
         head_dim: 64,
         page_size,
         layout: KvLayout::Nhd,
@@ -54,7 +55,8 @@ fn recipe(page_size: u32) -> Recipe {
     }
 }
 
-/// Every page size, both layouts and head sizes, gaps, rows from none to 9, and, in one of four, a planted fault.
+/// Every page size, both layouts and head sizes, gaps, rows from none to 9, with and without queries, and, in one of four, a
+/// planted fault.
 #[test]
 fn random_steps_give_the_reference_with_every_variant() {
     (0..INPUTS).into_par_iter().for_each(|index| {
@@ -127,11 +129,23 @@ fn rows_are_appended_beyond_2_to_the_32_items() {
     }
 }
 
-/// There is nothing to drop: no thread reads what another writes, and the race detector agrees.
 #[test]
-fn the_kernel_needs_no_synchronisation() {
+fn without_query_heads_keys_and_values_are_appended_alone() {
+    let input = AppendInput::new(&Recipe { group: 0, ..recipe(16) }).expect("a valid recipe");
+    assert!(input.query.is_empty() && input.query_copy.is_empty());
+    for variant in APPEND {
+        gives_the_reference(variant, &input);
+    }
+}
+
+/// There is nothing to drop but the wait for the launch before: no thread reads what another writes, and the race detector
+/// agrees.
+#[test]
+fn the_kernel_needs_no_synchronisation_with_itself() {
     let input = AppendInput::new(&recipe(4)).expect("a valid recipe");
     for variant in APPEND {
-        assert_eq!(gives_the_reference(variant, &input).syncs, []);
+        let syncs = gives_the_reference(variant, &input).syncs;
+        let kinds: Vec<SyncKind> = syncs.iter().map(|(site, _)| site.kind).collect();
+        assert_eq!(kinds, vec![SyncKind::GridWait; usize::from(variant.overlaps)], "{}", variant.id);
     }
 }

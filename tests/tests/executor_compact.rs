@@ -42,6 +42,7 @@ fn recipe(page_size: u32) -> Recipe {
     let shape = |length, rows| SequenceShape { length, rows };
     Recipe {
         kv_heads: 3,
+        group: 0,
         head_dim: 64,
         page_size,
         layout: KvLayout::Nhd,

@@ -17,7 +17,8 @@ pub(super) fn jobs(work: &CacheWork) -> anyhow::Result<Jobs> {
         Ok(match work.writes {
             Writes::Append => {
                 let input = work.append()?;
-                Box::new(AppendJob { layer: input.layer.clone(), input })
+                let (layer, query_copy) = (input.layer.clone(), input.query_copy.clone());
+                Box::new(AppendJob { layer, query_copy, input })
             }
             Writes::Compact => {
                 let input = work.compact()?;
@@ -32,6 +33,7 @@ pub(super) fn jobs(work: &CacheWork) -> anyhow::Result<Jobs> {
 struct AppendJob {
     input: AppendInput,
     layer: Layer,
+    query_copy: Vec<u16>,
 }
 
 impl Job for AppendJob {
@@ -40,11 +42,13 @@ impl Job for AppendJob {
     }
 
     fn launch(&mut self, backend: &mut CpuBackend) -> anyhow::Result<u64> {
-        Ok(backend.append(&self.input.step.step, &self.input.arrays(), &mut self.layer.as_mut())?)
+        let Self { input, layer, query_copy } = self;
+        Ok(backend.append(&input.problem(), &input.arrays(), &mut layer.as_mut(), query_copy)?)
     }
 
     fn check(&self) -> anyhow::Result<()> {
-        compare(&self.input.reference()?, &Written { layers: vec![self.layer.clone()], status: 0 })?;
+        let (layers, query_copy) = (vec![self.layer.clone()], self.query_copy.clone());
+        compare(&self.input.reference()?, &Written { layers, query_copy, status: 0 })?;
         Ok(())
     }
 }
@@ -66,7 +70,8 @@ impl Job for CompactJob {
     }
 
     fn check(&self) -> anyhow::Result<()> {
-        compare(&self.input.reference()?, &Written { layers: self.layers.clone(), status: 0 })?;
+        let written = Written { layers: self.layers.clone(), query_copy: Vec::new(), status: 0 };
+        compare(&self.input.reference()?, &written)?;
         Ok(())
     }
 }

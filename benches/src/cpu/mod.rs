@@ -7,7 +7,7 @@ mod select;
 
 use std::{fmt, time::Instant};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use dustin::cpu::CpuBackend;
 use dustin_autotune::workload::Problem;
 
@@ -53,11 +53,12 @@ impl Cpu {
     /// Prepares `work` with the choice that is made without tuning.
     ///
     /// # Errors
-    /// The result is wrong.
+    /// The result is wrong, or the work is none for a CPU.
     pub fn bench(&mut self, work: &Work) -> anyhow::Result<CpuBench<'_>> {
         let limits = self.0.limits();
         let (small, job) = match work {
             Work::Cache(work) => cache::jobs(work)?,
+            Work::Chain(work) => bail!("{}: chains of launches are a GPU's", work.name),
             Work::Tuned(workload) => {
                 let context = workload.context();
                 match &workload.problem {

@@ -79,8 +79,8 @@ impl Job for AttentionJob {
         (self.caches.len() * self.sets.len().max(1)) as u32
     }
 
-    fn workspace(&self) -> &Workspace {
-        &self.workspace
+    fn workspaces(&self) -> Vec<&Workspace> {
+        vec![&self.workspace]
     }
 
     unsafe fn launch(&self, stream: &Stream, turn: u32) -> Result<(), CudaError> {

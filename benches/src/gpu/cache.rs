@@ -10,8 +10,8 @@ use dustin::{
         layer::Layer,
     },
     cuda::{
-        AppendKernel, CompactKernel, CudaError, DeviceAppendInput, DeviceCompactInput, DeviceLayer, Stream,
-        Workspace,
+        AppendKernel, AppendTarget, CompactKernel, CudaError, DeviceAppendInput, DeviceBuffer,
+        DeviceCompactInput, DeviceLayer, Stream, Workspace,
     },
 };
 use dustin_kernels::registry::{APPEND, COMPACT};
@@ -25,25 +25,33 @@ pub(super) fn bench<'a>(gpu: &'a Gpu, work: &CacheWork) -> anyhow::Result<GpuBen
         Writes::Append => {
             let small = AppendJob::new(gpu, &work.small())?;
             gpu.launch(&small)?;
-            check(gpu, &small.layers[..1], work.small().append()?.reference()?).context(small.label())?;
+            let query_copy = small.query_copy.as_ref().map(|copy| copy.download(&gpu.stream)).transpose()?;
+            check(
+                gpu,
+                &small.layers[..1],
+                query_copy.unwrap_or_default(),
+                work.small().append()?.reference()?,
+            )
+            .context(small.label())?;
             GpuBench::new(gpu, AppendJob::new(gpu, work)?, work.bytes())
         }
         Writes::Compact => {
             let small = CompactJob::new(gpu, &work.small())?;
             gpu.launch(&small)?;
-            check(gpu, &small.sets[0].layers, work.small().compact()?.reference()?).context(small.label())?;
+            check(gpu, &small.sets[0].layers, Vec::new(), work.small().compact()?.reference()?)
+                .context(small.label())?;
             GpuBench::new(gpu, CompactJob::new(gpu, work)?, work.bytes())
         }
     }
 }
 
 /// Compares what a launch has left with the reference.
-fn check(gpu: &Gpu, layers: &[DeviceLayer], reference: Written) -> anyhow::Result<()> {
+fn check(gpu: &Gpu, layers: &[DeviceLayer], query_copy: Vec<u16>, reference: Written) -> anyhow::Result<()> {
     let download = |(layer, of): (&DeviceLayer, &Layer)| {
         Ok::<_, CudaError>(Layer { items: layer.items.download(&gpu.stream)?, ..of.clone() })
     };
     let layers = layers.iter().zip(&reference.layers).map(download).collect::<Result<_, _>>()?;
-    compare(&reference, &Written { layers, status: 0 })?;
+    compare(&reference, &Written { layers, query_copy, status: 0 })?;
     Ok(())
 }
 
@@ -53,23 +61,26 @@ struct AppendJob {
     workspace: Workspace,
     input: DeviceAppendInput,
     layers: Vec<DeviceLayer>,
+    query_copy: Option<DeviceBuffer<u16>>,
 }
 
 impl AppendJob {
     fn new(gpu: &Gpu, work: &CacheWork) -> anyhow::Result<Self> {
         let stream = &gpu.stream;
         let input = work.append()?;
-        let variant = match work.warps {
-            None => append::launch::default_variant(&gpu.modules.device().limits())?,
-            Some(warps) => APPEND.iter().find(|variant| variant.warps == warps).context("a variant")?,
-        };
-        let plan = AppendPlan::new(&input.step.step, variant)?;
+        let default = append::launch::default_variant(&gpu.modules.device().limits())?;
+        let warps = work.warps.unwrap_or(default.warps);
+        let mut alike = APPEND.iter().filter(|variant| variant.overlaps == default.overlaps);
+        let variant = alike.find(|variant| variant.warps == warps).context("a variant")?;
+        let plan = AppendPlan::new(&input.problem(), variant)?;
         let layers = (0..work.layers).map(|_| DeviceLayer::upload(stream, &input.layer));
+        let query_copy = (input.query_heads > 0).then_some(&input.query_copy);
         Ok(Self {
             workspace: Workspace::allocate(stream, &plan)?,
             kernel: AppendKernel::new(&gpu.modules, plan)?,
-            input: DeviceAppendInput::upload(stream, &input.step.step, &input.arrays())?,
+            input: DeviceAppendInput::upload(stream, &input.problem(), &input.arrays())?,
             layers: layers.collect::<Result<_, _>>()?,
+            query_copy: query_copy.map(|items| DeviceBuffer::of(stream, items)).transpose()?,
         })
     }
 }
@@ -83,13 +94,18 @@ impl Job for AppendJob {
         self.layers.len() as u32
     }
 
-    fn workspace(&self) -> &Workspace {
-        &self.workspace
+    fn workspaces(&self) -> Vec<&Workspace> {
+        vec![&self.workspace]
     }
 
     unsafe fn launch(&self, stream: &Stream, turn: u32) -> Result<(), CudaError> {
         let layer = &self.layers[turn as usize % self.layers.len()];
-        let buffers = self.input.buffers(layer, &self.workspace);
+        let target = AppendTarget {
+            key_cache: layer.key_cache(),
+            value_cache: layer.value_cache(),
+            query_copy: self.query_copy.as_ref().map_or(0, DeviceBuffer::address),
+        };
+        let buffers = self.input.buffers(target, &self.workspace);
         // SAFETY: arrays and workspace are the job's own, of the plan's shapes; the rest is the caller's promise.
         unsafe { self.kernel.launch(stream, &buffers) }
     }
@@ -152,8 +168,8 @@ impl Job for CompactJob {
         self.sets.len() as u32
     }
 
-    fn workspace(&self) -> &Workspace {
-        &self.workspace
+    fn workspaces(&self) -> Vec<&Workspace> {
+        vec![&self.workspace]
     }
 
     unsafe fn launch(&self, stream: &Stream, turn: u32) -> Result<(), CudaError> {

@@ -2,6 +2,7 @@
 
 mod attention;
 mod cache;
+mod chain;
 mod score;
 mod select;
 
@@ -30,8 +31,8 @@ trait Job: fmt::Debug {
     /// Inputs that take turns.
     fn turns(&self) -> u32;
 
-    /// The workspace.
-    fn workspace(&self) -> &Workspace;
+    /// The workspaces.
+    fn workspaces(&self) -> Vec<&Workspace>;
 
     /// Launches over the input whose turn it is.
     ///
@@ -72,6 +73,7 @@ impl Gpu {
     pub fn bench(&self, work: &Work) -> anyhow::Result<GpuBench<'_>> {
         let workload = match work {
             Work::Cache(work) => return cache::bench(self, work),
+            Work::Chain(work) => return chain::bench(self, work),
             Work::Tuned(workload) => workload,
         };
         let context = workload.context();
@@ -86,7 +88,7 @@ impl Gpu {
     fn launch(&self, job: &impl Job) -> anyhow::Result<()> {
         // SAFETY: the launch has ended when the status has been read.
         unsafe { job.launch(&self.stream, 0)? };
-        require_no_fault(job.workspace(), &self.stream)
+        require_no_fault(job, &self.stream)
     }
 }
 
@@ -129,14 +131,16 @@ impl Bench for GpuBench<'_> {
         let policy = TimingPolicy { warm_up: 2, samples };
         // SAFETY: everything captured lives as long as the graph.
         let times = unsafe { time_graph(&mut self.graph, self.stream, self.launches, policy)? };
-        require_no_fault(self.job.workspace(), self.stream)?;
+        require_no_fault(&*self.job, self.stream)?;
         Ok(times)
     }
 }
 
-fn require_no_fault(workspace: &Workspace, stream: &Stream) -> anyhow::Result<()> {
-    match workspace.status(stream)? {
-        None => Ok(()),
-        Some((fault, sequence)) => bail!("the device reports {fault:?} of sequence {sequence}"),
+fn require_no_fault(job: &(impl Job + ?Sized), stream: &Stream) -> anyhow::Result<()> {
+    for workspace in job.workspaces() {
+        if let Some((fault, sequence)) = workspace.status(stream)? {
+            bail!("the device reports {fault:?} of sequence {sequence}");
+        }
     }
+    Ok(())
 }

@@ -59,8 +59,8 @@ impl Job for ScoreJob {
         self.inputs.len() as u32
     }
 
-    fn workspace(&self) -> &Workspace {
-        &self.workspace
+    fn workspaces(&self) -> Vec<&Workspace> {
+        vec![&self.workspace]
     }
 
     unsafe fn launch(&self, stream: &Stream, turn: u32) -> Result<(), CudaError> {

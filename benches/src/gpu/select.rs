@@ -58,8 +58,8 @@ impl Job for SelectJob {
         1
     }
 
-    fn workspace(&self) -> &Workspace {
-        &self.workspace
+    fn workspaces(&self) -> Vec<&Workspace> {
+        vec![&self.workspace]
     }
 
     unsafe fn launch(&self, stream: &Stream, _: u32) -> Result<(), CudaError> {

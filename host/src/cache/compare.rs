@@ -1,5 +1,7 @@
 //! Judges the caches that a back end leaves by the reference: bit for bit, whether they were to be written or not.
 
+use std::fmt;
+
 use dustin_kernels::fault::Fault;
 
 use super::layer::Layer;
@@ -9,6 +11,8 @@ use super::layer::Layer;
 pub struct Written {
     /// The caches of each layer.
     pub layers: Vec<Layer>,
+    /// The array that queries are copied to; empty where none are.
+    pub query_copy: Vec<u16>,
     /// The status word.
     pub status: u64,
 }
@@ -36,20 +40,38 @@ pub enum Mismatch {
     },
     /// Another item.
     #[error(
-        "item {item} of layer {layer} must be {expected:#06x}, but is {actual:#06x}; others that differ: {others}"
+        "item {item} of {array} must be {expected:#06x}, but is {actual:#06x}; others that differ: {others}"
     )]
     Item {
-        /// The layer.
-        layer: usize,
-        /// The item of the layer's array.
+        /// The array.
+        array: Array,
+        /// The item of the array.
         item: usize,
         /// The reference.
         expected: u16,
         /// The item found.
         actual: u16,
-        /// How many others of the layer differ.
+        /// How many others of the array differ.
         others: usize,
     },
+}
+
+/// An array that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Array {
+    /// The caches of a layer.
+    Layer(usize),
+    /// Copied queries.
+    Queries,
+}
+
+impl fmt::Display for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Layer(layer) => write!(f, "layer {layer}"),
+            Self::Queries => f.write_str("the copied queries"),
+        }
+    }
 }
 
 fn name(word: u64) -> String {
@@ -73,18 +95,24 @@ pub fn compare(reference: &Written, written: &Written) -> Result<(), Mismatch> {
         return Err(Mismatch::Status { expected: reference.status, actual: written.status });
     }
     for (layer, (reference, written)) in reference.layers.iter().zip(&written.layers).enumerate() {
-        let (expected, actual) = (&reference.items, &written.items);
-        if expected.len() != actual.len() {
-            let (required, actual) = (expected.len(), actual.len());
-            return Err(Mismatch::Items { what: "items", required, actual });
-        }
-        let mut wrong =
-            expected.iter().zip(actual).enumerate().filter(|(_, (expected, actual))| expected != actual);
-        if let Some((item, (&expected, &actual))) = wrong.next() {
-            return Err(Mismatch::Item { layer, item, expected, actual, others: wrong.count() });
-        }
+        compare_items(Array::Layer(layer), &reference.items, &written.items)?;
     }
-    Ok(())
+    compare_items(Array::Queries, &reference.query_copy, &written.query_copy)
+}
+
+fn compare_items(array: Array, expected: &[u16], actual: &[u16]) -> Result<(), Mismatch> {
+    if expected.len() != actual.len() {
+        let (required, actual) = (expected.len(), actual.len());
+        return Err(Mismatch::Items { what: "items", required, actual });
+    }
+    let mut wrong =
+        expected.iter().zip(actual).enumerate().filter(|(_, (expected, actual))| expected != actual);
+    match wrong.next() {
+        Some((item, (&expected, &actual))) => {
+            Err(Mismatch::Item { array, item, expected, actual, others: wrong.count() })
+        }
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -94,8 +122,11 @@ mod tests {
     #[test]
     fn whatever_differs_is_named() {
         let layer = |items: &[u16]| Layer { items: items.to_vec(), value: 2, separate: true };
-        let written =
-            |last: &[u16], status| Written { layers: vec![layer(&[1, 2, 3, 4]), layer(last)], status };
+        let written = |last: &[u16], status| Written {
+            layers: vec![layer(&[1, 2, 3, 4]), layer(last)],
+            query_copy: vec![9],
+            status,
+        };
         let reference = written(&[5, 6, 7, 8], Fault::Page.word(3));
         assert_eq!(compare(&reference, &reference), Ok(()));
         let message = |other: Written| compare(&reference, &other).unwrap_err().to_string();
@@ -110,6 +141,11 @@ mod tests {
         assert_eq!(
             message(written(&[5, 6, 7, 8], Fault::Layer.word(1))),
             "the status must be Page of sequence 3, but is Layer 1"
+        );
+        let queries = Written { query_copy: vec![8], ..reference.clone() };
+        assert_eq!(
+            message(queries),
+            "item 0 of the copied queries must be 0x0009, but is 0x0008; others that differ: 0"
         );
         let short = Written { layers: vec![layer(&[1, 2, 3, 4])], ..reference.clone() };
         assert_eq!(message(short), "there must be 2 layers, but there are 1");

@@ -74,15 +74,16 @@ pub(super) fn blocks(columns: u64, threads: u32) -> u32 {
     columns.div_ceil(threads.into()) as u32
 }
 
-/// The variant of the smallest blocks among those that run on the device, on behalf of `operation`.
-pub(super) fn smallest<V>(
+/// The variant with the least `rank` among those that run on the device, on behalf of `operation`.
+pub(super) fn least<V, R: Ord>(
     operation: &'static str,
     variants: &'static [V],
     entry: fn(&V) -> Entry,
+    rank: fn(&V) -> R,
     limits: &DeviceLimits,
 ) -> Result<&'static V, InvalidInput> {
     let runs = |variant: &&V| entry(variant).target.runs_on(limits.major, limits.minor);
-    variants.iter().filter(runs).min_by_key(|variant| entry(variant).threads).ok_or_else(|| {
+    variants.iter().filter(runs).min_by_key(|variant| rank(variant)).ok_or_else(|| {
         let actual = format!("none for compute capability {}.{}", limits.major, limits.minor);
         InvalidInput::new(operation, "device", "one that a variant runs on", actual)
     })

@@ -6,8 +6,7 @@ use crate::{error::InvalidInput, kv::PagedKv, strides::span};
 /// `value`, the distance in items from a key to its value, also that no key shares one with a value.
 ///
 /// # Errors
-/// The strides do not nest: no order of them has each at least as large as all that the smaller ones span. So layouts that
-/// interleave in a stranger way are refused, even if nothing overlaps.
+/// The strides do not [nest](require_nested). So layouts that interleave in a stranger way are refused, even if nothing overlaps.
 pub(crate) fn require_disjoint(
     operation: &'static str,
     kv: &PagedKv,
@@ -19,9 +18,21 @@ pub(crate) fn require_disjoint(
         ("kv.kv_head_stride", u64::from(kv.kv_heads), kv.kv_head_stride),
     ];
     strides.extend(value.map(|distance| ("value - key", 2, distance)));
+    require_nested(operation, kv.head_dim.into(), strides)
+}
+
+/// Checks on behalf of `operation` that no two vectors of `width` items share one, where each of the `strides`, a name, a count
+/// and a distance in items, repeats all that the others make of them.
+///
+/// # Errors
+/// The strides do not nest: no order of them has each at least as large as all that the smaller ones span.
+pub(crate) fn require_nested(
+    operation: &'static str,
+    mut width: u64,
+    mut strides: Vec<(&'static str, u64, u64)>,
+) -> Result<(), InvalidInput> {
     strides.retain(|&(_, count, _)| count > 1);
     strides.sort_by_key(|&(.., stride)| stride);
-    let mut width = u64::from(kv.head_dim);
     for (field, count, stride) in strides {
         if stride < width {
             let required = format!("at least {width} items, which what lies within spans");

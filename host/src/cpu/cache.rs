@@ -7,28 +7,31 @@ use rayon::prelude::*;
 use super::CpuBackend;
 use crate::{
     cache::{
-        append::{OPERATION as APPEND, arrays::AppendArrays},
+        append::{OPERATION as APPEND, arrays::AppendArrays, problem::AppendProblem},
         compact::{arrays::CompactArrays, problem::CompactProblem, reference::validate_layers},
         layer::{Half, LayerMut},
-        step::Step,
     },
-    error::InvalidInput,
+    error::{InvalidInput, require_items},
 };
 
 impl CpuBackend {
-    /// Appends the rows of `arrays` to `layer`, as [`crate::cache::append::reference::append`] defines it. Returns the status
-    /// word, 0 if the arrays' data is as documented.
+    /// Appends the rows of `arrays` to `layer` and copies their queries to `query_copy`, as
+    /// [`crate::cache::append::reference::append`] defines it. Returns the status word, 0 if the arrays' data is as documented.
     ///
     /// # Errors
-    /// The step or the strides are invalid, or an array is too short for them.
+    /// The problem or the strides are invalid, or an array is too short for them.
     pub fn append(
         &mut self,
-        step: &Step,
+        problem: &AppendProblem,
         arrays: &AppendArrays<'_>,
         layer: &mut LayerMut<'_>,
+        query_copy: &mut [u16],
     ) -> Result<u64, InvalidInput> {
-        arrays.validate(step)?;
-        layer.validate(APPEND, &step.kv)?;
+        arrays.validate(problem)?;
+        layer.validate(APPEND, &problem.step.kv)?;
+        require_items(APPEND, "query_copy", query_copy.len(), arrays.strides.query_copy_extent(problem))?;
+        let (step, strides) = (&problem.step, &arrays.strides);
+        let (dim, to_head) = (step.kv.head_dim as usize, step.kv.kv_head_stride as usize);
         let (mut status, mut rows) = (0, Vec::new());
         for sequence in 0..step.batch {
             let mut report = |fault: Fault| status = status.max(fault.word(sequence));
@@ -36,11 +39,15 @@ impl CpuBackend {
             let Ok((first, count)) = of_sequence else { continue };
             for row in 0..count {
                 let place = arrays.step.place(step, sequence, row).map_err(&mut report);
-                rows.extend(place.map(|place| ((first + row) as usize, place as usize)));
+                let row = (first + row) as usize;
+                rows.extend(place.map(|place| (row, place as usize)));
+                for head in 0..problem.query_heads as usize {
+                    let from = row * strides.query_row as usize + head * strides.query_head as usize;
+                    let to = row * strides.query_copy_row as usize + head * strides.query_copy_head as usize;
+                    query_copy[to..to + dim].copy_from_slice(&arrays.query[from..from + dim]);
+                }
             }
         }
-        let strides = &arrays.strides;
-        let (dim, to_head) = (step.kv.head_dim as usize, step.kv.kv_head_stride as usize);
         layer.each(|half, cache| {
             let (source, from_row, from_head) = match half {
                 Half::Key => (arrays.key, strides.key_row, strides.key_head),
@@ -113,9 +120,10 @@ mod tests {
         let mut backend = CpuBackend::new(2).unwrap();
         for seed in 0..500 {
             let input = AppendInput::random(seed, 300, 9).unwrap();
-            let mut layer = input.layer.clone();
-            let status = backend.append(&input.step.step, &input.arrays(), &mut layer.as_mut()).unwrap();
-            let written = Written { layers: vec![layer], status };
+            let (mut layer, mut query_copy) = (input.layer.clone(), input.query_copy.clone());
+            let (problem, arrays) = (input.problem(), input.arrays());
+            let status = backend.append(&problem, &arrays, &mut layer.as_mut(), &mut query_copy).unwrap();
+            let written = Written { layers: vec![layer], query_copy, status };
             compare(&input.reference().unwrap(), &written).unwrap_or_else(|error| panic!("{seed}: {error}"));
         }
     }
@@ -128,7 +136,7 @@ mod tests {
             let mut layers = input.layers.clone();
             let mut caches: Vec<_> = layers.iter_mut().map(Layer::as_mut).collect();
             let status = backend.compact(&input.problem, &input.arrays(), &mut caches).unwrap();
-            let written = Written { layers, status };
+            let written = Written { layers, query_copy: Vec::new(), status };
             compare(&input.reference().unwrap(), &written).unwrap_or_else(|error| panic!("{seed}: {error}"));
         }
     }
@@ -138,7 +146,8 @@ mod tests {
         let input = AppendInput::random(3, 300, 9).unwrap();
         let (mut key, mut value) = ([0; 8], [0; 8]);
         let mut layer = LayerMut::Separate { key: &mut key, value: &mut value };
-        let error = CpuBackend::new(1).unwrap().append(&input.step.step, &input.arrays(), &mut layer);
+        let error =
+            CpuBackend::new(1).unwrap().append(&input.problem(), &input.arrays(), &mut layer, &mut []);
         assert_eq!(error.unwrap_err().field, "key_cache");
     }
 }

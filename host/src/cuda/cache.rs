@@ -11,6 +11,8 @@ use crate::cache::{
 pub struct AppendKernel {
     plan: AppendPlan,
     kernel: Kernel,
+    /// The same, launched where it may overlap what comes before.
+    overlapping: Kernel,
 }
 
 impl AppendKernel {
@@ -20,7 +22,7 @@ impl AppendKernel {
     /// As [`ModuleCache::kernel`].
     pub fn new(modules: &ModuleCache, plan: AppendPlan) -> Result<Self, CudaError> {
         let kernel = modules.append(plan.variant())?;
-        Ok(Self { plan, kernel })
+        Ok(Self { plan, overlapping: kernel.with_overlap(true), kernel })
     }
 
     /// The plan.
@@ -42,16 +44,19 @@ impl AppendKernel {
     /// [`AppendParams`](dustin_kernels::cache::params::AppendParams), nothing else writes them or touches the places of the
     /// step's rows and the workspace, no two rows have the same place, the workspace has been initialised for this plan, and
     /// this kernel, a copy of it or its [`ModuleCache`] is kept: the last of them unloads the code. A launch that a graph has
-    /// captured has ended when the graph is gone. Else what the arrays *contain* needs no promise: the device checks it.
+    /// captured has ended when the graph is gone. (What is launched before may still write the rows and read the copied queries,
+    /// as streams order it; where `buffers` are [stable](AppendBuffers::stable), it leaves alone what that says.) Else what the
+    /// arrays *contain* needs no promise: the device checks it.
     ///
     /// # Errors
     /// As [`AppendPlan::params`]; a stream of another context; what the driver returns.
     pub unsafe fn launch(&self, stream: &Stream, buffers: &AppendBuffers) -> Result<(), CudaError> {
         let mut params = self.plan.params(buffers)?;
         let mut arguments = [std::ptr::from_mut(&mut params).cast()];
+        let kernel = if self.plan.overlaps(buffers) { &self.overlapping } else { &self.kernel };
         // SAFETY: the kernel's one parameter is `AppendParams` by value, which the driver copies before it returns; the rest
         // is the caller's promise.
-        unsafe { self.kernel.launch(stream, self.plan.grid(), &mut arguments) }
+        unsafe { kernel.launch(stream, self.plan.grid(), &mut arguments) }
     }
 }
 

@@ -46,7 +46,7 @@ pub use event::Event;
 pub use functions::SYMBOLS;
 pub use graph::Graph;
 pub use input::{
-    DeviceAppendInput, DeviceCompactInput, DeviceInput, DeviceItems, DeviceLayer, DeviceOutput,
+    AppendTarget, DeviceAppendInput, DeviceCompactInput, DeviceInput, DeviceItems, DeviceLayer, DeviceOutput,
     DeviceScoreInput, DeviceSelectInput, DeviceSelectOutput, DeviceSource, DeviceStep,
 };
 pub use kernel::{Kernel, Resources};

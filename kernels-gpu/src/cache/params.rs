@@ -63,6 +63,21 @@ pub struct AppendParams {
     pub key_cache: Global<u16>,
     /// The layer's value cache, with the strides of the key cache.
     pub value_cache: Global<u16>,
+    /// Queries of the rows after rotary embedding, `[total_rows, query_heads, head_dim]`, 16-bit items; `head_dim` contiguous.
+    /// Null where there are no query heads.
+    pub query: Global<u16>,
+    /// Items from one row's queries to the next's; a multiple of 8, as are the other three strides of queries.
+    pub query_row_stride: u64,
+    /// Items from one query head to the next.
+    pub query_head_stride: u64,
+    /// Where attention reads the queries, likewise; rows without a place in the caches have their queries there all the same.
+    pub query_copy: Global<u16>,
+    /// Items from one row's queries to the next's.
+    pub query_copy_row_stride: u64,
+    /// Items from one query head to the next.
+    pub query_copy_head_stride: u64,
+    /// Query heads, whose queries are copied; 0: none are.
+    pub query_heads: u32,
 }
 
 /// The arguments of the `compact` kernel.

@@ -1,6 +1,6 @@
 //! What a thread has to know of its sequence, and where the sequence's rows lie.
 
-use super::params::Step;
+use super::params::{AppendParams, Step};
 use crate::{
     fault::Fault,
     simt::{Global, atomic, thread::block_y},
@@ -14,7 +14,7 @@ impl Step {
         (self.kv_heads << self.word_shift).max(1)
     }
 
-    /// The KV head of `column`, and the first of the head's items that it holds.
+    /// The head of `column`, and the first of the head's items that it holds.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn head_and_item(&self, column: u32) -> (u64, u64) {
         let head = column >> self.word_shift;
@@ -26,6 +26,14 @@ impl Step {
     pub(super) fn report(&self, fault: Fault, number: u32) {
         // SAFETY: the status word is one item, and kernels access it by atomics alone.
         unsafe { atomic::global_max(self.status, 0, fault.word(number)) };
+    }
+}
+
+impl AppendParams {
+    /// Columns of a row: those of its token, and behind them words of 16 bytes in all of its queries.
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) fn columns(&self) -> u32 {
+        self.step.columns() + (self.query_heads << self.step.word_shift)
     }
 }
 

@@ -3,8 +3,19 @@
 #[cfg(any(target_arch = "nvptx64", feature = "executor"))]
 use super::{append::append, compact::compact};
 
-/// Hands every number of warps to `$make!`, as items or as an array.
-macro_rules! for_each {
+/// Hands every number of warps, and whether launches overlap, to `$make!`, as items or as an array.
+macro_rules! for_each_append {
+    (items $make:ident) => {
+        $make!(4, false);
+        $make!(8, false);
+    };
+    (array $make:ident) => {
+        [$make!(4, false), $make!(8, false)]
+    };
+}
+
+/// Hands every number of warps to `$make!`, likewise.
+macro_rules! for_each_compact {
     (items $make:ident) => {
         $make!(4);
         $make!(8);
@@ -16,8 +27,11 @@ macro_rules! for_each {
 
 /// The names of variants' entries, of their PTX files and, so, their stable ids.
 macro_rules! append_name {
-    ($w:literal) => {
+    ($w:literal, false) => {
         concat!("append_w", $w)
+    };
+    ($w:literal, true) => {
+        concat!("append_w", $w, "_overlap")
     };
 }
 
@@ -36,14 +50,14 @@ mod entries {
     };
 
     macro_rules! append_entry {
-        ($w:literal) => {
+        ($w:literal, $o:tt) => {
             const _: () = {
                 /// # Safety
                 /// As [`append`].
-                #[unsafe(export_name = append_name!($w))]
+                #[unsafe(export_name = append_name!($w, $o))]
                 unsafe extern "ptx-kernel" fn entry(params: AppendParams) {
                     // SAFETY: the launch's promise.
-                    unsafe { append::<$w>(&params) }
+                    unsafe { append::<$w, $o>(&params) }
                 }
             };
         };
@@ -63,8 +77,8 @@ mod entries {
         };
     }
 
-    for_each!(items append_entry);
-    for_each!(items compact_entry);
+    for_each_append!(items append_entry);
+    for_each_compact!(items compact_entry);
 }
 
 #[cfg(not(target_arch = "nvptx64"))]
@@ -77,18 +91,19 @@ mod registry {
     use crate::registry::{AppendVariant, CompactVariant, Ptx, Target};
 
     macro_rules! append_variant {
-        ($w:literal) => {
+        ($w:literal, $o:tt) => {
             AppendVariant {
-                id: append_name!($w),
-                revision: REVISION,
-                target: Target::Sm80,
+                id: append_name!($w, $o),
+                revision: APPEND_REVISION,
+                target: if $o { Target::Sm90 } else { Target::Sm80 },
                 warps: $w,
+                overlaps: $o,
                 ptx: Ptx::of(
                     #[cfg(feature = "ptx")]
-                    include_str!(concat!("../../ptx/", append_name!($w), ".ptx")),
+                    include_str!(concat!("../../ptx/", append_name!($w, $o), ".ptx")),
                 ),
                 #[cfg(feature = "executor")]
-                body: append::<$w>,
+                body: append::<$w, $o>,
             }
         };
     }
@@ -97,7 +112,7 @@ mod registry {
         ($w:literal) => {
             CompactVariant {
                 id: compact_name!($w),
-                revision: REVISION,
+                revision: COMPACT_REVISION,
                 target: Target::Sm80,
                 warps: $w,
                 ptx: Ptx::of(
@@ -111,11 +126,13 @@ mod registry {
     }
 
     /// Rises whenever a variant's meaning changes: its parameters, its results or its resources.
-    const REVISION: u32 = 1;
+    const APPEND_REVISION: u32 = 2;
+    /// Likewise.
+    const COMPACT_REVISION: u32 = 1;
 
     /// Every compiled configuration of appending.
-    pub static APPEND: &[AppendVariant] = &for_each!(array append_variant);
+    pub static APPEND: &[AppendVariant] = &for_each_append!(array append_variant);
 
     /// Every compiled configuration of compacting.
-    pub static COMPACT: &[CompactVariant] = &for_each!(array compact_variant);
+    pub static COMPACT: &[CompactVariant] = &for_each_compact!(array compact_variant);
 }

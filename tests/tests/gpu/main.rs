@@ -7,6 +7,7 @@
 //! | `faults` | what only the device can see: masked, reported, sticky |
 //! | `determinism` | the same bits, whatever else is in the batch |
 //! | `graphs` | capture and replay |
+//! | `layers` | layers of a step, append and attention in turn |
 //! | `callers` | contexts, streams, memory and threads of the caller |
 //! | `large` | caches beyond 2^31 items |
 //! | `errors` | errors that only a driver with a device can give |
@@ -23,6 +24,7 @@ mod errors;
 mod faults;
 mod graphs;
 mod large;
+mod layers;
 mod probe;
 mod sanitize;
 mod score;
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         graphs::trials(),
         callers::trials(),
         large::trials(),
+        layers::trials(),
         errors::trials(),
         sanitize::trials(),
         score::trials(),

@@ -2,43 +2,54 @@
 
 use dustin_kernels::fault::Fault;
 
-use super::{OPERATION, arrays::AppendArrays};
+use super::{OPERATION, arrays::AppendArrays, problem::AppendProblem};
 use crate::{
-    cache::{
-        layer::{Half, LayerMut},
-        step::Step,
-    },
-    error::InvalidInput,
+    cache::layer::{Half, LayerMut},
+    error::{InvalidInput, require_items},
 };
 
-/// Appends the rows of `arrays` to `layer`, with the defined results where the device's data is out of range. Returns the
+/// Appends the rows of `arrays` to `layer` and copies their queries to `query_copy`, with the defined results where the device's data is out of range. Returns the
 /// status word of a launch that starts with 0, in which the highest fault stays.
 ///
 /// * Of a sequence whose rows descend, exceed the capacity or leave the batch's, or whose length is negative, nothing is
 ///   written, and one fault is reported.
-/// * A row whose position lies beyond the block table, or on a page outside the cache, is not written, and reported.
+/// * A row whose position lies beyond the block table, or on a page outside the cache, is not written, and reported; its queries
+///   are copied.
 ///
 /// # Errors
-/// The step or the strides are invalid, or an array is too short for them.
-pub fn append(step: &Step, arrays: &AppendArrays<'_>, layer: &mut LayerMut<'_>) -> Result<u64, InvalidInput> {
-    arrays.validate(step)?;
-    layer.validate(OPERATION, &step.kv)?;
-    let mut status = 0;
+/// The problem or the strides are invalid, or an array is too short for them.
+pub fn append(
+    problem: &AppendProblem,
+    arrays: &AppendArrays<'_>,
+    layer: &mut LayerMut<'_>,
+    query_copy: &mut [u16],
+) -> Result<u64, InvalidInput> {
+    arrays.validate(problem)?;
+    layer.validate(OPERATION, &problem.step.kv)?;
+    require_items(OPERATION, "query_copy", query_copy.len(), arrays.strides.query_copy_extent(problem))?;
+    let (step, mut status) = (&problem.step, 0);
     for sequence in 0..step.batch {
         let mut report = |fault: Fault| status = status.max(fault.word(sequence));
         let of_sequence = arrays.step.rows(step, sequence).map_err(&mut report);
         let Ok((first, rows)) = of_sequence else { continue };
         for row in 0..rows {
             if let Ok(place) = arrays.step.place(step, sequence, row).map_err(&mut report) {
-                write_row(step, arrays, u64::from(first + row), place, layer);
+                write_row(problem, arrays, u64::from(first + row), place, layer);
             }
+            copy_queries(problem, arrays, u64::from(first + row), query_copy);
         }
     }
     Ok(status)
 }
 
-fn write_row(step: &Step, arrays: &AppendArrays<'_>, row: u64, place: u64, layer: &mut LayerMut<'_>) {
-    let strides = &arrays.strides;
+fn write_row(
+    problem: &AppendProblem,
+    arrays: &AppendArrays<'_>,
+    row: u64,
+    place: u64,
+    layer: &mut LayerMut<'_>,
+) {
+    let (step, strides) = (&problem.step, &arrays.strides);
     layer.each(|half, cache| {
         let (rows, row_stride, head_stride) = match half {
             Half::Key => (arrays.key, strides.key_row, strides.key_head),
@@ -53,22 +64,48 @@ fn write_row(step: &Step, arrays: &AppendArrays<'_>, row: u64, place: u64, layer
     });
 }
 
+fn copy_queries(problem: &AppendProblem, arrays: &AppendArrays<'_>, row: u64, copy: &mut [u16]) {
+    let strides = &arrays.strides;
+    for head in 0..u64::from(problem.query_heads) {
+        for item in 0..u64::from(problem.step.kv.head_dim) {
+            let from = row * strides.query_row + head * strides.query_head + item;
+            let to = row * strides.query_copy_row + head * strides.query_copy_head + item;
+            copy[to as usize] = arrays.query[from as usize];
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        cache::{append::arrays::AppendStrides, step::StepArrays},
+        cache::{
+            append::arrays::AppendStrides,
+            step::{Step, StepArrays},
+        },
         kv::{KvLayout, PagedKv},
     };
 
-    /// Two sequences, the second of which runs out of its table; rows lie heads outside, with a gap.
+    /// Two sequences, the second of which runs out of its table; rows lie heads outside, with a gap, queries rows outside, with
+    /// gaps behind copied heads, and nobody has the last row.
     #[test]
     fn rows_stand_where_the_tables_say_and_nothing_else_changes() {
         let kv = PagedKv::dense(KvLayout::Hnd, 3, 2, 2, 64);
-        let step = Step { batch: 2, rows: 3, total_rows: 4, kv, table_width: 2 };
+        let step = Step { batch: 2, rows: 3, total_rows: 5, kv, table_width: 2 };
+        let problem = AppendProblem { step, query_heads: 4 };
         let key: Vec<u16> = (0..1000).collect();
         let value: Vec<u16> = (1000..2000).collect();
-        let strides = AppendStrides { key_row: 64, key_head: 64 * 5, value_row: 128, value_head: 64 };
+        let query: Vec<u16> = (2000..4000).collect();
+        let strides = AppendStrides {
+            key_row: 64,
+            key_head: 64 * 5,
+            value_row: 128,
+            value_head: 64,
+            query_row: 256,
+            query_head: 64,
+            query_copy_row: 72,
+            query_copy_head: 5 * 72,
+        };
         let arrays = AppendArrays {
             step: StepArrays {
                 block_table: &[2, -1, -7, 0],
@@ -78,12 +115,14 @@ mod tests {
             },
             key: &key,
             value: &value,
+            query: &query,
             strides,
         };
+        let mut copy = vec![7; 4 * 5 * 72];
         let mut items = [vec![7; 768], vec![7; 768]];
         let [key_cache, value_cache] = &mut items;
         let mut layer = LayerMut::Separate { key: key_cache, value: value_cache };
-        assert_eq!(append(&step, &arrays, &mut layer), Ok(Fault::Length.word(1)));
+        assert_eq!(append(&problem, &arrays, &mut layer, &mut copy), Ok(Fault::Length.word(1)));
         let mut expected = [vec![7; 768], vec![7; 768]];
         // Row 0 is the first token of page 2; row 1 the second token of page 0.
         for (row, start) in [(0, 512), (1, 64)] {
@@ -96,5 +135,18 @@ mod tests {
             }
         }
         assert_eq!(items, expected);
+        let mut expected = vec![7; 4 * 5 * 72];
+        for (row, head) in (0..4).flat_map(|row| (0..4).map(move |head| (row, head))) {
+            let at = row * 72 + head * 5 * 72;
+            expected[at..at + 64].copy_from_slice(&query[row * 256 + head * 64..][..64]);
+        }
+        assert_eq!(copy, expected);
+        let error =
+            append(&problem, &arrays, &mut LayerMut::Separate { key: &mut [], value: &mut [] }, &mut []);
+        assert_eq!(error.unwrap_err().field, "key_cache");
+        let [key_cache, value_cache] = &mut items;
+        let mut layer = LayerMut::Separate { key: key_cache, value: value_cache };
+        let error = append(&problem, &arrays, &mut layer, &mut copy[..1000]);
+        assert_eq!(error.unwrap_err().field, "query_copy");
     }
 }

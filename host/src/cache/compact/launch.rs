@@ -10,7 +10,7 @@ use dustin_kernels::{
 use super::{OPERATION, arrays::require_counts, problem::CompactProblem};
 use crate::{
     cache::{
-        launch::{StepBuffers, WorkspaceLayout, blocks, smallest},
+        launch::{StepBuffers, WorkspaceLayout, blocks, least},
         overlap::require_disjoint,
     },
     error::{InvalidInput, require_address, require_items},
@@ -48,7 +48,7 @@ pub struct CompactBuffers {
 /// # Errors
 /// None runs on the device.
 pub fn default_variant(limits: &DeviceLimits) -> Result<&'static CompactVariant, InvalidInput> {
-    smallest(OPERATION, COMPACT, CompactVariant::entry, limits)
+    least(OPERATION, COMPACT, CompactVariant::entry, |variant| variant.warps, limits)
 }
 
 /// Checks the addresses of the layers' caches before they are put into device memory, where launches no longer see more than

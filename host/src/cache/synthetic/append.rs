@@ -8,11 +8,11 @@ use crate::{
     cache::{
         append::{
             arrays::{AppendArrays, AppendStrides},
+            problem::AppendProblem,
             reference,
         },
         compare::Written,
         layer::Layer,
-        step::Step,
     },
     error::InvalidInput,
 };
@@ -22,14 +22,20 @@ use crate::{
 pub struct AppendInput {
     /// The step and its arrays.
     pub step: StepInput,
+    /// Query heads.
+    pub query_heads: u32,
     /// Keys of the rows.
     pub key: Vec<u16>,
     /// Values of the rows.
     pub value: Vec<u16>,
+    /// Queries of the rows; empty where there are no query heads.
+    pub query: Vec<u16>,
     /// Distances between rows.
     pub strides: AppendStrides,
     /// The caches before.
     pub layer: Layer,
+    /// The array that queries are copied to, before.
+    pub query_copy: Vec<u16>,
 }
 
 impl AppendInput {
@@ -40,14 +46,24 @@ impl AppendInput {
     pub fn new(recipe: &Recipe) -> Result<Self, InvalidInput> {
         let rng = &mut Pcg64Mcg::seed_from_u64(recipe.seed);
         let step = recipe.step_input(rng)?;
-        let strides = strides(recipe, &step.step);
+        let problem = AppendProblem { step: step.step, query_heads: recipe.kv_heads * recipe.group };
+        let strides = strides(recipe, &problem);
         Ok(Self {
-            key: bits(rng, strides.key_extent(&step.step))?,
-            value: bits(rng, strides.value_extent(&step.step))?,
+            key: bits(rng, strides.key_extent(&problem))?,
+            value: bits(rng, strides.value_extent(&problem))?,
+            query: bits(rng, strides.query_extent(&problem))?,
+            query_copy: bits(rng, strides.query_copy_extent(&problem))?,
+            query_heads: problem.query_heads,
             strides,
             layer: layer(rng, &step.step, recipe.value(&step.step))?,
             step,
         })
+    }
+
+    /// The problem.
+    #[must_use]
+    pub fn problem(&self) -> AppendProblem {
+        AppendProblem { step: self.step.step, query_heads: self.query_heads }
     }
 
     /// A random input; in one of four a fault is planted.
@@ -68,7 +84,8 @@ impl AppendInput {
     /// The arrays, as the reference and the CPU back end read them.
     #[must_use]
     pub fn arrays(&self) -> AppendArrays<'_> {
-        AppendArrays { step: self.step.arrays(), key: &self.key, value: &self.value, strides: self.strides }
+        let Self { step, key, value, query, strides, .. } = self;
+        AppendArrays { step: step.arrays(), key, value, query, strides: *strides }
     }
 
     /// What appending must leave.
@@ -76,19 +93,34 @@ impl AppendInput {
     /// # Errors
     /// The input was changed to one that is not valid.
     pub fn reference(&self) -> Result<Written, InvalidInput> {
-        let mut layer = self.layer.clone();
-        let status = reference::append(&self.step.step, &self.arrays(), &mut layer.as_mut())?;
-        Ok(Written { layers: vec![layer], status })
+        let (mut layer, mut query_copy) = (self.layer.clone(), self.query_copy.clone());
+        let (problem, arrays) = (self.problem(), self.arrays());
+        let status = reference::append(&problem, &arrays, &mut layer.as_mut(), &mut query_copy)?;
+        Ok(Written { layers: vec![layer], query_copy, status })
     }
 }
 
-/// Rows outside as a packed projection has them, with values at other distances than keys; or heads outside.
-fn strides(recipe: &Recipe, step: &Step) -> AppendStrides {
-    let (gap, dim) = (recipe.gap(), u64::from(step.kv.head_dim));
-    let (rows, heads) = (u64::from(step.total_rows), u64::from(step.kv.kv_heads));
-    let [key, value] = [gap, 2 * gap].map(|gap| {
-        let inner = dim + gap;
-        if recipe.head_major { (inner, rows * inner + gap) } else { (heads * inner + gap, inner) }
-    });
-    AppendStrides { key_row: key.0, key_head: key.1, value_row: value.0, value_head: value.1 }
+/// Rows outside as a packed projection has them, with values at other distances than keys; or heads outside. Copied queries are
+/// the other way round.
+fn strides(recipe: &Recipe, problem: &AppendProblem) -> AppendStrides {
+    let (gap, dim) = (recipe.gap(), u64::from(problem.step.kv.head_dim));
+    let rows = u64::from(problem.step.total_rows);
+    let strides = |heads: u32, gap: u64, head_major: bool| {
+        let (heads, inner) = (u64::from(heads), dim + gap);
+        if head_major { (inner, rows * inner + gap) } else { (heads * inner + gap, inner) }
+    };
+    let (kv_heads, head_major) = (problem.step.kv.kv_heads, recipe.head_major);
+    let (key, value) = (strides(kv_heads, gap, head_major), strides(kv_heads, 2 * gap, head_major));
+    let query = strides(problem.query_heads, gap, head_major);
+    let copy = strides(problem.query_heads, 2 * gap, !head_major);
+    AppendStrides {
+        key_row: key.0,
+        key_head: key.1,
+        value_row: value.0,
+        value_head: value.1,
+        query_row: query.0,
+        query_head: query.1,
+        query_copy_row: copy.0,
+        query_copy_head: copy.1,
+    }
 }

@@ -158,7 +158,7 @@ impl CompactInput {
         let mut layers = self.layers.clone();
         let mut caches: Vec<_> = layers.iter_mut().map(Layer::as_mut).collect();
         let status = reference::compact(&self.problem, &self.arrays(), &mut caches)?;
-        Ok(Written { layers, status })
+        Ok(Written { layers, query_copy: Vec::new(), status })
     }
 
     /// Plants a fault in the list of `sequence`. Whether it could: entries need a list of two, counts an array of them.

@@ -7,6 +7,7 @@ mod append;
 mod compact;
 mod fault;
 mod recipe;
+mod rows;
 
 use rand::{Rng, RngExt};
 
@@ -15,6 +16,7 @@ pub use self::{
     compact::{Acceptance, CompactInput, ListPlant},
     fault::Plant,
     recipe::{Recipe, SequenceShape},
+    rows::OwnRows,
 };
 use super::{
     layer::Layer,

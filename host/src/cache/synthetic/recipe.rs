@@ -25,6 +25,8 @@ pub struct SequenceShape {
 pub struct Recipe {
     /// KV heads.
     pub kv_heads: u32,
+    /// Query heads that share one KV head, whose queries are appended, too; 0: none are.
+    pub group: u32,
     /// Items in a head.
     pub head_dim: u32,
     /// Tokens in a page.
@@ -48,11 +50,12 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// A benchmark's: `batch` sequences of the same shape, in dense NHD caches of two arrays.
+    /// A benchmark's: `batch` sequences of the same shape, in dense NHD caches of two arrays, without queries.
     #[must_use]
     pub fn uniform(batch: u32, shape: SequenceShape, kv_heads: u32, head_dim: u32, seed: u64) -> Self {
         Self {
             kv_heads,
+            group: 0,
             head_dim,
             page_size: 16,
             layout: KvLayout::Nhd,
@@ -89,6 +92,7 @@ impl Recipe {
         let sequences = sequences.collect();
         Self {
             kv_heads: rng.random_range(1..=5),
+            group: [0, 1, 3, 5, 16][rng.random_range(0..5)],
             head_dim: if rng.random() { 64 } else { 128 },
             page_size,
             layout: if rng.random() { KvLayout::Nhd } else { KvLayout::Hnd },

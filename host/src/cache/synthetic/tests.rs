@@ -7,6 +7,7 @@ fn recipe() -> Recipe {
     let shape = |length, rows| SequenceShape { length, rows };
     Recipe {
         kv_heads: 3,
+        group: 2,
         head_dim: 64,
         page_size: 4,
         layout: KvLayout::Hnd,
@@ -56,6 +57,9 @@ fn appending_leaves_every_sound_row_in_the_caches() {
     let changed = input.layer.items.iter().zip(&written.layers[0].items).filter(|(a, b)| a != b).count();
     let items = 9 * 2 * 3 * 64;
     assert!(changed <= items && changed > items - items / 100, "{changed} of {items}");
+    let copied = input.query_copy.iter().zip(&written.query_copy).filter(|(a, b)| a != b).count();
+    let items = 9 * 6 * 64;
+    assert!(copied <= items && copied > items - items / 100, "{copied} of {items}");
 }
 
 #[test]
@@ -90,6 +94,7 @@ fn random_inputs_are_valid_and_of_every_kind() {
         seen.insert(format!("page {}", recipe.page_size));
         seen.insert(format!("{:?} interleaved {}", recipe.layout, recipe.interleaved));
         seen.insert(format!("{} heads outside {}", recipe.head_dim, recipe.head_major));
+        seen.insert(format!("group {}", recipe.group));
         for shape in recipe.sequences {
             let (first, rows) = (shape.length % recipe.page_size, shape.rows);
             seen.insert(if rows == 0 {
@@ -99,8 +104,8 @@ fn random_inputs_are_valid_and_of_every_kind() {
             });
         }
     }
-    // Four verdicts, nine page sizes, four layouts, four kinds of rows, and how rows meet pages.
-    assert_eq!(seen.len(), 4 + 9 + 4 + 4 + 3, "{seen:#?}");
+    // Four verdicts, nine page sizes, four layouts, four kinds of rows, five groups, and how rows meet pages.
+    assert_eq!(seen.len(), 4 + 9 + 4 + 4 + 5 + 3, "{seen:#?}");
 }
 
 fn acceptance() -> Acceptance {

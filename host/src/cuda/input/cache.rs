@@ -5,6 +5,7 @@ use crate::{
         append::{
             arrays::{AppendArrays, AppendStrides},
             launch::AppendBuffers,
+            problem::AppendProblem,
         },
         compact::{
             arrays::CompactArrays,
@@ -13,7 +14,7 @@ use crate::{
         },
         launch::StepBuffers,
         layer::Layer,
-        step::{Step, StepArrays},
+        step::StepArrays,
     },
     cuda::{error::CudaError, memory::DeviceBuffer, stream::Stream, workspace::Workspace},
 };
@@ -49,8 +50,21 @@ pub struct DeviceAppendInput {
     pub key: DeviceBuffer<u16>,
     /// Values of the rows, 16-bit items.
     pub value: DeviceBuffer<u16>,
+    /// Queries of the rows, 16-bit items, if the problem has query heads.
+    pub query: Option<DeviceBuffer<u16>>,
     /// Distances between rows.
     pub strides: AppendStrides,
+}
+
+/// The addresses of what appending writes, 16-bit items.
+#[derive(Clone, Copy, Debug)]
+pub struct AppendTarget {
+    /// The layer's key cache.
+    pub key_cache: u64,
+    /// The layer's value cache.
+    pub value_cache: u64,
+    /// Where attention reads the queries; 0 where the problem has no query heads.
+    pub query_copy: u64,
 }
 
 impl DeviceStep {
@@ -104,27 +118,36 @@ impl DeviceAppendInput {
     /// A copy of `arrays`. Waits for the stream.
     ///
     /// # Errors
-    /// Arrays that do not fit the step; [`CudaError::OutOfMemory`]; what the driver returns.
-    pub fn upload(stream: &Stream, step: &Step, arrays: &AppendArrays<'_>) -> Result<Self, CudaError> {
-        arrays.validate(step)?;
+    /// Arrays that do not fit the problem; [`CudaError::OutOfMemory`]; what the driver returns.
+    pub fn upload(
+        stream: &Stream,
+        problem: &AppendProblem,
+        arrays: &AppendArrays<'_>,
+    ) -> Result<Self, CudaError> {
+        arrays.validate(problem)?;
+        let queries = (problem.query_heads > 0).then_some(arrays.query);
         Ok(Self {
             step: DeviceStep::upload(stream, &arrays.step)?,
             key: DeviceBuffer::of(stream, arrays.key)?,
             value: DeviceBuffer::of(stream, arrays.value)?,
+            query: queries.map(|queries| DeviceBuffer::of(stream, queries)).transpose()?,
             strides: arrays.strides,
         })
     }
 
-    /// The buffers of a launch that appends to `layer`.
+    /// The buffers of a launch that appends to `target`, which nothing is known to leave [stable](AppendBuffers::stable).
     #[must_use]
-    pub fn buffers(&self, layer: &DeviceLayer, workspace: &Workspace) -> AppendBuffers {
+    pub fn buffers(&self, target: AppendTarget, workspace: &Workspace) -> AppendBuffers {
         AppendBuffers {
             step: self.step.buffers(workspace),
             key: self.key.address(),
             value: self.value.address(),
-            key_cache: layer.key_cache(),
-            value_cache: layer.value_cache(),
+            key_cache: target.key_cache,
+            value_cache: target.value_cache,
+            query: self.query.as_ref().map_or(0, DeviceBuffer::address),
+            query_copy: target.query_copy,
             strides: self.strides,
+            stable: false,
         }
     }
 }

@@ -6,7 +6,7 @@ mod score;
 mod select;
 
 pub use attention::{DeviceInput, DeviceItems, DeviceOutput};
-pub use cache::{DeviceAppendInput, DeviceCompactInput, DeviceLayer, DeviceStep};
+pub use cache::{AppendTarget, DeviceAppendInput, DeviceCompactInput, DeviceLayer, DeviceStep};
 pub use score::{DeviceScoreInput, DeviceSource};
 pub use select::{DeviceSelectInput, DeviceSelectOutput};
 

@@ -4,7 +4,7 @@ use std::num::NonZero;
 
 use dustin::{
     cache::{
-        append::launch::AppendPlan,
+        append::{launch::AppendPlan, problem::AppendProblem},
         compare::{Written, compare},
         layer::Layer,
         synthetic::{AppendInput, Plant, Recipe, SequenceShape},
@@ -67,6 +67,7 @@ fn recipe(seed: u64) -> Recipe {
             shape(250, 8),
             shape(31, 1),
         ],
+        group: 8,
         spare: 2,
         padding: 1,
         ..Recipe::uniform(1, shape(0, 0), 8, 128, seed)
@@ -197,7 +198,7 @@ fn wide_offsets(gpu: &Gpu) -> Result<(), String> {
         buffers.key_cache = memory.address();
         buffers.value_cache = memory.address() + page_stride / 2 * size_of::<u16>() as u64;
         memory.fill(&stream, 0xff).map_err(text)?;
-        let plan = AppendPlan::new(&step, variant).map_err(text)?;
+        let plan = AppendPlan::new(&AppendProblem { step, ..near.problem() }, variant).map_err(text)?;
         let kernel = AppendKernel::new(&gpu.modules, plan).map_err(text)?;
         // SAFETY: all arrays live until they have been read below, behind a wait.
         unsafe { kernel.launch(&stream, &buffers) }.map_err(text)?;
@@ -215,9 +216,9 @@ fn wide_offsets(gpu: &Gpu) -> Result<(), String> {
                 items[to as usize..][..share].copy_from_slice(&got);
             }
         }
-        let status = prepared.written(&stream)?.status;
         let layers = vec![Layer { items, ..near.layer.clone() }];
-        compare(&near.reference().map_err(text)?, &Written { layers, status })
+        let written = Written { layers, ..prepared.written(&stream)? };
+        compare(&near.reference().map_err(text)?, &written)
             .map_err(|error| format!("{}: {error}", variant.id))?;
     }
     Ok(())
