@@ -12,6 +12,7 @@ Examples:
   autotune tune                                  tune the device at hand for the built-in workloads
   autotune tune --workload w1 --budget 30s       one workload, half a minute
   autotune tune --model Llama-3.1-8B --batch 8 --context 65536 --gamma 5 --budget-k 1024
+  autotune tune --model Qwen2.5-7B --batch 1,4,16 --batch-invariant
   autotune show profiles/nvidia-h200.toml        a profile as tables
   autotune verify profiles/nvidia-h200.toml      is it still right, and still as fast, here?
   autotune replay space.csv.gz                   how well does the search do on a recorded space?
@@ -60,6 +61,10 @@ pub(crate) struct TuneArgs {
     /// How the candidates to try are chosen [default: surrogate with --trials, else random: all are tried].
     #[arg(long, value_enum)]
     pub(crate) method: Option<MethodKind>,
+    /// Then choose one schedule for all batches of the workloads that differ in nothing else, so that a sequence's bits
+    /// do not depend on its batch, and tell what it costs.
+    #[arg(long)]
+    pub(crate) batch_invariant: bool,
     /// Seed of the order in which candidates are tried, and of the inputs.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,

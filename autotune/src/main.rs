@@ -5,6 +5,7 @@ mod book;
 mod command;
 mod console;
 mod device;
+mod invariance;
 mod outcome;
 mod replay;
 mod report;

@@ -92,6 +92,67 @@ impl Row {
     }
 }
 
+/// One schedule for every batch, and what it costs each of them.
+#[derive(Debug, Serialize)]
+pub(crate) struct EveryBatch {
+    /// The workloads that differ only in their batch.
+    pub(crate) workload: String,
+    /// The bucket, in words.
+    pub(crate) bucket: String,
+    /// The choice, with its launch parameters.
+    pub(crate) chosen: String,
+    /// Its median for the batch that stands for all, in microseconds.
+    pub(crate) us: f64,
+    /// What would have run without tuning.
+    pub(crate) default: String,
+    /// Its median for that batch; absent if it cannot serve.
+    pub(crate) default_us: Option<f64>,
+    /// What the choice costs each batch.
+    pub(crate) batches: Vec<BatchCost>,
+}
+
+/// What a choice for every batch costs one of them.
+#[derive(Debug, Serialize)]
+pub(crate) struct BatchCost {
+    /// The batch's workload.
+    pub(crate) workload: String,
+    /// Median of the choice, in microseconds.
+    pub(crate) us: f64,
+    /// The fastest candidate for this batch.
+    pub(crate) best: String,
+    /// Its median beside the choice's.
+    pub(crate) best_us: f64,
+    /// The choice's median, divided by the best one's.
+    pub(crate) ratio: f64,
+}
+
+impl EveryBatch {
+    pub(crate) fn new(task: &Task, outcome: &Outcome, batches: Vec<BatchCost>) -> Self {
+        let Outcome { chosen, time, default_time, .. } = outcome;
+        Self {
+            workload: task.name.clone(),
+            bucket: task.key.to_string(),
+            chosen: task.points[*chosen].to_string(),
+            us: rounded(time.median),
+            default: task.points[task.default].to_string(),
+            default_us: default_time.map(|default| rounded(default.median)),
+            batches,
+        }
+    }
+}
+
+impl BatchCost {
+    pub(crate) fn new(task: &Task, us: f64, (best, best_us): (usize, f64)) -> Self {
+        Self {
+            workload: task.name.clone(),
+            us: rounded(us),
+            best: task.points[best].to_string(),
+            best_us: rounded(best_us),
+            ratio: rounded(us / best_us),
+        }
+    }
+}
+
 /// The least time that memory allows, divided by `us`; nothing where the device's bandwidth is not known.
 pub(crate) fn roofline(task: &Task, us: f64, device: &dyn Device) -> Option<f64> {
     device.bandwidth().map(|bandwidth| task.problem.bytes() as f64 / bandwidth * 1e6 / us)

@@ -42,6 +42,8 @@ pub(crate) struct TuneRequest {
     pub(crate) trials: Option<u32>,
     /// How they are chosen.
     pub(crate) method: MethodKind,
+    /// Whether one schedule for all batches is chosen, too.
+    pub(crate) batch_invariant: bool,
     /// Seed of order and inputs.
     pub(crate) seed: u64,
     /// Where the profile goes, if not to the device's default.
@@ -78,6 +80,7 @@ impl TuneRequest {
                 Some(_) => MethodKind::Surrogate,
                 None => MethodKind::Random,
             }),
+            batch_invariant: args.batch_invariant,
             seed: args.seed,
             output: args.output,
             console: Console { quiet: args.console.quiet, json: args.console.json },
@@ -210,10 +213,10 @@ mod tests {
         let named = |name| workload::named(name).unwrap().problem;
         assert_eq!(problems(&["--full", "--batch=16,1"]), [named("w1-full"), named("w1-full-b1")]);
         assert_eq!(problems(&["--tree", "--gamma=15"]), [named("w1-tree16")]);
-        let request = resolve(&["--model=qwen2.5-72b", "--batch=1,4"]).unwrap();
+        let request = resolve(&["--model=qwen2.5-72b", "--batch=1,4", "--batch-invariant"]).unwrap();
         let names: Vec<String> =
             request.workloads.unwrap().into_iter().map(|workload| workload.name).collect();
-        assert_eq!(names, ["own-b1", "own-b4"]);
+        assert!(request.batch_invariant && names == ["own-b1", "own-b4"], "{names:?}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
-use crate::report::Row;
+use crate::report::{EveryBatch, Row};
 
 /// Columns apart by space alone, a line below the headings.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
@@ -40,6 +40,25 @@ pub(crate) fn results(rows: &[Row]) -> Table {
             row.roofline.map_or("–".into(), percent),
             tried,
             row.rejected.len().to_string(),
+        ]);
+    }
+    table
+}
+
+/// What `tune` chose for every batch, a line for each of them.
+pub(crate) fn every_batch(choices: &[EveryBatch]) -> Table {
+    let headings = ["workload", "chosen for every batch", "best for this one", "µs", "best µs", "slower by"];
+    let mut table = new(&headings, 3);
+    for (choice, batch) in
+        choices.iter().flat_map(|choice| choice.batches.iter().map(move |batch| (choice, batch)))
+    {
+        table.add_row([
+            batch.workload.clone(),
+            choice.chosen.clone(),
+            batch.best.clone(),
+            microseconds(batch.us),
+            microseconds(batch.best_us),
+            percent(batch.ratio - 1.0),
         ]);
     }
     table

@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod every_batch;
 mod plan;
 mod replay;
 mod show;
@@ -18,21 +19,37 @@ use std::collections::HashSet;
 
 use dustin_autotune::workload::{self, Workload};
 
-use crate::{device::Device, resolve::TuneRequest, task::Task};
+use crate::{
+    device::Device,
+    invariance::{self, Group},
+    resolve::TuneRequest,
+    task::Task,
+};
 
-/// The tasks that a request amounts to on `device`: one for each bucket.
-fn tasks(request: &TuneRequest, device: &dyn Device) -> anyhow::Result<Vec<Task>> {
-    let workloads: Vec<Workload> = match &request.workloads {
+/// What a request amounts to on a device.
+struct Tasks {
+    /// One for each bucket.
+    tasks: Vec<Task>,
+    /// Those for which one schedule is chosen for every batch.
+    groups: Vec<Group>,
+}
+
+/// The tasks that a request amounts to on `device`.
+fn tasks(request: &TuneRequest, device: &dyn Device) -> anyhow::Result<Tasks> {
+    let asked: Vec<Workload> = match &request.workloads {
         Some(workloads) => workloads.clone(),
         None => workload::defaults(device.id().is_gpu())?,
     };
     let mut seen = HashSet::new();
-    let mut tasks = Vec::with_capacity(workloads.len());
-    for workload in &workloads {
-        let task = Task::new(workload, device)?;
+    let (mut workloads, mut tasks) = (Vec::with_capacity(asked.len()), Vec::with_capacity(asked.len()));
+    for workload in asked {
+        let task = Task::new(&workload, device)?;
         if seen.insert(task.key.clone()) {
+            workloads.push(workload);
             tasks.push(task);
         }
     }
-    Ok(tasks)
+    let groups =
+        if request.batch_invariant { invariance::groups(&workloads, &tasks, device)? } else { Vec::new() };
+    Ok(Tasks { tasks, groups })
 }

@@ -7,12 +7,13 @@ use serde::Serialize;
 
 use crate::{
     book::{self, Book},
-    command::tasks,
+    command::{Tasks, tasks},
     device::{self, memory},
+    invariance::{self, Group},
     outcome::{self, Exit},
     resolve::TuneRequest,
     table,
-    task::name,
+    task::{Task, name},
 };
 
 #[derive(Serialize)]
@@ -38,7 +39,7 @@ struct PlannedTask {
 /// Prints where the result would go, the key of each workload, what would be tried and about how long it would take.
 pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
     let device = device::open(request.device, request.console)?;
-    let tasks = tasks(request, device.as_ref())?;
+    let Tasks { tasks, groups } = tasks(request, device.as_ref())?;
     let path = request.output.clone().unwrap_or_else(|| book::default_path(device.id()));
     let exists = Book::rehearse(&path, &device.provenance(), request.console)?;
     let mut failed = 0;
@@ -53,14 +54,23 @@ pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
             Ok(()) => {}
         }
     }
-    let planned: Vec<PlannedTask> = (tasks.iter())
-        .map(|task| PlannedTask {
+    let seconds = |task: &Task, trials: usize| device.estimate(task, trials).as_secs_f64();
+    let searched = tasks.iter().map(|task| (task, seconds(task, request.trials(task.points.len()))));
+    // The leading candidates of all batches are timed once more in each of them, and in the batch that stands for all.
+    let every_batch = groups.iter().map(|Group { task, members }| {
+        let trials = invariance::most(members.len()).min(task.points.len());
+        let members = members.iter().map(|&member| seconds(&tasks[member], trials));
+        (task, members.sum::<f64>() + seconds(task, trials))
+    });
+    let steps: Vec<(&Task, f64)> = searched.chain(every_batch).collect();
+    let planned: Vec<PlannedTask> = (steps.iter())
+        .map(|&(task, seconds)| PlannedTask {
             workload: task.name.clone(),
             bucket: task.key.to_string(),
             default: task.points[task.default].to_string(),
             candidates: task.points.len(),
             excluded: task.excluded.len(),
-            seconds: device.estimate(task, request.trials(task.points.len())).as_secs_f64(),
+            seconds,
         })
         .collect();
     let whole: f64 = planned.iter().map(|task| task.seconds).sum();
@@ -79,7 +89,7 @@ pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
     let about = if device.id().is_gpu() { "about" } else { "at most about" };
     request.console.print(&format!("time     {about} {}", spell(Duration::from_secs_f64(plan.seconds))))?;
     let mut rows = table::new(&["workload", "bucket", "default", "candidates", "excluded", "about"], 3);
-    for (task, planned) in tasks.iter().zip(&plan.tasks) {
+    for ((task, _), planned) in steps.iter().zip(&plan.tasks) {
         rows.add_row([
             planned.workload.clone(),
             name(&task.key),

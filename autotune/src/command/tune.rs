@@ -1,17 +1,18 @@
 //! `tune`: search each workload and keep what is found.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use crate::{
     book::{self, Book},
-    command::tasks,
+    command::{Tasks, tasks},
     console::{Stop, Watch},
     device::{self, Device},
+    invariance::Group,
     outcome::{self, Exit},
-    report::{self, Row},
+    report::{self, EveryBatch, Row},
     resolve::TuneRequest,
     search::{Course, Ending, Outcome, Settings, search},
     table,
@@ -24,6 +25,19 @@ struct Report<'a> {
     profile: String,
     interrupted: bool,
     results: &'a [Row],
+    /// One schedule for every batch, of the workloads that have such; absent unless it was asked for.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    every_batch: &'a [EveryBatch],
+}
+
+/// What tunes one workload after another, and what came of it.
+pub(super) struct Tuner<'a> {
+    pub(super) device: &'a dyn Device,
+    pub(super) request: &'a TuneRequest,
+    pub(super) stop: &'a Stop,
+    book: Book,
+    rows: Vec<Row>,
+    failed: usize,
 }
 
 /// Tunes the request's workloads. The profile is written after each of them, so that an interruption or a failure
@@ -31,86 +45,150 @@ struct Report<'a> {
 pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
     let console = request.console;
     let device = device::open(request.device, console)?;
-    let tasks = tasks(request, device.as_ref())?;
+    let Tasks { tasks, groups } = tasks(request, device.as_ref())?;
     let path = request.output.clone().unwrap_or_else(|| book::default_path(device.id()));
-    let mut book = Book::open(path, device.provenance(), console)?;
+    let book = Book::open(path, device.provenance(), console)?;
     console.note(&format!("tuning {} for {}", device.id().name, book.path().display()));
 
-    let start = Instant::now();
-    let (mut rows, mut failed) = (Vec::new(), 0);
+    let (start, steps) = (Instant::now(), tasks.len() + groups.len());
+    let part = |done: usize| {
+        let left = request.budget.map(|budget| budget.saturating_sub(start.elapsed()));
+        left.map(|left| left / (steps - done) as u32)
+    };
+    let mut tuner = Tuner { device: device.as_ref(), request, stop, book, rows: Vec::new(), failed: 0 };
+    let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(tasks.len());
     for (done, task) in tasks.iter().enumerate() {
         if stop.asked() {
             break;
         }
-        let left = request.budget.map(|budget| budget.saturating_sub(start.elapsed()));
-        let budget = left.map(|left| left / (tasks.len() - done) as u32);
-        let settings = Settings { budget, ..device.settings() };
-        let near = book.nearest(&task.key).and_then(|choice| task.position(choice));
-        let course = Course::new(&task.space, request.method, request.seed)
-            .from(near)
-            .at_most(request.trials(task.points.len()));
-        match run(task, course, device.as_ref(), &settings, request, stop) {
-            Ok(outcome) => {
-                let row = Row::new(task, &outcome, device.as_ref());
-                for rejected in &row.rejected {
-                    console.note(&format!("rejected {}: {}", rejected.point, rejected.reason));
-                }
-                if outcome.ending == Ending::Budget && row.untried > 0 {
-                    console.note(&format!(
-                        "{}: the budget ended after {} of {} candidates; tune longer for a better choice",
-                        row.workload,
-                        row.tried,
-                        row.tried + row.untried
-                    ));
-                }
-                match report::entry(task, &outcome, device.as_ref()) {
-                    Some(entry) => book.put(entry)?,
-                    None => {
-                        eprintln!("error: workload {}: the built-in default cannot serve it", task.name);
-                        failed += 1;
-                    }
-                }
-                rows.push(row);
-            }
-            // Where nothing else was asked for, nothing else is to be told.
-            Err(error) if tasks.len() == 1 || device::is_lost(&error) => return Err(error),
-            Err(error) => {
-                eprintln!("error: {}", outcome::sentence(&error));
-                failed += 1;
-            }
+        let outcome = tuner.tune(task, part(done));
+        let outcome = tuner.unless_failed(outcome, steps)?;
+        if let Some(outcome) = &outcome {
+            tuner.tell(task, outcome);
+            tuner.put(task, outcome)?;
+        }
+        outcomes.push(outcome);
+    }
+    let mut every_batch = Vec::with_capacity(groups.len());
+    for (done, group) in groups.iter().enumerate() {
+        if stop.asked() {
+            break;
+        }
+        let chosen = tuner.every_batch(group, &members(group, &tasks, &outcomes), part(tasks.len() + done));
+        let chosen = chosen.with_context(|| format!("workloads {}", group.task.name));
+        if let Some((outcome, told)) = tuner.unless_failed(chosen, steps)?.flatten() {
+            tuner.put(&group.task, &outcome)?;
+            every_batch.push(told);
         }
     }
+    let Tuner { book, rows, failed, .. } = tuner;
     let report = Report {
         device: &device.id().name,
         profile: book.path().display().to_string(),
         interrupted: stop.asked(),
         results: &rows,
+        every_batch: &every_batch,
     };
     console.print_json(&report)?;
     if !rows.is_empty() {
         console.print(&table::results(&rows).to_string())?;
+        if !every_batch.is_empty() {
+            console.print(&table::every_batch(&every_batch).to_string())?;
+        }
         console.print(&format!("profile {}", report.profile))?;
     }
     if stop.asked() {
         return Ok(Exit::Interrupted);
     }
     if failed > 0 {
-        bail!("{failed} of {} workloads could not be tuned; the reasons stand above", tasks.len());
+        bail!("{failed} of {steps} workloads could not be tuned; the reasons stand above");
     }
     Ok(Exit::Done)
 }
 
-fn run(
-    task: &Task,
-    course: Course<'_>,
-    device: &dyn Device,
-    settings: &Settings,
-    request: &TuneRequest,
-    stop: &Stop,
-) -> anyhow::Result<Outcome> {
-    // The clock runs while inputs are made: they belong to the budget.
-    let mut watch = Watch::new(request.console, &task.name, course.trials(), stop);
-    let of = || format!("workload {}", task.name);
-    let mut bench = device.bench(task, request.seed).with_context(of)?;
-    search(task.field(), course, bench.as_mut(), settings, &mut watch).with_context(of)
+/// The batches of `group` that have a result.
+fn members<'a>(
+    group: &Group,
+    tasks: &'a [Task],
+    outcomes: &'a [Option<Outcome>],
+) -> Vec<(&'a Task, &'a Outcome)> {
+    let found = |&member: &usize| Some((&tasks[member], outcomes.get(member)?.as_ref()?));
+    group.members.iter().filter_map(found).collect()
+}
+
+impl Tuner<'_> {
+    /// Tells an error, unless nothing else of the `steps` can succeed or is to be told.
+    ///
+    /// # Errors
+    /// That error.
+    fn unless_failed<T>(&mut self, result: anyhow::Result<T>, steps: usize) -> anyhow::Result<Option<T>> {
+        match result {
+            Ok(result) => Ok(Some(result)),
+            Err(error) if steps == 1 || device::is_lost(&error) => Err(error),
+            Err(error) => {
+                eprintln!("error: {}", outcome::sentence(&error));
+                self.failed += 1;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Searches the space of `task`.
+    fn tune(&self, task: &Task, budget: Option<Duration>) -> anyhow::Result<Outcome> {
+        let Self { device, request, .. } = *self;
+        let settings = Settings { budget, ..device.settings() };
+        let near = self.book.nearest(&task.key).and_then(|choice| task.position(choice));
+        let course = Course::new(&task.space, request.method, request.seed)
+            .from(near)
+            .at_most(request.trials(task.points.len()));
+        self.search(task, course, &settings)
+    }
+
+    /// Tells what a search came to.
+    fn tell(&mut self, task: &Task, outcome: &Outcome) {
+        let row = Row::new(task, outcome, self.device);
+        let console = self.request.console;
+        for rejected in &row.rejected {
+            console.note(&format!("rejected {}: {}", rejected.point, rejected.reason));
+        }
+        if outcome.ending == Ending::Budget && row.untried > 0 {
+            console.note(&format!(
+                "{}: the budget ended after {} of {} candidates; tune longer for a better choice",
+                row.workload,
+                row.tried,
+                row.tried + row.untried
+            ));
+        }
+        self.rows.push(row);
+    }
+
+    /// Puts a choice into the profile.
+    ///
+    /// # Errors
+    /// The profile cannot be written.
+    fn put(&mut self, task: &Task, outcome: &Outcome) -> anyhow::Result<()> {
+        match report::entry(task, outcome, self.device) {
+            Some(entry) => self.book.put(entry)?,
+            None => {
+                eprintln!("error: workload {}: the built-in default cannot serve it", task.name);
+                self.failed += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Searches `task` on `course`.
+    pub(super) fn search(
+        &self,
+        task: &Task,
+        course: Course<'_>,
+        settings: &Settings,
+    ) -> anyhow::Result<Outcome> {
+        let Self { device, request, stop, .. } = *self;
+        // The clock runs while inputs are made: they belong to the budget.
+        let mut watch = Watch::new(request.console, &task.name, course.trials(), stop);
+        let of = || format!("workload {}", task.name);
+        let mut bench = device.bench(task, request.seed).with_context(of)?;
+        search(task.field(), course, bench.as_mut(), settings, &mut watch).with_context(of)
+    }
 }

@@ -73,7 +73,7 @@ pub(crate) enum Status {
 
 impl Status {
     /// What is known of its time, in microseconds.
-    fn time(&self) -> Option<f64> {
+    pub(crate) fn time(&self) -> Option<f64> {
         match self {
             Self::Untried | Self::Rejected(_) => None,
             Self::Pruned(time) | Self::Screened(time) => Some(*time),
@@ -110,6 +110,15 @@ pub(crate) struct Outcome {
     pub(crate) band: f64,
     /// Why the search ended.
     pub(crate) ending: Ending,
+}
+
+impl Outcome {
+    /// The candidate of the least time, and that time in microseconds.
+    pub(crate) fn fastest(&self) -> Option<(usize, f64)> {
+        let times = self.statuses.iter().enumerate();
+        let times = times.filter_map(|(candidate, status)| Some((candidate, status.time()?)));
+        times.min_by(|a, b| a.1.total_cmp(&b.1))
+    }
 }
 
 /// Why a search has no result.

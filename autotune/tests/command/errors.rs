@@ -55,6 +55,23 @@ fn impossible_requests_are_usage_errors() {
         (&["tune", "--model", "Qwen2.5-72B", "--batch", "4,0"], &["--batch", "1..=65535"]),
         (&["tune", "--model", "Qwen2.5-72B", "--full", "--budget-k", "512"], &["--full", "--budget-k"]),
         (&["tune", "--full"], &["--model"]),
+        (
+            &["tune", "--device", "cpu", "--model", "Qwen2.5-72B", "--batch-invariant"],
+            &["--batch-invariant", "own has no two", "1,4,16"],
+        ),
+        (
+            &[
+                "plan",
+                "--device",
+                "cpu",
+                "--workload",
+                "cpu-0.5b",
+                "--workload",
+                "cpu-select",
+                "--batch-invariant",
+            ],
+            &["cpu-0.5b, cpu-select has no two"],
+        ),
         (&["plan", "--tree"], &["--model"]),
         (&["tune", "--budget", "-5s"], &["--budget", "a positive time"]),
         (&["verify", "--tolerance", "-1"], &["--tolerance", "a percentage"]),
