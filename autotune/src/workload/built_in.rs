@@ -98,6 +98,7 @@ const CPU: &[(&str, Shape)] = &[
         "cpu-8b-b2",
         Shape::Attention(AttentionShape { cache: small("Llama-3.1-8B", 2, 2_048), k: Some(256), ..W1 }),
     ),
+    ("cpu-full", Shape::Attention(full(AttentionShape { cache: small("Qwen2.5-0.5B", 1, 1_024), ..W1 }))),
     ("cpu-score-7b", Shape::Score(ScoreShape { cache: small("Qwen2.5-7B", 1, 4_096), ..W1_SCORE })),
     (
         "cpu-score-draft",
