@@ -251,6 +251,32 @@ fn what_every_batch_costs_is_a_table_and_nothing_where_it_was_not_asked_for() {
 }
 
 #[test]
+fn a_budget_ends_the_choice_for_every_batch_and_keeps_the_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked =
+        ["tune", "--device=cpu", "--model=Qwen2.5-0.5B", "--context=100", "--budget-k=32", "--batch=1,2"];
+    let arguments = [&asked[..], &["-o=tiny.toml", "--batch-invariant", "--budget=1ms", "--json"]].concat();
+    let tuned = run(folder.path(), &arguments);
+    assert_eq!(tuned.code, Some(0), "{tuned:?}");
+    let choice = &json(&tuned)["every_batch"][0];
+    assert_eq!(choice["chosen"], choice["default"], "{choice}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn one_batch_that_could_be_tuned_alone_is_kept_and_gives_no_choice_for_every_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = ["tune", "--device=cpu", "--model=Qwen2.5-0.5B", "--budget-k=32", "--batch=1,60000"];
+    let tuned =
+        run(folder.path(), &[&asked[..], &["-o=tiny.toml", "--batch-invariant", "--trials=1"]].concat());
+    assert_eq!(tuned.code, Some(1), "{tuned:?}");
+    for word in ["GB of memory", "own-b1+own-b60000: fewer than two of its batches", "2 of 3 workloads"] {
+        assert!(tuned.stderr.contains(word), "{word}: {tuned:?}");
+    }
+    assert_eq!(profile::read(&folder.path().join("tiny.toml")).unwrap().profile.entries.len(), 1);
+}
+
+#[test]
 fn a_stale_entry_fails_verification() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tiny.toml");
