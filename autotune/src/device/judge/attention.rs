@@ -16,8 +16,8 @@ use rayon::prelude::*;
 
 use super::{samples, spread};
 
-/// Multiplications and additions that the reference of a timed problem may take: some seconds of 16 cores.
-const WORK: u64 = 20_000_000_000;
+/// Multiplications and additions that the reference of a timed problem may take: some four seconds of 16 cores.
+const WORK: u64 = 12_000_000_000;
 
 /// An input and what it must give. The caches may be dropped once a device has its copy: judging needs the shapes.
 pub(crate) struct AttentionCase {
