@@ -6,7 +6,7 @@ use crate::{
     strides::{require_rows, require_vectors, span},
 };
 
-const OPERATION: &str = "sparse attention";
+const OPERATION: &str = "paged attention";
 
 /// The base of the log-sum-exp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -150,7 +150,10 @@ impl AttentionStrides {
     /// Items of the array of sets.
     #[must_use]
     pub fn set_extent(&self, problem: &AttentionProblem) -> u64 {
-        span(problem.batch.into(), self.set, self.sets_of_sequence(problem))
+        match self.sets_of_sequence(problem) {
+            0 => 0,
+            width => span(problem.batch.into(), self.set, width),
+        }
     }
 }
 

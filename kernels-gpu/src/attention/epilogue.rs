@@ -18,29 +18,35 @@ struct Piece {
     items: [[f32; HALF]; 2],
 }
 
-/// Writes the teams' outputs to shared memory, column by column, with their bases and sums. The block meets, before and
-/// behind.
+/// Writes the teams' outputs to shared memory, column by column, with their bases and sums; columns of warps that have none of the
+/// sequence's stay out. The block meets, before and behind.
 ///
 /// # Safety
-/// All threads of the block take part, and every copy into the ring has been waited for.
+/// [`note_columns`] has run; all threads of the block take part, and every copy into the ring has been waited for.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) unsafe fn gather_block<G: Shape, const D8: usize>(softmax: &Softmax, output: &[[f32; 4]; D8]) {
     let totals = softmax.totals();
     let column = 16 * G::member() + lane() / 4;
     // The team's last values have been read: its part of the ring holds its outputs from here on.
     super::kernel::team_sync::<G>();
-    for i in 0..2 {
-        let column = column + 8 * i as u32;
-        if lane().is_multiple_of(4) {
-            let state = u64::from(softmax.bases[i].to_bits()) | u64::from(totals[i].to_bits()) << 32;
-            // SAFETY: the region holds an item for each column.
-            unsafe { states::<G>(G::team()).store(column, state) };
-        }
-        let row = Shared::<u64>::at(staged::<G>(G::team(), column));
-        for n in 0..D8 {
-            let [low, high] = [output[n][2 * i], output[n][2 * i + 1]].map(|item| u64::from(item.to_bits()));
-            // SAFETY: the region holds a row for each team and column.
-            unsafe { row.store(4 * n as u32 + lane() % 4, low | high << 32) };
+    // Taken as unknown, where that stands is not kept in registers during the steps.
+    // SAFETY: the region holds two items for each column, noted long before a barrier.
+    let row = unsafe { Shared::<u64>::at(G::PLAN.columns).load(2 * 16 * thread::opaque(G::member())) } as u32;
+    if row != Target::NOWHERE {
+        for i in 0..2 {
+            let column = column + 8 * i as u32;
+            if lane().is_multiple_of(4) {
+                let state = u64::from(softmax.bases[i].to_bits()) | u64::from(totals[i].to_bits()) << 32;
+                // SAFETY: the region holds an item for each column.
+                unsafe { states::<G>(G::team()).store(column, state) };
+            }
+            let row = Shared::<u64>::at(staged::<G>(G::team(), column));
+            for n in 0..D8 {
+                let [low, high] =
+                    [output[n][2 * i], output[n][2 * i + 1]].map(|item| u64::from(item.to_bits()));
+                // SAFETY: the region holds a row for each team and column.
+                unsafe { row.store(4 * n as u32 + lane() % 4, low | high << 32) };
+            }
         }
     }
     barrier::block_sync();
@@ -69,8 +75,8 @@ impl Piece {
     const NOTHING: Self = Self { maximum: f32::NEG_INFINITY, sum: 0.0, items: [[0.0; HALF]; 2] };
 }
 
-/// The most pieces that a thread writes.
-const PIECES: usize = 8;
+/// Pieces that a thread has in its registers at a time.
+const TOGETHER: usize = 4;
 
 /// Where a piece goes.
 #[derive(Clone, Copy)]
@@ -224,38 +230,39 @@ unsafe fn finish<E: Element, G: Shape>(params: &Params, target: &Target, piece: 
 /// part.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 pub(super) unsafe fn write<E: Element, G: Shape>(params: &Params, task: &Task) {
-    const { assert!(G::COLUMNS * G::WORDS <= PIECES as u32 * G::THREADS, "threads write all pieces") };
     let pieces = const { (G::COLUMNS * G::WORDS).div_ceil(G::THREADS) as usize };
-    let mut targets = [Target::NOTHING; PIECES];
-    let mut own = [Piece::NOTHING; PIECES];
-    // All pieces at once, so that their loads are under way together.
-    for i in 0..pieces {
-        // SAFETY: the caller's promise.
-        unsafe {
-            targets[i] = Target::of::<G>(i);
-            own[i] = own_piece::<G>(&targets[i]);
-        }
-    }
-    if task.splits == 1 {
-        for i in 0..pieces {
-            if targets[i].row != Target::NOWHERE {
-                // SAFETY: the caller's promise.
-                unsafe { finish::<E, G>(params, &targets[i], &own[i]) };
+    let mut first = 0;
+    while first < pieces {
+        let mut own = [Piece::NOTHING; TOGETHER];
+        // Several pieces, so that their loads are under way together.
+        for i in 0..TOGETHER {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let target = Target::of::<G>(first + i);
+                if first + i < pieces && target.row != Target::NOWHERE {
+                    own[i] = own_piece::<G>(&target);
+                }
             }
         }
-        return;
-    }
-    // SAFETY: the caller's promise; the arrival of the last split orders its reads behind all splits' writes. Targets are looked up
-    // again, not kept in registers meanwhile.
-    unsafe {
-        for i in 0..pieces {
-            let target = Target::of::<G>(i);
-            if target.row != Target::NOWHERE {
-                write_partial::<G>(params, task, &target, &own[i]);
+        for i in 0..TOGETHER {
+            // SAFETY: the caller's promise. Targets are looked up again, not kept in registers meanwhile.
+            unsafe {
+                let target = Target::of::<G>(first + i);
+                if first + i >= pieces || target.row == Target::NOWHERE {
+                } else if task.splits == 1 {
+                    finish::<E, G>(params, &target, &own[i]);
+                } else {
+                    write_partial::<G>(params, task, &target, &own[i]);
+                }
             }
         }
-        if is_last::<G>(params, task) {
-            for i in 0..pieces {
+        first += TOGETHER;
+    }
+    // SAFETY: the caller's promise; the arrival of the last split orders its reads behind all splits' writes.
+    if task.splits > 1 && unsafe { is_last::<G>(params, task) } {
+        for i in 0..pieces {
+            // SAFETY: as above.
+            unsafe {
                 let target = Target::of::<G>(i);
                 if target.row != Target::NOWHERE {
                     finish::<E, G>(params, &target, &merge::<G>(params, task, &target));

@@ -45,23 +45,27 @@ struct Token {
     position: u32,
     /// See [`Origin`].
     origin: u32,
-    /// Its page, once it has been asked for.
+}
+
+/// A token whose page has been asked for.
+#[derive(Clone, Copy)]
+struct Located {
     page: u32,
+    /// Its slot in the page, of which there are at most 256, and above that its origin.
+    slot_and_origin: u32,
 }
 
 impl Token {
-    const HIDDEN: Self = Self { position: 0, origin: Origin::HIDDEN, page: 0 };
+    const HIDDEN: Self = Self { position: 0, origin: Origin::HIDDEN };
 
     /// What stands at `source`; of the entry `entry` where that is a token of a set that has entries.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     fn at(params: &Params, task: &Task, source: Source, entry: i32) -> Self {
         match source {
             Source::Set(index) => {
-                Self { position: task.place_of(params, index, entry), origin: Origin::CONFIRMED, page: 0 }
+                Self { position: task.place_of(params, index, entry), origin: Origin::CONFIRMED }
             }
-            Source::Own { first, row } => {
-                Self { position: task.length + row, origin: Origin::own(first), page: 0 }
-            }
+            Source::Own { first, row } => Self { position: task.length + row, origin: Origin::own(first) },
             Source::Nothing => Self::HIDDEN,
         }
     }
@@ -71,7 +75,7 @@ impl Token {
     /// # Safety
     /// The arrays that the parameters name are as documented.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    unsafe fn ask_page(self, params: &Params, task: &Task) -> Self {
+    unsafe fn ask_page(self, params: &Params, task: &Task) -> Located {
         let confirmed = self.origin == Origin::CONFIRMED;
         let has_slot = confirmed & task.has_slots(params);
         let index = self.position >> params.page_shift;
@@ -81,29 +85,35 @@ impl Token {
         let looked_up = (self.origin != Origin::HIDDEN) & !has_slot;
         if looked_up & (outside | beyond) {
             task.report(params, if outside { Fault::Position } else { Fault::Length });
-            return Self::HIDDEN;
+            return Located::HIDDEN;
         }
+        let slot = self.position & ((1 << params.page_shift) - 1);
+        let slot_and_origin = slot | self.origin << Located::ORIGIN;
         if !looked_up {
-            return Self { page: index, ..self };
+            return Located { page: index, slot_and_origin };
         }
         let entry = u64::from(thread::opaque(task.sequence)) * params.table_stride + u64::from(index);
         // SAFETY: the index is below the table's width.
         let page = unsafe { params.block_table.load(entry) };
-        Self { page: page as u32, ..self }
+        Located { page: page as u32, slot_and_origin }
     }
+}
+
+impl Located {
+    /// Where the bits of the origin begin.
+    const ORIGIN: u32 = 8;
+
+    const HIDDEN: Self = Self { page: 0, slot_and_origin: Origin::HIDDEN << Self::ORIGIN };
 
     /// Hands the token over to the team, as token `index` of the block's ring of tokens. Readers need a barrier.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     fn store<G: Shape>(self, params: &Params, task: &Task, index: u32) {
-        let mut origin = Origin::HIDDEN;
-        if self.origin != Origin::HIDDEN {
-            if self.page < params.pages {
-                origin = self.origin;
-            } else {
-                task.report(params, Fault::Page);
-            }
+        let mut origin = self.slot_and_origin >> Self::ORIGIN;
+        if origin != Origin::HIDDEN && self.page >= params.pages {
+            task.report(params, Fault::Page);
+            origin = Origin::HIDDEN;
         }
-        let slot = self.position & ((1 << params.page_shift) - 1);
+        let slot = self.slot_and_origin & ((1 << Self::ORIGIN) - 1);
         let place = self.page.wrapping_mul(params.page_places) + slot * params.token_places;
         // SAFETY: both arrays hold all teams' steps; a barrier separates this from the last readers of the step that stood
         // there, which has been computed.
@@ -168,8 +178,8 @@ impl First {
     /// As [`Token::ask_page`].
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) unsafe fn hand_over<G: Shape>(self, params: &Params, task: &Task, share: &Share) {
-        let mut own = Token::HIDDEN;
-        let mut tokens = [Token::HIDDEN; FIRST];
+        let mut own = Located::HIDDEN;
+        let mut tokens = [Located::HIDDEN; FIRST];
         // The lanes of the last warp look up the own rows: the first one's look the later steps up.
         let brings = G::member() == G::TILE.columns - 1 && lane() < G::STEP;
         let rows = share.first_of_rows::<G>().filter(|_| brings);
@@ -199,7 +209,7 @@ impl First {
 pub(super) struct Ahead {
     /// The warp's next step.
     step: u32,
-    with_page: Token,
+    with_page: Located,
     /// The entry of the step behind; until the first advance, of the next step.
     entry: i32,
 }
@@ -214,7 +224,7 @@ impl Ahead {
         let step = share.later::<G>() + G::member();
         // SAFETY: the caller's promise.
         let entry = unsafe { Self::ask::<G>(params, task, share, step) };
-        Self { step, with_page: Token::HIDDEN, entry }
+        Self { step, with_page: Located::HIDDEN, entry }
     }
 
     /// The lane's token of a step.

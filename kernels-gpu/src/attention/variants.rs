@@ -29,7 +29,7 @@ macro_rules! for_each_variant {
             (2 4 1 4 overlap) (2 4 2 3 overlap) (2 6 1 4 overlap)
             (3 1 2 2 overlap) (3 2 2 3 overlap) (3 4 1 3 overlap) (3 4 2 3 overlap)
             (4 2 2 3 overlap) (4 3 2 3 overlap)
-            (4 2 2 2 wgmma) (4 2 2 3 wgmma) (4 3 2 3 wgmma) (4 3 2 4 wgmma) (4 4 2 3 wgmma)
+            (4 1 2 2 wgmma) (4 2 2 2 wgmma) (4 2 2 3 wgmma) (4 3 2 3 wgmma) (4 3 2 4 wgmma) (4 4 2 3 wgmma)
         }
     };
 }
