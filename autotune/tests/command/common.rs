@@ -49,3 +49,15 @@ impl Finished {
         }
     }
 }
+
+/// What a run printed, as JSON.
+pub(crate) fn json(finished: &Finished) -> serde_json::Value {
+    serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {finished:?}"))
+}
+
+/// A profile and a report give times in whole nanoseconds, but read their decimals with different care.
+#[track_caller]
+pub(crate) fn assert_same_nanoseconds(profile_us: f64, report_us: &serde_json::Value) {
+    let report_us = report_us.as_f64().unwrap();
+    assert!((profile_us - report_us).abs() < 1e-6, "{profile_us} in the profile, {report_us} in the report");
+}

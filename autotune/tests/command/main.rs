@@ -3,4 +3,5 @@
 mod common;
 mod end_to_end;
 mod errors;
+mod every_batch;
 mod replay;
