@@ -76,7 +76,7 @@ impl Device {
         }
     }
 
-    /// What suits the device: the workloads that it is tuned for by default, and writing to caches.
+    /// What suits the device: the workloads that it is tuned for by default, writing to caches, and, on a GPU, the layers of a step.
     ///
     /// # Errors
     /// None, unless one of them is impossible.

@@ -8,9 +8,11 @@ macro_rules! for_each_append {
     (items $make:ident) => {
         $make!(4, false);
         $make!(8, false);
+        $make!(4, true);
+        $make!(8, true);
     };
     (array $make:ident) => {
-        [$make!(4, false), $make!(8, false)]
+        [$make!(4, false), $make!(8, false), $make!(4, true), $make!(8, true)]
     };
 }
 

@@ -224,7 +224,8 @@ mod tests {
             threads_per_block: 1024,
         };
         let default = |major| default_variant(&DeviceLimits { major, ..limits });
-        assert_eq!(default(8).unwrap().warps, 4);
+        let variants = [8, 9].map(|major| default(major).unwrap());
+        assert_eq!(variants.map(|variant| (variant.warps, variant.overlaps)), [(4, false), (4, true)]);
         assert_eq!(default(7).unwrap_err().field, "device");
     }
 
