@@ -38,7 +38,8 @@ fn launches() -> Vec<Candidate> {
     variants.flat_map(|variant| [1, 2].map(|splits| Candidate { variant, splits })).collect()
 }
 
-/// A long sequence, whose splits are of several tiles with a partial one at the end, and a short one.
+/// A sequence with query columns for all warps of a team, whose splits are of several tiles with a partial one at the end, and one with
+/// columns for one warp, for which the others copy.
 fn input(variant: &AttentionVariant) -> AttentionInput {
     let tile = variant.tile.tokens();
     let shape = |length, rows, set_size| SequenceShape { length, rows, set_size };
@@ -46,10 +47,13 @@ fn input(variant: &AttentionVariant) -> AttentionInput {
         dtype: variant.dtype,
         head_dim: variant.head_dim,
         kv_heads: 1,
-        group: 4,
+        group: 16,
         page_size: 16,
         layout: KvLayout::Nhd,
-        sequences: vec![shape(6 * tile, 3, 4 * tile + 20), shape(9, 1, 4)],
+        sequences: vec![
+            shape(6 * tile, variant.tile.columns, 4 * tile + 20),
+            shape(3 * tile, 1, 2 * tile + 4),
+        ],
         confirmed: Confirmed::Sets(Sets::of_positions(0)),
         mask: Mask::Causal,
         spare: 0,

@@ -16,7 +16,7 @@ pub struct Tile {
     pub stages: u32,
     /// Whether the launch may overlap the one before.
     pub overlaps: bool,
-    /// Whether a team's warps multiply as a warpgroup, keys and values straight from shared memory.
+    /// Whether a team's warps multiply as warpgroups, four together, keys and values straight from shared memory.
     pub wgmma: bool,
 }
 
@@ -92,11 +92,14 @@ impl Tile {
     /// Rejects, at compile time, what the kernel cannot run.
     pub const fn check(self, head_dim: u32) {
         assert!(head_dim == 64 || head_dim == 128, "the head size is 64 or 128");
-        assert!(self.columns >= 1 && self.columns <= 4, "a team has 1 to 4 warps");
+        assert!(
+            self.columns >= 1 && self.columns <= if self.wgmma { 8 } else { 4 },
+            "a team has up to 4 warps, or 2 warpgroups"
+        );
         assert!(self.teams >= 1 && self.teams <= 15, "there are 15 barriers for teams");
         assert!(self.warps() <= 16, "a warp needs 128 registers for each of its lanes");
         assert!(self.groups == 1 || self.groups == 2, "a lane looks one token of a step up");
-        assert!(!self.wgmma || self.columns == 4, "a warpgroup has four warps");
+        assert!(!self.wgmma || self.columns.is_multiple_of(4), "a warpgroup has four warps");
         let plan = Plan::new(self, head_dim);
         let aligned = plan.team.is_multiple_of(wgmma::ALIGNMENT)
             && plan.query.is_multiple_of(wgmma::ALIGNMENT)

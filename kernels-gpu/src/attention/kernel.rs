@@ -41,7 +41,7 @@ pub unsafe fn by_warps<
     unsafe { run::<E, Variant<D, C, T, N, S, O, false>, ByWarp, K, D8, H>(params) }
 }
 
-/// As [`by_warps`], where teams are warpgroups: of 4 groups of 16 query columns, whose launches may overlap.
+/// As [`by_warps`], where teams are of warpgroups: of 4 or 8 groups of 16 query columns, whose launches may overlap.
 ///
 /// # Safety
 /// As [`by_warps`].
@@ -49,6 +49,7 @@ pub unsafe fn by_warps<
 pub unsafe fn by_groups<
     E: WgmmaShared<H, K> + Wgmma<D8, N>,
     const D: usize,
+    const C: usize,
     const T: usize,
     const N: usize,
     const S: usize,
@@ -59,7 +60,7 @@ pub unsafe fn by_groups<
     params: &Params,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { run::<E, Variant<D, 4, T, N, S, true, true>, ByGroup<N>, K, D8, H>(params) }
+    unsafe { run::<E, Variant<D, C, T, N, S, true, true>, ByGroup<N>, K, D8, H>(params) }
 }
 
 /// # Safety

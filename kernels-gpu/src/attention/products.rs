@@ -32,7 +32,7 @@ pub(super) trait Products<E: Element, G: Shape, const K: usize, const H: usize, 
 /// Each warp for itself, by `mma`, whatever its teammates load too.
 pub(super) struct ByWarp;
 
-/// The team as a warpgroup, by `wgmma`, with steps of `16 · N` tokens.
+/// The team as a warpgroup, or two, by `wgmma`, with steps of `16 · N` tokens.
 pub(super) struct ByGroup<const N: usize>;
 
 /// The warp's queries, a fragment for every 16 items of the head.
@@ -132,7 +132,9 @@ where
 
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn scores(_: &Fragments<K>, keys: u32) -> [[f32; 4]; H] {
-        let queries = Shared::<u32>::at(G::PLAN.query).byte(0);
+        let groups = Shared::<u32>::at(G::PLAN.query);
+        // Each warpgroup has 64 of the queries' rows.
+        let queries = groups.byte(if G::TILE.columns > 4 { G::member() / 4 * 64 * PANEL } else { 0 });
         let mut scores = [[0.0; 4]; H];
         let mut left = [Matrix::new(queries, 0, 8 * PANEL); K];
         let mut right = [Matrix::new(keys, 0, 8 * PANEL); K];

@@ -29,6 +29,7 @@ macro_rules! for_each_variant {
             (2 4 1 4 overlap) (2 4 2 3 overlap) (2 6 1 4 overlap)
             (3 1 2 2 overlap) (3 2 2 3 overlap) (3 4 1 3 overlap) (3 4 2 3 overlap)
             (4 2 2 3 overlap) (4 3 2 3 overlap)
+            (8 1 2 4 wgmma) (8 2 2 4 wgmma)
             (4 1 2 2 wgmma) (4 2 2 2 wgmma) (4 2 2 3 wgmma) (4 3 2 3 wgmma) (4 3 2 4 wgmma) (4 4 2 3 wgmma)
         }
     };
@@ -56,7 +57,7 @@ macro_rules! body {
         by_warps::<$element, $d, $c, $t, $n, $s, true, { $d / 16 }, { $d / 8 }, { 2 * $n }>
     };
     ($element:ident, $d:literal, $c:literal, $t:literal, $n:literal, $s:literal, wgmma) => {
-        by_groups::<$element, $d, $t, $n, $s, { $d / 16 }, { $d / 8 }, { 2 * $n }>
+        by_groups::<$element, $d, $c, $t, $n, $s, { $d / 16 }, { $d / 8 }, { 2 * $n }>
     };
 }
 

@@ -41,14 +41,15 @@ impl Rotation {
     }
 }
 
-/// `count` sets of positions for the problem, one for each sequence, `[batch, capacity]` each, ascending, disjoint where the context
+/// `count` times the sets of positions of the problem, `[batch, sets, capacity]` each, ascending, disjoint where the context
 /// allows it. Entries beyond the context are -1; the set's size leaves them out.
 #[must_use]
 pub fn disjoint_sets(problem: &AttentionProblem, context: u32, count: u32, seed: u64) -> Vec<Vec<i32>> {
     if problem.sets().is_none() {
         return Vec::new();
     }
-    let (batch, k) = (problem.batch as usize, problem.confirmed_capacity() as usize);
+    let k = problem.confirmed_capacity() as usize;
+    let batch = problem.batch as usize * problem.sets_per_sequence() as usize;
     let size = k.min(context as usize);
     let mut sets = vec![vec![-1; batch * k]; count as usize];
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
