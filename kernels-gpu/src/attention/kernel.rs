@@ -117,8 +117,11 @@ where
     unsafe { ahead.advance::<G>(params, &task, &share) };
     let mut ring = Ring::of_team::<G>();
     queries.store::<G>();
-    barrier::block_sync();
-    // SAFETY: the queries are visible to all since the barrier.
+    // A team alone meets before its first step, which is early enough where its warps do not load queries before.
+    if G::TILE.teams > 1 || G::TILE.holds_queries(G::HEAD_DIM) {
+        barrier::block_sync();
+    }
+    // SAFETY: the queries are visible to all who load them here since the barrier.
     let queries = unsafe { products::queries::<G, K>() };
 
     let mut softmax = Softmax::new();

@@ -17,7 +17,7 @@ pub struct Plan {
     /// Places of the tokens' rows in the caches, `[teams, token_steps, step]` u32; after its last step a team's bases and sums,
     /// `[query columns, 2]` fp32.
     pub places: u32,
-    /// What each token is, `[teams, token_steps, step]` u32: see [`Origin`](super::tokens::Origin).
+    /// What each token is, `[teams, token_steps, step]` u32: hidden, confirmed, or one of a step of own rows.
     pub origins: u32,
     /// Steps whose places and origins are held: those that are looked up first, one of own rows and the one before, a power
     /// of two.
