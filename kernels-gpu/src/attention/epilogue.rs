@@ -1,6 +1,8 @@
 //! From the teams' sums to the output: reduction over the block, and over the splits of a sequence.
 
-use super::{online::Softmax, params::Params, shape::Shape, task::Task, tokens::in_step};
+use super::{
+    gather::busy_members, online::Softmax, params::Params, shape::Shape, task::Task, tokens::in_step,
+};
 use crate::simt::{
     Element, Global, Shared, atomic, barrier, math,
     thread::{self, block_y, grid_y, lane, thread_index},
@@ -22,17 +24,18 @@ struct Piece {
 /// sequence's stay out. The block meets, before and behind.
 ///
 /// # Safety
-/// [`note_columns`] has run; all threads of the block take part, and every copy into the ring has been waited for.
+/// All threads of the block take part, and every copy into the ring has been waited for.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
-pub(super) unsafe fn gather_block<G: Shape, const D8: usize>(softmax: &Softmax, output: &[[f32; 4]; D8]) {
+pub(super) unsafe fn gather_block<G: Shape, const D8: usize>(
+    task: &Task,
+    softmax: &Softmax,
+    output: &[[f32; 4]; D8],
+) {
     let totals = softmax.totals();
     let column = 16 * G::member() + lane() / 4;
     // The team's last values have been read: its part of the ring holds its outputs from here on.
     super::kernel::team_sync::<G>();
-    // Taken as unknown, where that stands is not kept in registers during the steps.
-    // SAFETY: the region holds two items for each column, noted long before a barrier.
-    let row = unsafe { Shared::<u64>::at(G::PLAN.columns).load(2 * 16 * thread::opaque(G::member())) } as u32;
-    if row != Target::NOWHERE {
+    if G::member() < busy_members::<G>(task) {
         for i in 0..2 {
             let column = column + 8 * i as u32;
             if lane().is_multiple_of(4) {
@@ -76,7 +79,7 @@ impl Piece {
 }
 
 /// Pieces that a thread has in its registers at a time.
-const TOGETHER: usize = 4;
+const TOGETHER: usize = 2;
 
 /// Where a piece goes.
 #[derive(Clone, Copy)]

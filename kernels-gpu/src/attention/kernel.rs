@@ -175,7 +175,7 @@ where
     // SAFETY: all threads take part. No copy is under way: those of the last step have been waited for, and steps beyond it
     // have none.
     unsafe {
-        epilogue::gather_block::<G, D8>(&softmax, &output);
+        epilogue::gather_block::<G, D8>(&task, &softmax, &output);
         epilogue::write::<E, G>(params, &task);
     }
 }

@@ -7,7 +7,7 @@
 //! behind the steps whose tokens are looked up before all copies.
 
 use super::{shape::Shape, task::Task};
-use crate::simt::thread::{self, block_x, grid_x};
+use crate::simt::thread::{block_x, grid_x};
 
 /// A token of a step.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,8 +39,7 @@ pub(super) struct Share {
 /// The team's number among all teams of all splits, and their number.
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 fn rank<G: Shape>() -> (u32, u32) {
-    // Taken as unknown, neither is kept in registers between the steps.
-    (thread::opaque(block_x()) * G::TILE.teams + G::team(), teams_of::<G>(thread::opaque(grid_x())))
+    (block_x() * G::TILE.teams + G::team(), teams_of::<G>(grid_x()))
 }
 
 /// The teams of `splits` splits; never zero.
