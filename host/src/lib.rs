@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`attention`] | paged sparse attention over a verification set |
+//! | [`attention`] | paged attention over verification sets, windows or whole caches |
 //! | [`score`] | importance maps gathered from semantic retrieval heads |
 //! | [`cache`] | writing to caches: a step's own rows, and the accepted ones of a tree |
 //! | [`select`] | verification sets from importance maps: block-wise Top-K with quotas |

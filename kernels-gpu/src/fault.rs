@@ -8,9 +8,9 @@ pub enum Fault {
     Position = 1,
     /// A position lies beyond the sequence's block table, or the length is negative.
     Length = 2,
-    /// A block table names a page outside the cache.
+    /// A block table names a page outside the cache, or a set a slot.
     Page = 3,
-    /// A set's size is negative or above the capacity.
+    /// A set's size is above the capacity, or negative and not the flag EVERYTHING.
     SetSize = 4,
     /// A sequence's rows are descending, more than the capacity, or outside the batch's rows.
     Rows = 5,

@@ -182,7 +182,7 @@ pub struct AttentionArrays<'a> {
     /// Confirmed lengths, `[batch]`.
     pub lengths: &'a [i32],
     /// First query row of each sequence and, last, the number of rows, `[batch + 1]`. No two sequences may have a row in
-    /// common: here the later one is refused; a GPU does not look for it and leaves either one's results in the row.
+    /// common: here the later one is refused; a GPU does not look for it, and what it leaves in the row is not defined.
     pub row_starts: &'a [i32],
     /// Entries of the sets, `[batch, sets, entries]`; empty where the problem has none.
     pub set: &'a [i32],

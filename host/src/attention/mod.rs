@@ -1,4 +1,4 @@
-//! Paged sparse attention over a verification set: what is asked, how it is launched, and what judges it.
+//! Paged attention over sets, windows or whole caches: what is asked, how it is launched, and what judges it.
 //!
 //! | module | what it holds |
 //! |---|---|

@@ -8,13 +8,17 @@ use crate::{error::InvalidInput, kv::PagedKv};
 
 const OPERATION: &str = "paged attention";
 
+/// The batch that choices are made for which must not depend on the batch.
+pub const INVARIANT_BATCH: u32 = 16;
+
 /// Which of the step's own rows a row sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Mask {
     /// Itself and the earlier ones.
     #[default]
     Causal,
-    /// Those that its 64-bit mask names, such as a tree's: bit `j` for the sequence's row `j`, its own bit included.
+    /// Those that its 64-bit mask names, such as a tree's: bit `j` for the sequence's row `j`, its own bit included. Rows that nobody sees
+    /// must be finite all the same: on a GPU a NaN in the value of one reaches all rows of the sequence.
     Tree,
 }
 
@@ -24,15 +28,16 @@ pub enum Entries {
     /// Positions of the sequence, which the block table finds.
     #[default]
     Positions,
-    /// Slots of the cache: `page · page_size + token of the page`. They need no block table, and nobody checks that they lie within
-    /// the sequence.
+    /// Slots of the cache: `page · page_size + token of the page`. Their tokens are found without the block table, which the step's own
+    /// rows still need, and nobody checks that they are the sequence's.
     Slots,
 }
 
 /// The verification sets of a batch: the confirmed tokens that attention reads, listed.
 ///
 /// A set may also be the flag [`EVERYTHING`](dustin_kernels::attention::params::EVERYTHING) in place of its size: then all of the
-/// sequence's confirmed tokens are read, however many.
+/// sequence's confirmed tokens are read, however many. Choices are made for the capacity: where such sequences may be much longer, plan
+/// the launch with more splits. Those that a sequence has no tokens for cost nothing.
 ///
 /// All layers of a step can share the sets, or each can have its own: a launch is told where they lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -131,6 +136,12 @@ impl AttentionProblem {
         }
     }
 
+    /// The batch that choices are made for.
+    #[must_use]
+    pub const fn scheduled_batch(&self) -> u32 {
+        if self.batch_invariant { INVARIANT_BATCH } else { self.batch }
+    }
+
     /// The sets, where there are any.
     #[must_use]
     pub const fn sets(&self) -> Option<Sets> {
@@ -197,13 +208,10 @@ impl AttentionProblem {
             return error("sets.capacity", format!("a multiple of the block, {}", sets.block), sets.capacity);
         }
         // The last block of a table may lie in part behind it.
-        let tokens = self.table_tokens().next_multiple_of(sets.block);
+        let tokens = self.table_tokens().next_multiple_of(sets.block).min(i32::MAX as u32);
         if sets.capacity > tokens {
-            return error(
-                "sets.capacity",
-                format!("at most table_width · page_size = {tokens}"),
-                sets.capacity,
-            );
+            let required = format!("at most {tokens}, the tokens of a block table in whole blocks");
+            return error("sets.capacity", required, sets.capacity);
         }
         if sets.entries == Entries::Slots {
             let slots = u64::from(self.kv.pages) * u64::from(self.kv.page_size);

@@ -1,5 +1,7 @@
 //! Attention in f64, written for clarity: it judges every back end.
 
+use std::ops::Range;
+
 use dustin_kernels::{attention::params::EVERYTHING, fault::Fault};
 
 use crate::{
@@ -174,7 +176,8 @@ enum Named {
     Slot(i64),
 }
 
-/// The confirmed tokens that are asked for, whether they can be read or not.
+/// The confirmed tokens that are asked for, whether they can be read or not; none beyond the first that lies behind the block table where
+/// no entries list them, since a length may be anything.
 fn confirmed_tokens(
     problem: &AttentionProblem,
     arrays: &AttentionArrays<'_>,
@@ -183,19 +186,22 @@ fn confirmed_tokens(
     length: i64,
     report: &mut impl FnMut(Fault),
 ) -> Vec<Named> {
+    let room = i64::from(problem.table_tokens());
+    let all_but = |skipped: Range<i64>| {
+        let positions = (0..length.min(room + 1)).filter(|position| !skipped.contains(position));
+        // The window may lie behind the table as a whole.
+        let last = (length > room && !skipped.contains(&(length - 1))).then_some(length - 1);
+        positions.chain(last).map(Named::Position).collect()
+    };
     let sets = match problem.confirmed {
-        Confirmed::Everything => return (0..length).map(Named::Position).collect(),
-        Confirmed::Window { sinks, recent } => {
-            let (sinks, recent) = (i64::from(sinks), i64::from(recent));
-            let read = |position: &i64| *position < sinks || *position >= length - recent;
-            return (0..length).filter(read).map(Named::Position).collect();
-        }
+        Confirmed::Everything => return all_but(0..0),
+        Confirmed::Window { sinks, recent } => return all_but(sinks.into()..length - i64::from(recent)),
         Confirmed::Sets(sets) => sets,
     };
     let (sequence, kv_head) = (sequence as usize, if sets.per_kv_head { kv_head as usize } else { 0 });
     let size = arrays.set_sizes[sequence * problem.sets_per_sequence() as usize + kv_head];
     if size == EVERYTHING {
-        return (0..length).map(Named::Position).collect();
+        return all_but(0..0);
     }
     let clamped = i64::from(size).clamp(0, sets.capacity.into());
     if i64::from(size) != clamped {

@@ -17,9 +17,6 @@ use crate::{
 /// The numbers of splits that are tried.
 pub const SPLITS: [u32; 14] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32];
 
-/// The batch that choices are made for which must not depend on the batch.
-pub const INVARIANT_BATCH: u32 = 16;
-
 /// One point of the space.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
@@ -96,12 +93,12 @@ pub fn default_candidate(
     limits: &DeviceLimits,
 ) -> Result<Candidate, InvalidInput> {
     problem.validate()?;
-    let batch = if problem.batch_invariant { INVARIANT_BATCH } else { problem.batch };
     let fits = |variant: &&'static AttentionVariant| {
         exclusion(problem, limits, Candidate { variant, splits: 1 }).is_none()
     };
     let blocks = |variant: &AttentionVariant| {
-        batch.saturating_mul(problem.kv.kv_heads).saturating_mul(chunks(problem, variant))
+        let heads = problem.scheduled_batch().saturating_mul(problem.kv.kv_heads);
+        heads.saturating_mul(chunks(problem, variant))
     };
     let preference = |variant: &&'static AttentionVariant| {
         let tile = variant.tile;

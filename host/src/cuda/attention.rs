@@ -48,7 +48,7 @@ impl AttentionKernel {
     /// [`ModuleCache`] is kept: the last of them unloads the code. A launch that a graph has captured has ended when the
     /// graph is gone. (What is launched before may still write queries and own rows, as streams order it; where `buffers` are
     /// [stable](AttentionBuffers::stable), it leaves alone what that says.) What the arrays *contain* needs no promise: the device checks it, but for rows that two sequences
-    /// have in common, which hold the results of either.
+    /// have in common, whose results are not defined.
     ///
     /// # Errors
     /// As [`AttentionPlan::params`]; a stream of another context; what the driver returns.

@@ -95,8 +95,7 @@ pub struct SelectProblem {
     pub pooling: u32,
     /// Sequences of at most so many positions get the flag EVERYTHING in place of a set; 0 for none.
     ///
-    /// Only for a caller that acts on the flag itself: the kernel of sparse attention does not understand it yet, reads an
-    /// empty set in its place and reports [`Fault::SetSize`](dustin_kernels::fault::Fault::SetSize).
+    /// Attention reads all confirmed tokens of such a sequence.
     pub everything: u32,
     /// The maps that are read.
     pub maps: Maps,

@@ -102,7 +102,7 @@ where
         (task, share, steps, queries, ahead)
     });
     if G::TILE.overlaps {
-        // So far nothing has been read but lengths, row ranges, sets, tables and confirmed rows, and nothing written but the status
+        // So far nothing has been read but lengths, row ranges, sets, masks, tables and confirmed rows, and nothing written but the status
         // word. Blocks that have nothing to do wait, too: the end of the launch says that the one before has ended.
         grid::wait();
         grid::launch_dependents();

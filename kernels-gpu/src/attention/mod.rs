@@ -1,7 +1,7 @@
-//! Gather-based paged attention over a verification set.
+//! Gather-based paged attention over a verification set, a window or the whole cache.
 //!
 //! For every sequence, query row `r` and query head `h`:
-//! `O = softmax over (set ∪ the step's own rows j <= r) of scale·q·k, times V`, with fp32 accumulation.
+//! `O = softmax over (confirmed tokens ∪ the step's own rows that r's mask names) of scale·q·k, times V`, with fp32 accumulation.
 //!
 //! One block serves one sequence, one KV head, up to `16 · columns` query columns (a column is a pair of query row and query
 //! head of the KV head's group) and one split of the sequence's tokens. Its warps form teams that share out the tokens and

@@ -47,15 +47,14 @@ pub const EVERYTHING: i32 = crate::select::params::EVERYTHING;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
-    /// First query row of each sequence and, last, the number of rows, `[batch + 1]`, ascending. Of sequences whose
-    /// rows overlap, a row holds the output of any one.
+    /// First query row of each sequence and, last, the number of rows, `[batch + 1]`, ascending. What a row
+    /// holds that two sequences have is not defined.
     pub row_starts: Global<i32>,
     /// Confirmed lengths, `[batch]`. A negative length masks all of the sequence's tokens.
     pub lengths: Global<i32>,
-    /// Tokens of each set, `[batch, sets]`, or the flag [`EVERYTHING`]: the set's entries stand for at least as many, of which the last
-    /// may stand for fewer than the others. Null: [`EVERYTHING`] for all.
+    /// Tokens of each set, `[batch, sets]`, or the flag [`EVERYTHING`]: the set's entries stand for as many. Null: [`EVERYTHING`] for all.
     pub set_sizes: Global<i32>,
-    /// The entries of each verification set, in any order: `[batch, sets, set_capacity >> set_shift]`, with one set for all of a
+    /// The entries of each verification set, in any order but that one which stands for fewer tokens than the others comes last: `[batch, sets, set_capacity >> set_shift]`, with one set for all of a
     /// sequence's KV heads or one for each. An entry stands for `1 << set_shift` tokens side by side: by its number times that for the
     /// first one's position, or for its [slot](Params::set_slots). Null where [`Params::set_sizes`] is.
     pub set: Global<i32>,

@@ -114,7 +114,8 @@ impl Located {
             origin = Origin::HIDDEN;
         }
         let slot = self.slot_and_origin & ((1 << Self::ORIGIN) - 1);
-        let place = self.page.wrapping_mul(params.page_places) + slot * params.token_places;
+        let place =
+            self.page.wrapping_mul(params.page_places).wrapping_add(slot.wrapping_mul(params.token_places));
         // SAFETY: both arrays hold all teams' steps; a barrier separates this from the last readers of the step that stood
         // there, which has been computed.
         unsafe {

@@ -78,7 +78,9 @@ impl AttentionInput {
             (Plant::SetSizeNegative, _) => return self.set_size(sequence, |_| EVERYTHING - 1),
             (Plant::LengthBeyond, _) if has_rows => {
                 let capacity = self.problem.table_tokens() as i32;
-                self.lengths[sequence] = capacity.saturating_add(16);
+                // What is read without entries must not be walked to its end.
+                let beyond = if sets.is_some() { capacity.saturating_add(16) } else { i32::MAX };
+                self.lengths[sequence] = beyond;
                 if let Some(Sets { block, entries: Entries::Positions, .. }) = listed {
                     self.set[set] = capacity / block as i32;
                 }

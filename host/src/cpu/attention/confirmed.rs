@@ -32,6 +32,7 @@ impl Tokens {
         arrays: &AttentionArrays<'_>,
         sequence: &Sequence,
         kv_head: u32,
+        report: Report<'_>,
     ) -> Self {
         let length = sequence.length.unwrap_or(0);
         let (sinks, recent) = match problem.confirmed {
@@ -49,8 +50,16 @@ impl Tokens {
                 }
             },
         };
-        let count = length.min(sinks.saturating_add(recent));
-        Self { count, rule: Rule::Computed { sinks, skip: length - count } }
+        let tokens = length.min(sinks.saturating_add(recent));
+        // What lies behind the table is not looked at one by one, however long a length may claim to be.
+        let room = problem.table_tokens();
+        let sinks_read = sinks.min(tokens).min(room);
+        let recent_read = (tokens - sinks.min(tokens)).saturating_sub(length.saturating_sub(room));
+        let count = sinks_read + recent_read;
+        if count < tokens && sequence.rows > 0 {
+            report(Fault::Length.word(sequence.index));
+        }
+        Self { count, rule: Rule::Computed { sinks, skip: length - tokens } }
     }
 
     /// Item offset, without the KV head, of token `index`; nothing if it is masked.
@@ -95,7 +104,7 @@ impl Tokens {
 /// The size of a KV head's set as the arrays have it.
 fn set_size(problem: &AttentionProblem, arrays: &AttentionArrays<'_>, sequence: u32, kv_head: u32) -> i32 {
     let sets = problem.sets_per_sequence();
-    arrays.set_sizes[(sequence * sets + kv_head.min(sets - 1)) as usize]
+    arrays.set_sizes[sequence as usize * sets as usize + kv_head.min(sets - 1) as usize]
 }
 
 /// Reports sizes of the sequence's sets that are negative or above the capacity.

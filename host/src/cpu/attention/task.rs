@@ -121,7 +121,7 @@ pub(super) fn run<const DIM: usize, const COLUMNS: usize, V: Vector>(
     let columns = (task.sequence.rows * task.problem.group()) as usize;
     let scale_log2 = task.arrays.scale * std::f32::consts::LOG2_E;
     let tile_tokens = task.candidate.variant.tokens;
-    let confirmed = Tokens::new(task.problem, task.arrays, task.sequence, task.place.kv_head);
+    let confirmed = Tokens::new(task.problem, task.arrays, task.sequence, task.place.kv_head, task.report);
     let (tiles, splits) = (confirmed.count.div_ceil(tile_tokens), task.candidate.splits);
     let (first_tile, end_tile) = share(tiles, splits, task.place.split);
 

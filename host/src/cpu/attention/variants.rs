@@ -128,7 +128,7 @@ pub fn default_candidate(
     problem.validate()?;
     let is_default = |variant: &&CpuVariant| variant.tokens == 64 && variant.columns == 4;
     let variant = VARIANTS.iter().find(is_default).unwrap_or(&VARIANTS[0]);
-    let tasks = u64::from(problem.batch) * u64::from(problem.kv.kv_heads);
+    let tasks = u64::from(problem.scheduled_batch()) * u64::from(problem.kv.kv_heads);
     let serves = |splits: &u32| {
         exclusion(problem, CpuCandidate { variant, threads: limits.threads, splits: *splits }).is_none()
     };
@@ -146,7 +146,8 @@ fn exclusion(problem: &AttentionProblem, candidate: CpuCandidate) -> Option<Stri
             candidate.splits
         ));
     }
-    let tasks = u64::from(problem.batch) * u64::from(problem.kv.kv_heads) * u64::from(candidate.splits);
+    let tasks =
+        u64::from(problem.scheduled_batch()) * u64::from(problem.kv.kv_heads) * u64::from(candidate.splits);
     if u64::from(candidate.threads) > tasks {
         return Some(format!("{tasks} tasks leave some of {} threads idle", candidate.threads));
     }

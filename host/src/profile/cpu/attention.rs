@@ -1,4 +1,4 @@
-//! Choices of sparse attention on the CPU.
+//! Choices of attention on the CPU.
 
 use super::unknown;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-const OPERATION: &str = "sparse attention on the CPU";
+const OPERATION: &str = "paged attention on the CPU";
 
 impl From<CpuCandidate> for Launch {
     fn from(candidate: CpuCandidate) -> Self {

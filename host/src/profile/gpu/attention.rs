@@ -1,4 +1,4 @@
-//! Choices of sparse attention on a GPU.
+//! Choices of attention on a GPU.
 
 use dustin_kernels::registry::AttentionVariant;
 
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-const OPERATION: &str = "sparse attention on a GPU";
+const OPERATION: &str = "paged attention on a GPU";
 
 impl From<Candidate> for Launch {
     fn from(candidate: Candidate) -> Self {

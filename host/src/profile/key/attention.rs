@@ -12,10 +12,7 @@ use super::{
 };
 use crate::{
     InvalidInput,
-    attention::{
-        problem::{AttentionProblem, Confirmed, Mask, Sets},
-        space::INVARIANT_BATCH,
-    },
+    attention::problem::{AttentionProblem, Confirmed, INVARIANT_BATCH, Mask, Sets},
     kv::{KvLayout, PagedKv},
     profile::bucket,
 };
@@ -64,13 +61,12 @@ impl From<&AttentionProblem> for AttentionKey {
     fn from(problem: &AttentionProblem) -> Self {
         let tokens = u64::from(problem.table_width) * u64::from(problem.kv.page_size);
         let length_class = bucket::length_class(tokens);
+        // Of one KV head the set is the sequence's.
+        let sets = if problem.sets_per_sequence() > 1 { IndexSet::PerKvHead } else { IndexSet::PerSequence };
         let (index_set, capacity) = match problem.confirmed {
             Confirmed::Everything => (IndexSet::Everything, length_class),
             Confirmed::Window { .. } => (IndexSet::Window, problem.confirmed_capacity()),
-            Confirmed::Sets(Sets { per_kv_head: true, .. }) => {
-                (IndexSet::PerKvHead, problem.confirmed_capacity())
-            }
-            Confirmed::Sets(_) => (IndexSet::PerSequence, problem.confirmed_capacity()),
+            Confirmed::Sets(_) => (sets, problem.confirmed_capacity()),
         };
         Self {
             dtype: problem.dtype,
