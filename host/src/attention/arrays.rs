@@ -288,4 +288,52 @@ mod tests {
             assert_eq!(strides(row, head).validate(&problem).unwrap_err().field, "strides.output_row");
         }
     }
+
+    /// Sets of 64 entries, one for each of two KV heads.
+    fn of_each_kv_head() -> AttentionProblem {
+        let sets = Sets { per_kv_head: true, ..Sets::of_positions(64) };
+        AttentionProblem { confirmed: Confirmed::Sets(sets), ..problem() }
+    }
+
+    #[test]
+    fn sets_may_lie_apart_but_not_overlap_nor_too_far_apart() {
+        let problem = of_each_kv_head();
+        let validate = |set_head, set| {
+            AttentionStrides { set_head, set, ..AttentionStrides::dense(&problem) }.validate(&problem)
+        };
+        for (set_head, set) in [(64, 128), (100, 164), (u64::from(u32::MAX), 1 << 40)] {
+            assert_eq!(validate(set_head, set), Ok(()), "{set_head}, {set}");
+        }
+        for set_head in [0, 63, 1 << 32] {
+            assert_eq!(validate(set_head, 1 << 40).unwrap_err().field, "strides.set_head", "{set_head}");
+        }
+        for (set_head, set) in [(64, 127), (100, 163), (64, (1 << 40) + 1)] {
+            assert_eq!(validate(set_head, set).unwrap_err().field, "strides.set", "{set_head}, {set}");
+        }
+    }
+
+    #[test]
+    fn one_mask_for_each_row_and_one_size_for_each_set_are_asked_for() {
+        let problem = AttentionProblem { mask: Mask::Tree, ..of_each_kv_head() };
+        let strides = AttentionStrides::dense(&problem);
+        let (query, cache) = ([0; 10 * 8 * 128], vec![0; problem.kv.extent() as usize]);
+        let arrays = AttentionArrays {
+            query: &query,
+            key: &cache,
+            value: &cache,
+            block_table: &[0; 2 * 8],
+            lengths: &[0; 2],
+            row_starts: &[0; 3],
+            set: &[0; 2 * 2 * 64],
+            set_sizes: &[0; 2 * 2],
+            masks: &[0; 10],
+            scale: 0.125,
+            strides,
+        };
+        assert_eq!(arrays.validate(&problem), Ok(()));
+        let field = |arrays: AttentionArrays<'_>| arrays.validate(&problem).unwrap_err().field;
+        assert_eq!(field(AttentionArrays { masks: &[0; 9], ..arrays }), "masks");
+        assert_eq!(field(AttentionArrays { set_sizes: &[0; 3], ..arrays }), "set_sizes");
+        assert_eq!(field(AttentionArrays { set: &[0; 255], ..arrays }), "set");
+    }
 }

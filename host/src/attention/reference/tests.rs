@@ -9,9 +9,9 @@ use crate::{
 
 const DIM: usize = 64;
 
-/// One sequence of three cached tokens and `rows` own rows in pages of two, one KV head with two query heads; the
-/// first item of the key of token `t` is t (so that a query of ones and a scale of ln 2 weigh it by 2^t), that of its
-/// value t + 1; all others are zero.
+/// One sequence of three cached tokens and `rows` own rows in pages of two, two query heads; the first item of the key of
+/// token `t` is t (so that a query of ones and a scale of ln 2 weigh it by 2^t), that of its value t + 1, in a second KV
+/// head twice as much; all others are zero.
 struct Tiny {
     problem: AttentionProblem,
     query: Vec<u16>,
@@ -26,8 +26,13 @@ struct Tiny {
 }
 
 impl Tiny {
+    /// One KV head for both query heads.
     fn new(rows: u32, set: &[i32]) -> Self {
-        let kv = PagedKv::dense(KvLayout::Nhd, 4, 2, 1, DIM as u32);
+        Self::with_kv_heads(1, rows, set)
+    }
+
+    fn with_kv_heads(kv_heads: u32, rows: u32, set: &[i32]) -> Self {
+        let kv = PagedKv::dense(KvLayout::Nhd, 4, 2, kv_heads, DIM as u32);
         let problem = AttentionProblem {
             batch: 1,
             rows,
@@ -44,12 +49,12 @@ impl Tiny {
         let block_table = vec![2, 0, 3];
         let mut key = vec![0x7fff; kv.extent() as usize];
         let mut value = key.clone();
-        for token in 0..3 + rows {
-            let at = kv.offset(block_table[token as usize / 2] as u32, token % 2, 0) as usize;
+        for (token, kv_head) in (0..3 + rows).flat_map(|token| (0..kv_heads).map(move |head| (token, head))) {
+            let at = kv.offset(block_table[token as usize / 2] as u32, token % 2, kv_head) as usize;
             key[at..at + DIM].fill(0);
             value[at..at + DIM].fill(0);
             key[at] = encode(Dtype::F16, token as f32);
-            value[at] = encode(Dtype::F16, (token + 1) as f32);
+            value[at] = encode(Dtype::F16, ((token + 1) * (kv_head + 1)) as f32);
         }
         let mut set = set.to_vec();
         let set_sizes = vec![set.len() as i32];
@@ -244,4 +249,133 @@ fn arrays_that_are_too_short_are_refused_by_name() {
     assert_eq!(field(|a| a.set_sizes = &[]), "set_sizes");
     assert_eq!(field(|a| a.scale = f32::INFINITY), "scale");
     assert_eq!(field(|a| a.strides.query_head = 1 << 40), "query");
+}
+
+#[test]
+fn a_trees_row_sees_the_rows_that_its_mask_names() {
+    // The sequence's own two rows are the batch's rows 1 and 2; a mask counts from the sequence's first.
+    let mut tiny = Tiny::new(3, &[1]);
+    tiny.problem.mask = Mask::Tree;
+    tiny.row_starts = vec![1, 3];
+    tiny.masks = vec![0, 0b11, 0b10 | 1 << 63];
+    let reference = tiny.run();
+    near(Tiny::row(&reference, 1).0, (2.0 * 2.0 + 8.0 * 4.0 + 16.0 * 5.0) / 26.0);
+    near(Tiny::row(&reference, 2).0, (2.0 * 2.0 + 16.0 * 5.0) / 18.0);
+    assert_eq!((reference.owned, reference.status), (vec![false, true, true], 0));
+}
+
+#[test]
+fn everything_in_place_of_a_set_reads_what_no_entry_lists() {
+    // More than the capacity, too.
+    let mut tiny = Tiny::new(1, &[]);
+    tiny.problem.confirmed = Confirmed::Sets(Sets::of_positions(1));
+    tiny.set_sizes[0] = EVERYTHING;
+    let reference = tiny.run();
+    let (output, lse) = Tiny::row(&reference, 0);
+    near(output, (1.0 + 2.0 * 2.0 + 4.0 * 3.0 + 8.0 * 4.0) / 15.0);
+    near(lse, 15f64.ln());
+    assert_eq!(reference.status, 0);
+}
+
+#[test]
+fn a_window_reads_sinks_and_recent_tokens_once_each_where_they_meet() {
+    let own = (8.0, 8.0 * 4.0);
+    for (sinks, recent, weight, sum) in [
+        (0, 0, 0.0, 0.0),
+        (1, 0, 1.0, 1.0),
+        (0, 1, 4.0, 4.0 * 3.0),
+        (1, 1, 5.0, 1.0 + 4.0 * 3.0),
+        (1, 2, 7.0, 1.0 + 2.0 * 2.0 + 4.0 * 3.0),
+        (2, 2, 7.0, 1.0 + 2.0 * 2.0 + 4.0 * 3.0),
+        (9, 9, 7.0, 1.0 + 2.0 * 2.0 + 4.0 * 3.0),
+    ] {
+        let mut tiny = Tiny::new(1, &[]);
+        tiny.problem.confirmed = Confirmed::Window { sinks, recent };
+        let reference = tiny.run();
+        let (output, lse) = Tiny::row(&reference, 0);
+        near(output, (sum + own.1) / (weight + own.0));
+        near(lse, (weight + own.0).ln());
+        assert_eq!(reference.status, 0);
+    }
+}
+
+#[test]
+fn an_entry_stands_for_its_block_and_the_last_one_in_part() {
+    for (block, set, size, weight, sum) in [
+        (2, [0, 1], 3, 7.0, 1.0 + 2.0 * 2.0 + 4.0 * 3.0),
+        (2, [0, i32::MAX], 2, 3.0, 1.0 + 2.0 * 2.0),
+        (2, [0, i32::MAX], 1, 1.0, 1.0),
+        (2, [1, i32::MAX], 1, 4.0, 4.0 * 3.0),
+        (4, [0, i32::MAX], 3, 7.0, 1.0 + 2.0 * 2.0 + 4.0 * 3.0),
+    ] {
+        let mut tiny = Tiny::new(1, &set);
+        tiny.problem.confirmed = Confirmed::Sets(Sets { block, ..Sets::of_positions(4) });
+        tiny.set_sizes[0] = size;
+        let reference = tiny.run();
+        let (output, lse) = Tiny::row(&reference, 0);
+        near(output, (sum + 8.0 * 4.0) / (weight + 8.0));
+        near(lse, (weight + 8.0_f64).ln());
+        assert_eq!(reference.status, 0);
+    }
+
+    // The rest of the last block lies outside the length.
+    let mut tiny = Tiny::new(1, &[1]);
+    tiny.problem.confirmed = Confirmed::Sets(Sets { block: 2, ..Sets::of_positions(4) });
+    tiny.set_sizes[0] = 2;
+    let reference = tiny.run();
+    near(Tiny::row(&reference, 0).0, (4.0 * 3.0 + 8.0 * 4.0) / 12.0);
+    assert_eq!(Fault::parse(reference.status), Some((Fault::Position, 0)));
+}
+
+#[test]
+fn a_slot_is_read_wherever_it_points_and_one_outside_the_cache_is_reported_as_page() {
+    let of_slots = |block, set: &[i32]| {
+        let mut tiny = Tiny::new(1, set);
+        let sets = Sets { block, entries: Entries::Slots, ..Sets::of_positions(4) };
+        tiny.problem.confirmed = Confirmed::Sets(sets);
+        // Slots are read without the table: here it lacks the page of tokens 0 and 1.
+        tiny.block_table[0] = -1;
+        tiny
+    };
+    // Page 1 stands in no table; token 1 lies in slot 5, token 2 in slot 0.
+    let mut tiny = of_slots(1, &[3, 5, 0]);
+    let at = tiny.problem.kv.offset(1, 1, 0) as usize;
+    tiny.key[at..at + DIM].fill(0);
+    tiny.value[at..at + DIM].fill(0);
+    tiny.value[at] = encode(Dtype::F16, 100.0);
+    let reference = tiny.run();
+    near(Tiny::row(&reference, 0).0, (100.0 + 2.0 * 2.0 + 4.0 * 3.0 + 8.0 * 4.0) / 15.0);
+    assert_eq!(reference.status, 0);
+
+    // A block of two slots from slot 4 on: tokens 0 and 1.
+    let mut tiny = of_slots(2, &[2]);
+    tiny.set_sizes[0] = 2;
+    let reference = tiny.run();
+    near(Tiny::row(&reference, 0).0, (1.0 + 2.0 * 2.0 + 8.0 * 4.0) / 11.0);
+    assert_eq!(reference.status, 0);
+
+    for outside in [8, -1, i32::MAX, i32::MIN] {
+        let reference = of_slots(1, &[outside, 4]).run();
+        near(Tiny::row(&reference, 0).0, (1.0 + 8.0 * 4.0) / 9.0);
+        assert_eq!(Fault::parse(reference.status), Some((Fault::Page, 0)));
+    }
+}
+
+#[test]
+fn each_kv_head_reads_its_own_set() {
+    let mut tiny = Tiny::with_kv_heads(2, 1, &[]);
+    tiny.problem.confirmed = Confirmed::Sets(Sets { per_kv_head: true, ..Sets::of_positions(4) });
+    let unread = i32::MAX;
+    tiny.set = vec![0, unread, unread, unread, 1, 2, unread, unread];
+    tiny.set_sizes = vec![1, 2];
+    let reference = tiny.run();
+    near(reference.output[0], (1.0 + 8.0 * 4.0) / 9.0);
+    near(reference.output[DIM], 2.0 * (2.0 * 2.0 + 4.0 * 3.0 + 8.0 * 4.0) / 14.0);
+    assert_eq!(reference.status, 0);
+
+    // One for both, of the first entries.
+    tiny.problem.confirmed = Confirmed::Sets(Sets::of_positions(4));
+    let reference = tiny.run();
+    near(reference.output[0], (1.0 + 8.0 * 4.0) / 9.0);
+    near(reference.output[DIM], 2.0 * (1.0 + 8.0 * 4.0) / 9.0);
 }
