@@ -228,3 +228,64 @@ impl AttentionProblem {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::KvLayout;
+
+    /// Block tables of 128 tokens.
+    fn problem(confirmed: Confirmed) -> AttentionProblem {
+        AttentionProblem {
+            batch: 2,
+            rows: 5,
+            total_rows: 10,
+            confirmed,
+            query_heads: 8,
+            kv: PagedKv::dense(KvLayout::Nhd, 16, 16, 2, 128),
+            table_width: 8,
+            dtype: Dtype::Bf16,
+            mask: Mask::Causal,
+            lse: false,
+            batch_invariant: false,
+        }
+    }
+
+    fn field(problem: AttentionProblem) -> Option<&'static str> {
+        problem.validate().err().map(|error| error.field)
+    }
+
+    #[test]
+    fn confirmed_tokens_out_of_range_are_refused_by_name() {
+        let set = |capacity, block, entries| {
+            field(problem(Confirmed::Sets(Sets { block, entries, ..Sets::of_positions(capacity) })))
+        };
+        for entries in [Entries::Positions, Entries::Slots] {
+            assert_eq!(set(128, 16, entries), None);
+            for block in [0, 3, 512, 1 << 31] {
+                assert_eq!(set(0, block, entries), Some("sets.block"), "{block}");
+            }
+            for (capacity, block) in [(65, 2), (8, 16), (129, 1), (144, 16), (u32::MAX, 1)] {
+                assert_eq!(set(capacity, block, entries), Some("sets.capacity"), "{capacity}, {block}");
+            }
+        }
+        // Blocks of positions may be larger than pages, and the last one may lie in part behind the table.
+        assert_eq!(set(256, 256, Entries::Positions), None);
+        assert_eq!(set(512, 256, Entries::Positions), Some("sets.capacity"));
+        assert_eq!(set(128, 32, Entries::Slots), Some("sets.block"));
+
+        let cache = |pages, entries| {
+            let kv = PagedKv::dense(KvLayout::Nhd, pages, 256, 2, 128);
+            let sets = Sets { entries, ..Sets::of_positions(128) };
+            field(AttentionProblem { kv, ..problem(Confirmed::Sets(sets)) })
+        };
+        assert_eq!(cache(1 << 23, Entries::Slots), None);
+        assert_eq!(cache((1 << 23) + 1, Entries::Slots), Some("kv.pages"));
+        assert_eq!(cache((1 << 23) + 1, Entries::Positions), None);
+
+        let window = |sinks, recent| field(problem(Confirmed::Window { sinks, recent }));
+        assert_eq!(window(1, i32::MAX as u32 - 1), None);
+        assert_eq!(window(1, i32::MAX as u32), Some("sinks + recent"));
+        assert_eq!(window(u32::MAX, u32::MAX), Some("sinks + recent"));
+    }
+}
