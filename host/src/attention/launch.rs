@@ -118,11 +118,12 @@ pub struct AttentionBuffers {
     /// Distances between rows.
     pub strides: AttentionStrides,
     /// Whether what is launched right before on the same stream leaves `lengths`, `row_starts`, `block_table`, `set`, `set_sizes`,
-    /// `masks` and the caches' rows of confirmed positions as they are, and does not reset the status word, as in all layers of a step but
-    /// the first. Then a launch of a variant that [overlaps](dustin_kernels::attention::config::Tile::overlaps) may start and read
+    /// `masks` and the caches' rows that are read as confirmed tokens (those of all confirmed positions, or those that slots name) as they
+    /// are, and does not reset the status word, as in all layers of a step but the first. Then a launch of a variant that [overlaps](dustin_kernels::attention::config::Tile::overlaps) may start and read
     /// them while that still runs; queries, the step's own rows, outputs and the rest of the workspace are touched behind its end.
     /// If that launch lets this one start before it has waited for the one before itself, the same holds for that one, which it
-    /// waits for before it ends. Where nobody knows: no.
+    /// waits for before it ends; and so on back to the first that waits before it lets another start, or is let start by nobody.
+    /// Where nobody knows: no.
     pub stable: bool,
 }
 

@@ -176,8 +176,8 @@ enum Named {
     Slot(i64),
 }
 
-/// The confirmed tokens that are asked for, whether they can be read or not; none beyond the first that lies behind the block table where
-/// no entries list them, since a length may be anything.
+/// The confirmed tokens that are asked for, whether they can be read or not; none that lies behind the block table where no entries list
+/// them, since a length may be anything.
 fn confirmed_tokens(
     problem: &AttentionProblem,
     arrays: &AttentionArrays<'_>,
@@ -187,11 +187,10 @@ fn confirmed_tokens(
     report: &mut impl FnMut(Fault),
 ) -> Vec<Named> {
     let room = i64::from(problem.table_tokens());
+    // Where the length exceeds the table, the step's own rows report it.
     let all_but = |skipped: Range<i64>| {
-        let positions = (0..length.min(room + 1)).filter(|position| !skipped.contains(position));
-        // The window may lie behind the table as a whole.
-        let last = (length > room && !skipped.contains(&(length - 1))).then_some(length - 1);
-        positions.chain(last).map(Named::Position).collect()
+        let positions = (0..length.min(room)).filter(|position| !skipped.contains(position));
+        positions.map(Named::Position).collect()
     };
     let sets = match problem.confirmed {
         Confirmed::Everything => return all_but(0..0),

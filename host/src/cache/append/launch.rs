@@ -51,7 +51,7 @@ pub struct AppendBuffers {
     /// the same holds for that one, which it waits for before it ends. Where nobody knows: no.
     ///
     /// A variant that overlaps lets the next launch start at once, before it has waited itself: what is said of the launch right
-    /// before the next one must hold for the launch before this one, too.
+    /// before the next one must hold for the launch before this one, too, and so on as far back as launches start early one behind the other.
     pub stable: bool,
 }
 
