@@ -7,11 +7,11 @@ use rayon::prelude::*;
 use super::CpuBackend;
 use crate::{
     cache::{
-        append::{OPERATION as APPEND, arrays::AppendArrays, problem::AppendProblem},
+        append::{arrays::AppendArrays, problem::AppendProblem, reference::validate_targets},
         compact::{arrays::CompactArrays, problem::CompactProblem, reference::validate_layers},
         layer::{Half, LayerMut},
     },
-    error::{InvalidInput, require_items},
+    error::InvalidInput,
 };
 
 impl CpuBackend {
@@ -28,8 +28,7 @@ impl CpuBackend {
         query_copy: &mut [u16],
     ) -> Result<u64, InvalidInput> {
         arrays.validate(problem)?;
-        layer.validate(APPEND, &problem.step.kv)?;
-        require_items(APPEND, "query_copy", query_copy.len(), arrays.strides.query_copy_extent(problem))?;
+        validate_targets(problem, arrays, layer, query_copy)?;
         let (step, strides) = (&problem.step, &arrays.strides);
         let (dim, to_head) = (step.kv.head_dim as usize, step.kv.kv_head_stride as usize);
         let (mut status, mut rows) = (0, Vec::new());

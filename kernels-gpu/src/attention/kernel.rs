@@ -127,7 +127,7 @@ where
     let mut softmax = Softmax::new();
     let mut output = [[0.0; 4]; D8];
     // Where warps multiply for themselves, those without query columns copy for their team while the others work on theirs.
-    let busy = if P::TOGETHER { G::TILE.columns } else { gather::busy_members::<G>(&task) };
+    let busy = if G::TILE.wgmma { G::TILE.columns } else { gather::busy_members::<G>(&task) };
     cp_async::wait_pending(stages - 1);
     let mut step = 0;
     while step < steps {

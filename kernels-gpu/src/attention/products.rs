@@ -12,9 +12,6 @@ use crate::simt::{
 
 /// How a team multiplies. `K` is the head's size divided by 16, `D8` divided by 8, `H` a step's tokens divided by 8.
 pub(super) trait Products<E: Element, G: Shape, const K: usize, const H: usize, const D8: usize> {
-    /// Whether warps multiply together, those without query columns, too.
-    const TOGETHER: bool;
-
     /// Scores of the warp's query columns against a step's tokens: `scores[n]` is the 16x8 product with the `n`th 8 tokens.
     ///
     /// # Safety
@@ -82,8 +79,6 @@ pub(super) unsafe fn queries<G: Shape, const K: usize>() -> Fragments<K> {
 impl<E: Element, G: Shape, const K: usize, const H: usize, const D8: usize> Products<E, G, K, H, D8>
     for ByWarp
 {
-    const TOGETHER: bool = false;
-
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn scores(queries: &Fragments<K>, keys: u32) -> [[f32; 4]; H] {
         let mut scores = [[0.0; 4]; H];
@@ -128,8 +123,6 @@ impl<E, G: Shape, const K: usize, const H: usize, const D8: usize, const N: usiz
 where
     E: WgmmaShared<H, K> + Wgmma<D8, N>,
 {
-    const TOGETHER: bool = true;
-
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn scores(_: &Fragments<K>, keys: u32) -> [[f32; 4]; H] {
         let groups = Shared::<u32>::at(G::PLAN.query);

@@ -8,8 +8,8 @@ use crate::{
     error::{InvalidInput, require_items},
 };
 
-/// Appends the rows of `arrays` to `layer` and copies their queries to `query_copy`, with the defined results where the device's data is out of range. Returns the
-/// status word of a launch that starts with 0, in which the highest fault stays.
+/// Appends the rows of `arrays` to `layer` and copies their queries to `query_copy`, with the defined results where the device's
+/// data is out of range. Returns the status word of a launch that starts with 0, in which the highest fault stays.
 ///
 /// * Of a sequence whose rows descend, exceed the capacity or leave the batch's, or whose length is negative, nothing is
 ///   written, and one fault is reported.
@@ -25,8 +25,7 @@ pub fn append(
     query_copy: &mut [u16],
 ) -> Result<u64, InvalidInput> {
     arrays.validate(problem)?;
-    layer.validate(OPERATION, &problem.step.kv)?;
-    require_items(OPERATION, "query_copy", query_copy.len(), arrays.strides.query_copy_extent(problem))?;
+    validate_targets(problem, arrays, layer, query_copy)?;
     let (step, mut status) = (&problem.step, 0);
     for sequence in 0..step.batch {
         let mut report = |fault: Fault| status = status.max(fault.word(sequence));
@@ -40,6 +39,20 @@ pub fn append(
         }
     }
     Ok(status)
+}
+
+/// Checks what is written for the arrays of `problem`.
+///
+/// # Errors
+/// The first of the caches and of the copied queries that is too short, or keys and values that overlap.
+pub(crate) fn validate_targets(
+    problem: &AppendProblem,
+    arrays: &AppendArrays<'_>,
+    layer: &LayerMut<'_>,
+    query_copy: &[u16],
+) -> Result<(), InvalidInput> {
+    layer.validate(OPERATION, &problem.step.kv)?;
+    require_items(OPERATION, "query_copy", query_copy.len(), arrays.strides.query_copy_extent(problem))
 }
 
 fn write_row(

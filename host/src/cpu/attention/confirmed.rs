@@ -53,9 +53,8 @@ impl Tokens {
         let tokens = length.min(sinks.saturating_add(recent));
         // What lies behind the table is not looked at one by one, however long a length may claim to be.
         let room = problem.table_tokens();
-        let sinks_read = sinks.min(tokens).min(room);
-        let recent_read = (tokens - sinks.min(tokens)).saturating_sub(length.saturating_sub(room));
-        let count = sinks_read + recent_read;
+        let first = sinks.min(tokens);
+        let count = first.min(room) + (tokens - first).saturating_sub(length.saturating_sub(room));
         if count < tokens && sequence.rows > 0 {
             report(Fault::Length.word(sequence.index));
         }

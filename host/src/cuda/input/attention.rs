@@ -7,7 +7,12 @@ use crate::{
         launch::AttentionBuffers,
         problem::{AttentionProblem, Mask},
     },
-    cuda::{error::CudaError, memory::DeviceBuffer, stream::Stream, workspace::Workspace},
+    cuda::{
+        error::CudaError,
+        memory::{DeviceBuffer, DeviceItem},
+        stream::Stream,
+        workspace::Workspace,
+    },
 };
 
 /// What attention reads. The shapes are those of [`Params`](dustin_kernels::attention::params::Params).
@@ -87,7 +92,6 @@ impl DeviceInput {
     /// The buffers of a launch that reads this input, which nothing is known to leave [stable](AttentionBuffers::stable).
     #[must_use]
     pub fn buffers(&self, output: &DeviceOutput, workspace: &Workspace) -> AttentionBuffers {
-        let address = |buffer: &Option<DeviceBuffer<i32>>| buffer.as_ref().map_or(0, DeviceBuffer::address);
         AttentionBuffers {
             query: self.query.address(),
             key: self.key.address(),
@@ -95,11 +99,11 @@ impl DeviceInput {
             block_table: self.block_table.address(),
             lengths: self.lengths.address(),
             row_starts: self.row_starts.address(),
-            set: address(&self.set),
-            set_sizes: address(&self.set_sizes),
-            masks: self.masks.as_ref().map_or(0, DeviceBuffer::address),
+            set: address(self.set.as_ref()),
+            set_sizes: address(self.set_sizes.as_ref()),
+            masks: address(self.masks.as_ref()),
             output: output.items.address(),
-            lse: output.lse.as_ref().map_or(0, DeviceBuffer::address),
+            lse: address(output.lse.as_ref()),
             workspace: workspace.address(),
             workspace_bytes: workspace.bytes(),
             scale: self.scale,
@@ -109,6 +113,11 @@ impl DeviceInput {
             stable: false,
         }
     }
+}
+
+/// The address of an array that a problem may lack; 0 if it does.
+fn address<T: DeviceItem>(array: Option<&DeviceBuffer<T>>) -> u64 {
+    array.map_or(0, DeviceBuffer::address)
 }
 
 impl DeviceOutput {
