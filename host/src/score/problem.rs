@@ -4,7 +4,7 @@
 
 use dustin_kernels::{registry::Dtype, score::smem::COLUMN_GROUP};
 
-use crate::{error::InvalidInput, geometry::Geometry, kv::PagedKv};
+use crate::{error::InvalidInput, geometry::ModelShare, kv::PagedKv};
 
 pub(super) const OPERATION: &str = "score gathering";
 
@@ -57,37 +57,20 @@ impl Source {
         (0..kv_heads_read).flat_map(of_kv_head).collect()
     }
 
-    /// What of `sources`, whose heads are those of the whole model `geometry`, falls to rank `tp_rank` of `tp_size`
-    /// tensor-parallel ones: its heads by their local numbers, with the weights that they have in the whole. Layers
-    /// without a head of the rank are left out.
+    /// What of `sources`, whose heads are those of a whole model, falls to the rank that has `share` of it: its heads by their
+    /// local numbers, with the weights that they have in the whole. Layers without a head of the rank are left out.
     ///
     /// The sum of the ranks' maps is the map of `sources`. A rank that is left without a source has nothing to launch;
     /// its share of that sum is zero.
     ///
     /// # Errors
-    /// The model's heads cannot be shared out over so many ranks, there is no such rank, or a head is not one of the
-    /// model's.
-    pub fn local(
-        sources: &[Self],
-        geometry: Geometry,
-        tp_size: u32,
-        tp_rank: u32,
-    ) -> Result<Vec<Self>, InvalidInput> {
-        let Some(local) = geometry.local(tp_size) else {
-            let required =
-                format!("a divisor of the {} query and {} KV heads", geometry.query_heads, geometry.kv_heads);
-            return Err(InvalidInput::new(OPERATION, "tp_size", required, tp_size));
-        };
-        if tp_rank >= tp_size {
-            return Err(InvalidInput::new(OPERATION, "tp_rank", format!("below {tp_size}"), tp_rank));
-        }
+    /// A head is not one of the model's.
+    pub fn local(sources: &[Self], share: &ModelShare) -> Result<Vec<Self>, InvalidInput> {
         for captured in sources.iter().flat_map(|source| &source.heads) {
-            require_head(captured.head, geometry.query_heads)?;
+            require_head(captured.head, share.geometry().query_heads)?;
         }
-        let first = tp_rank * local.query_heads;
         let own = |captured: &CapturedHead| {
-            let head = captured.head.checked_sub(first).filter(|&head| head < local.query_heads)?;
-            Some(CapturedHead { head, ..*captured })
+            Some(CapturedHead { head: share.local_head(captured.head)?, ..*captured })
         };
         let shares =
             sources.iter().map(|source| Self { heads: source.heads.iter().filter_map(own).collect() });
@@ -383,7 +366,8 @@ mod tests {
     fn the_ranks_share_the_heads_out_and_keep_their_weights() {
         let geometry = preset("Qwen2.5-72B").unwrap();
         let sources = Source::mean(&[&[3, 31, 32, 63], &[40]], 2);
-        let rank = |rank| Source::local(&sources, geometry, 4, rank).unwrap();
+        let share = |rank| ModelShare::new(geometry, 4, rank).unwrap();
+        let rank = |rank| Source::local(&sources, &share(rank)).unwrap();
         let heads = |sources: Vec<Source>| -> Vec<Vec<u32>> {
             assert!(weights(&sources).all(|weight| weight == 0.1));
             sources.iter().map(|s| s.heads.iter().map(|captured| captured.head).collect()).collect()
@@ -392,20 +376,10 @@ mod tests {
         assert_eq!(heads(rank(1)), [[15]]);
         assert_eq!(heads(rank(2)), [[0], [8]]);
         assert_eq!(heads(rank(3)), [[15]]);
-        let only = Source::local(&sources[1..], geometry, 4, 0).unwrap();
+        let only = Source::local(&sources[1..], &share(0)).unwrap();
         assert!(only.is_empty());
-    }
-
-    #[test]
-    fn a_share_that_cannot_be_made_is_refused_by_field() {
-        let geometry = preset("Qwen2.5-72B").unwrap();
-        let field = |heads: &[u32], size, rank| {
-            Source::local(&Source::mean(&[heads], 1), geometry, size, rank).unwrap_err().field
-        };
-        assert_eq!(field(&[0], 0, 0), "tp_size");
-        assert_eq!(field(&[0], 16, 0), "tp_size");
-        assert_eq!(field(&[0], 8, 8), "tp_rank");
-        assert_eq!(field(&[64], 8, 0), "head");
+        let none = Source::local(&Source::mean(&[&[64]], 1), &share(0));
+        assert_eq!(none.unwrap_err().field, "head");
     }
 
     #[test]

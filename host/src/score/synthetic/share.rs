@@ -3,7 +3,7 @@
 use super::{ScoreInput, SourceInput};
 use crate::{
     error::InvalidInput,
-    geometry::Geometry,
+    geometry::{Geometry, ModelShare},
     kv::PagedKv,
     score::{arrays::ScoreStrides, problem::Source},
     synthetic::nans,
@@ -21,8 +21,11 @@ impl ScoreInput {
         let mut problem = self.problem.clone();
         let PagedKv { pages, page_size, kv_heads, head_dim, .. } = problem.kv;
         let query_heads = problem.query_heads;
-        let geometry = Geometry { layers: problem.sources.len() as u32, query_heads, kv_heads, head_dim };
-        problem.sources = Source::local(&problem.sources, geometry, tp_size, tp_rank)?;
+        // Of the sizes of a model's other parts nothing here depends.
+        let (hidden, intermediate, vocabulary) = (0, 0, 0);
+        let layers = problem.sources.len() as u32;
+        let geometry = Geometry { layers, query_heads, kv_heads, head_dim, hidden, intermediate, vocabulary };
+        problem.sources = Source::local(&problem.sources, &ModelShare::new(geometry, tp_size, tp_rank)?)?;
         if problem.sources.is_empty() {
             return Ok(None);
         }
