@@ -8,6 +8,7 @@
 //! | [`select`] | verification sets from importance maps: block-wise Top-K with quotas |
 //! | [`geometry`], [`kv`], [`element`] | model geometry, paged caches, element types |
 //! | [`limits`] | what of a GPU bounds a launch |
+//! | [`verifier`] | all stages of a verification step from one plan |
 //! | [`profile`] | tuned profiles: schema, tuning key, lookup and fallbacks |
 //! | [`cpu`] | the CPU back end: variants, tuning space, kernels on host arrays |
 //! | [`cuda`] | the CUDA back end: contexts, streams, memory, compiled kernels, graphs, timing |
@@ -26,6 +27,7 @@ pub mod score;
 pub mod select;
 mod strides;
 mod synthetic;
+pub mod verifier;
 mod workspace;
 
 pub use dustin_kernels::registry::Dtype;

@@ -7,6 +7,7 @@ mod math;
 pub mod score;
 pub mod select;
 mod vector;
+mod verifier;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,6 +19,9 @@ pub use self::{
         default_candidate,
     },
     instructions::Instructions,
+    verifier::{
+        AcceptedArrays, AppendRowArrays, AttentionRowArrays, CpuVerifier, DraftArrays, SetArrays, StepArrays,
+    },
 };
 use crate::error::InvalidInput;
 

@@ -9,7 +9,7 @@ use super::{
     error::{CudaError, CudaVersion},
     nvml,
 };
-use crate::limits::DeviceLimits;
+use crate::{limits::DeviceLimits, profile::DeviceId};
 
 /// A device's properties.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,6 +114,13 @@ impl DeviceInfo {
     pub fn memory_bandwidth(&self) -> Option<f64> {
         let (khz, bits) = (self.memory_clock_khz?, self.memory_bus_bits?);
         Some(f64::from(khz) * 1e3 * 2.0 * f64::from(bits) / 8.0)
+    }
+
+    /// Its model, as profiles know it.
+    #[must_use]
+    pub fn id(&self) -> DeviceId {
+        let (major, minor) = self.compute_capability;
+        DeviceId::gpu(self.name.clone(), major, minor)
     }
 
     /// What of the device bounds a launch.

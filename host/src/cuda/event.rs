@@ -6,7 +6,7 @@ use cudarc::driver::sys;
 
 use super::{context::Context, error::CudaError, stream::Stream};
 
-/// An event that takes the device's time.
+/// An event, which may take the device's time.
 pub struct Event {
     context: Context,
     raw: sys::CUevent,
@@ -18,15 +18,26 @@ unsafe impl Send for Event {}
 unsafe impl Sync for Event {}
 
 impl Event {
-    /// An event that has not been recorded.
+    /// An event that takes the time and has not been recorded.
     ///
     /// # Errors
     /// What the driver returns.
     pub fn new(context: &Context) -> Result<Self, CudaError> {
+        Self::with_flags(context, sys::CUevent_flags::CU_EVENT_DEFAULT)
+    }
+
+    /// An event for streams to wait for, which takes no time and has not been recorded.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn untimed(context: &Context) -> Result<Self, CudaError> {
+        Self::with_flags(context, sys::CUevent_flags::CU_EVENT_DISABLE_TIMING)
+    }
+
+    fn with_flags(context: &Context, flags: sys::CUevent_flags) -> Result<Self, CudaError> {
         let mut raw = std::ptr::null_mut();
-        let flags = sys::CUevent_flags::CU_EVENT_DEFAULT as u32;
         // SAFETY: a context is current; the driver writes one event.
-        unsafe { context.enter()?.cuEventCreate(&mut raw, flags)? };
+        unsafe { context.enter()?.cuEventCreate(&mut raw, flags as u32)? };
         Ok(Self { context: context.clone(), raw })
     }
 
@@ -48,7 +59,17 @@ impl Event {
         unsafe { self.context.enter()?.cuEventSynchronize(self.raw) }
     }
 
-    /// Microseconds on the device from `start` to this event, both recorded and reached.
+    /// Lets what is submitted to `stream` from now on wait for what the event was recorded behind last. The host does not wait.
+    /// Inside a capture this makes `stream` part of it, until the captured stream waits for it in turn.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn hold_back(&self, stream: &Stream) -> Result<(), CudaError> {
+        // SAFETY: both exist.
+        unsafe { self.context.enter()?.cuStreamWaitEvent(stream.raw(), self.raw, 0) }
+    }
+
+    /// Microseconds on the device from `start` to this event, both timed, recorded and reached.
     ///
     /// # Errors
     /// What the driver returns, for events not yet reached too.

@@ -13,6 +13,7 @@
 //! | `module`, `kernel` | compiled variants, one cache per context, and their launch |
 //! | `attention`, `cache`, `score`, `select` | launches of attention, of writing to caches, of score gathering and of selection |
 //! | `workspace` | the memory that launches work in |
+//! | `verifier` | all stages of a step, one by one, and a second stream beside the main one |
 //! | `input` | the arrays of problems in device memory |
 //! | `event`, `graph`, `timing` | events, captured graphs, and timing with both |
 //! | `device_info`, `nvml` | what a device is |
@@ -35,6 +36,7 @@ mod score;
 mod select;
 mod stream;
 mod timing;
+mod verifier;
 mod workspace;
 
 pub use attention::AttentionKernel;
@@ -57,4 +59,5 @@ pub use score::ScoreKernel;
 pub use select::SelectKernel;
 pub use stream::Stream;
 pub use timing::{TimingPolicy, graph_launches, time_graph};
+pub use verifier::{SideStream, Verifier, VerifierWorkspace};
 pub use workspace::{Plan, Workspace};

@@ -94,6 +94,12 @@ impl<C: Catalogue> Tuned<C> {
         self.entries.push(entry);
     }
 
+    /// The variants that choices name.
+    #[must_use]
+    pub const fn catalogue(&self) -> &C {
+        &self.catalogue
+    }
+
     /// What was not used, or is used with a reservation.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {

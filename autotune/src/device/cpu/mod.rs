@@ -12,9 +12,7 @@ use anyhow::Context as _;
 use dustin::{
     InvalidInput,
     cpu::{self, CpuBackend},
-    profile::{
-        CacheState, Catalogue, Choice, CpuCatalogue, DeviceId, Kernel, LaunchMode, Policy, Provenance,
-    },
+    profile::{Catalogue, Choice, CpuCatalogue, DeviceId, Kernel, Policy, Provenance},
 };
 use dustin_autotune::workload::Problem;
 
@@ -66,8 +64,8 @@ impl Device for Cpu {
         &self.catalogue
     }
 
-    fn policy(&self, _: Kernel) -> Policy {
-        Policy { launch: LaunchMode::Eager, l2: CacheState::Warm }
+    fn policy(&self, kernel: Kernel) -> Policy {
+        Policy::of(kernel, &self.id)
     }
 
     fn provenance(&self) -> Provenance {

@@ -11,9 +11,7 @@ use anyhow::Context as _;
 use dustin::{
     InvalidInput,
     cuda::{Context, DeviceInfo, ModuleCache, Stream},
-    profile::{
-        CacheState, Catalogue, Choice, DeviceId, GpuCatalogue, Kernel, LaunchMode, Policy, Provenance,
-    },
+    profile::{Catalogue, Choice, DeviceId, GpuCatalogue, Kernel, Policy, Provenance},
 };
 use dustin_autotune::workload::Problem;
 use dustin_kernels::registry::{ATTENTION, FOLD, LOGITS, SELECT, source_hash};
@@ -43,9 +41,7 @@ impl Cuda {
         let modules = ModuleCache::new(&context)?;
         let stream = Stream::new(&context)?;
         let info = modules.device();
-        let (major, minor) = info.compute_capability;
-        let id = DeviceId::gpu(info.name.clone(), major, minor);
-        Ok(Self { id, catalogue: GpuCatalogue { limits: info.limits() }, modules, stream })
+        Ok(Self { id: info.id(), catalogue: GpuCatalogue { limits: info.limits() }, modules, stream })
     }
 
     fn info(&self) -> &DeviceInfo {
@@ -63,12 +59,7 @@ impl Device for Cuda {
     }
 
     fn policy(&self, kernel: Kernel) -> Policy {
-        let l2 = match kernel {
-            Kernel::SparseAttention | Kernel::SrhScore => CacheState::Cold,
-            // The maps were written just before.
-            Kernel::Selection => CacheState::Warm,
-        };
-        Policy { launch: LaunchMode::Graph, l2 }
+        Policy::of(kernel, &self.id)
     }
 
     fn provenance(&self) -> Provenance {

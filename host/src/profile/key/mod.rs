@@ -85,6 +85,21 @@ impl Key {
     }
 }
 
+impl Policy {
+    /// The use that choices for `kernel` on `device` are measured for. On a GPU launches are replayed from a graph; attention and
+    /// scoring find nothing of their inputs in the cache, selection finds the maps, which were written just before. A CPU
+    /// runs them one by one, and warm.
+    #[must_use]
+    pub const fn of(kernel: Kernel, device: &DeviceId) -> Self {
+        let (launch, l2) = match kernel {
+            _ if !device.is_gpu() => (LaunchMode::Eager, CacheState::Warm),
+            Kernel::SparseAttention | Kernel::SrhScore => (LaunchMode::Graph, CacheState::Cold),
+            Kernel::Selection => (LaunchMode::Graph, CacheState::Warm),
+        };
+        Self { launch, l2 }
+    }
+}
+
 impl KernelKey {
     /// The operation.
     #[must_use]

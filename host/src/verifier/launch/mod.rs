@@ -1,0 +1,14 @@
+//! A verifier on a GPU, as far as it is pure: the plan of each stage, one workspace for all, and addresses from a step's arrays to
+//! each stage's launch.
+
+mod buffers;
+mod memory;
+mod plan;
+mod workspace;
+
+pub use self::{
+    buffers::{AcceptedBuffers, AppendRows, AttentionRows, DraftBuffers, StepBuffers},
+    memory::EngineMemory,
+    plan::VerifierPlan,
+    workspace::{Part, WorkspaceLayout},
+};

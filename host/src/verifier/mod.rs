@@ -1,0 +1,47 @@
+//! The verifier: one step's stages from one plan. What a caller asks, what it comes down to, and which choices serve it; the
+//! devices launch it ([`cuda::Verifier`](crate::cuda::Verifier), [`cpu::CpuVerifier`](crate::cpu::CpuVerifier)).
+//!
+//! A step of a batch, whose sequences have `len` confirmed tokens each, is
+//!
+//! 1. [score](Stage::TargetScore) the target's map, while the draft model drafts, from the query captured in the step before;
+//!    [score](Stage::DraftScore) the draft's map from the queries of its forwards;
+//! 2. where ranks share the models: sum the packed maps over the ranks, the **one point for the caller's collective**;
+//! 3. [select](Stage::Selection) a set for each sequence, which serves all layers;
+//! 4. in each layer [append](Stage::Append) the step's own rows and [attend](Stage::Attention) to the set and to them, or to
+//!    [all tokens](Stage::FullAttention);
+//! 5. once it is known which rows are accepted, [compact](Stage::Compaction) them.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`problem`] | what a caller asks: models, limits |
+//! | [`rules`] | how sets are chosen: heads, budgets, exceptions |
+//! | [`stages`] | the problem of each stage |
+//! | [`captured`] | where captured queries lie |
+//! | [`sizes`] | the arrays that a caller brings |
+//! | [`report`] | which choice serves each stage, and why |
+//! | [`launch`] | on a GPU: plans, workspace, addresses |
+
+pub mod captured;
+pub mod launch;
+pub mod problem;
+pub mod report;
+pub mod rules;
+pub mod sizes;
+pub mod stages;
+
+pub use self::{
+    captured::{Captured, CapturedLayer},
+    launch::{
+        AcceptedBuffers, AppendRows, AttentionRows, DraftBuffers, EngineMemory, StepBuffers, VerifierPlan,
+    },
+    problem::{Draft, DraftCache, Limits, Model, VerifierProblem},
+    report::{Chosen, Report, Served},
+    rules::Rules,
+    sizes::Sizes,
+    stages::{Gather, Stage, Stages},
+};
+
+const OPERATION: &str = "verifier";
+
+#[cfg(test)]
+mod tests;
