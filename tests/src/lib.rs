@@ -16,3 +16,4 @@ pub mod score;
 pub mod select;
 pub mod sets;
 pub mod verdict;
+pub mod verifier;
