@@ -9,6 +9,7 @@ pub mod executor_backend;
 pub mod executor_cache;
 pub mod executor_score;
 pub mod executor_select;
+pub mod fake_driver;
 pub mod gpu;
 pub mod property;
 pub mod ranks;

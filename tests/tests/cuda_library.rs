@@ -1,18 +1,13 @@
 //! The guard before the CUDA driver: a driver that is missing, broken, incomplete, too old or without a device gives
 //! its typed error, and never a panic.
 //!
-//! Fake drivers are built with `rustc`. Each is met by a child process, this binary again, since a process loads its
-//! driver once.
+//! Fake drivers are met by a child process, this binary again.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, ExitCode},
-};
+use std::{fs, path::Path, process::ExitCode};
 
 use dustin::cuda::{Context, SYMBOLS, available};
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use tempfile::TempDir;
+use dustin_tests::fake_driver::{self, unless};
+use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Set for the child, which prints what it meets.
 const CHILD: &str = "DUSTIN_TEST_MEET_DRIVER";
@@ -60,7 +55,7 @@ fn trials() -> Vec<Trial> {
             r#"Driver { call: "cuInit", code: 4321, name: "an error unknown to the driver" }"#.into(),
         ),
     ];
-    let no_compiler = unavailable_compiler();
+    let no_compiler = fake_driver::unavailable();
     let mut trials: Vec<Trial> = faked
         .into_iter()
         .map(|(name, fake, expected)| unless(no_compiler, name, move || fake.is_met_with(&expected)))
@@ -91,27 +86,6 @@ fn trials() -> Vec<Trial> {
     trials
 }
 
-/// Why fake drivers cannot be built or found here.
-fn unavailable_compiler() -> Option<&'static str> {
-    if !cfg!(target_os = "linux") {
-        return Some("needs LD_LIBRARY_PATH");
-    }
-    let found = Command::new("rustc").arg("--version").output().is_ok_and(|output| output.status.success());
-    (!found).then_some("no rustc to build a fake driver with")
-}
-
-/// A trial that is skipped for a reason, if there is one.
-fn unless(
-    reason: Option<&'static str>,
-    name: impl Into<String>,
-    test: impl FnOnce() -> Result<(), Failed> + Send + 'static,
-) -> Trial {
-    Trial::ignorable_test(name, move || match reason {
-        Some(reason) => Ok(Completion::ignored_with(reason)),
-        None => test().map(|()| Completion::Completed),
-    })
-}
-
 /// A driver as it must not be.
 #[derive(Clone, Copy)]
 struct Fake {
@@ -129,24 +103,8 @@ impl Default for Fake {
 
 impl Fake {
     fn is_met_with(self, expected: &str) -> Result<(), Failed> {
-        let directory = self.build()?;
+        let directory = fake_driver::build(&self.source())?;
         expect(&meet(directory.path())?, expected)
-    }
-
-    /// A directory that holds the fake under the driver's name.
-    fn build(self) -> Result<TempDir, Failed> {
-        let directory = tempfile::tempdir()?;
-        let source = directory.path().join("fake.rs");
-        fs::write(&source, self.source())?;
-        let output = Command::new("rustc")
-            .args(["--edition=2024", "--crate-type=cdylib", "--crate-name=fake", "-o"])
-            .arg(directory.path().join("libcuda.so.1"))
-            .arg(&source)
-            .output()?;
-        if !output.status.success() {
-            return Err(format!("rustc: {}", String::from_utf8_lossy(&output.stderr)).into());
-        }
-        Ok(directory)
     }
 
     fn source(self) -> String {
@@ -168,13 +126,7 @@ impl Fake {
 
 /// What a child process prints whose libraries are looked for in `directory` first.
 fn meet(directory: &Path) -> Result<String, Failed> {
-    let output =
-        Command::new(std::env::current_exe()?).env(CHILD, "1").env("LD_LIBRARY_PATH", directory).output()?;
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    if !output.status.success() || !stderr.is_empty() {
-        return Err(format!("the child ended with {}: {stdout}{stderr}", output.status).into());
-    }
-    Ok(stdout.into_owned())
+    fake_driver::meet(directory, &[(CHILD, Path::new("1"))])
 }
 
 /// Both lines are the expected error.

@@ -3,7 +3,7 @@
 use crate::{
     error::InvalidInput,
     geometry::Geometry,
-    profile::{LayerHeads, Selection},
+    profile::{LayerHeads, Profile, Selection},
     score::problem::Source,
     select::problem::{Fallback, MAX_BUDGET},
     verifier::OPERATION,
@@ -76,6 +76,14 @@ impl Rules {
     #[must_use]
     pub fn with_draft(self, heads: Vec<LayerHeads>, m: u32) -> Self {
         Self { draft_heads: heads, m, ..self }
+    }
+
+    /// What `profile` has for a pair of models, by the names that calibration gave them.
+    #[must_use]
+    pub fn of_profile(profile: &Profile, target_model: &str, draft_model: &str) -> Option<Self> {
+        let pair =
+            |known: &&Selection| known.target_model == target_model && known.draft_model == draft_model;
+        profile.selections.iter().find(pair).map(Self::from)
     }
 
     /// Whether the draft's map is read: what is always taken may leave it nothing to decide.

@@ -45,10 +45,34 @@ pub struct Step {
     set: DeviceBuffer<i32>,
     physical: DeviceBuffer<i32>,
     set_sizes: DeviceBuffer<i32>,
-    // Keep the memory that the addresses above name.
-    _indices: Vec<DeviceBuffer<i32>>,
-    _masks: DeviceBuffer<u64>,
+    indices: Vec<DeviceBuffer<i32>>,
+    masks: DeviceBuffer<u64>,
+    // Keeps the workspace's memory.
     _memory: DeviceBuffer<u8>,
+}
+
+impl Step {
+    /// The addresses of its arrays.
+    #[must_use]
+    pub fn buffers(&self) -> &StepBuffers {
+        &self.buffers
+    }
+
+    /// The target's map as it is.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn target_map(&self, stream: &Stream) -> Result<Vec<f32>, CudaError> {
+        self.maps[0].download(stream)
+    }
+
+    /// Puts another map in the place of the target's, as a collective does.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn put_target_map(&mut self, stream: &Stream, map: &[f32]) -> Result<(), CudaError> {
+        self.maps[0].upload(stream, 0, map)
+    }
 }
 
 /// One layer's rows and what its attention writes, over the sets and over all tokens.
@@ -60,6 +84,21 @@ struct Layer {
     query_copy: DeviceBuffer<u16>,
     output: [DeviceBuffer<u16>; 2],
     lse: [DeviceBuffer<f32>; 2],
+}
+
+/// The index arrays of a batch.
+fn indices(batch: &Batch) -> [&[i32]; 9] {
+    [
+        &batch.lengths,
+        &batch.row_starts,
+        &batch.block_table,
+        &batch.map_starts,
+        &batch.slots,
+        &batch.draft_table,
+        &batch.draft_slots,
+        &batch.accepted,
+        &batch.accepted_counts,
+    ]
 }
 
 impl Engine {
@@ -109,34 +148,28 @@ impl Engine {
         let (world, plan) = (&self.world, self.verifier.plan());
         let stages = &world.stages;
         let sizes: Sizes = plan.sizes();
-        let mut indices = Vec::new();
-        let mut put = |items: &[i32]| {
-            let buffer = DeviceBuffer::of(stream, items)?;
-            let address = buffer.address();
-            indices.push(buffer);
-            Ok::<_, CudaError>(address)
-        };
-        let maps = [sizes.target_map, sizes.draft_map];
-        let maps = maps.map(|items| DeviceBuffer::of(stream, &vec![POISON; items as usize]));
-        let [target_map, draft_map] = maps;
-        let maps = [target_map?, draft_map?];
+        let poison = |items: u64| DeviceBuffer::of(stream, &vec![POISON; items as usize]);
+        let maps = [poison(sizes.target_map)?, poison(sizes.draft_map)?];
         let unwritten = |items: u64| DeviceBuffer::of(stream, &vec![UNWRITTEN; items as usize]);
         let (set, physical) = (unwritten(sizes.set)?, unwritten(sizes.physical)?);
         let set_sizes = unwritten(sizes.set_sizes)?;
         let masks = DeviceBuffer::of(stream, &batch.masks)?;
-        let lengths = put(&batch.lengths)?;
+        let put = |items: &[i32]| DeviceBuffer::of(stream, items);
+        let indices: Vec<_> = indices(batch).into_iter().map(put).collect::<Result<_, _>>()?;
+        let [lengths, row_starts, block_table, map_starts, slots, draft_table, draft_slots, rows, counts] =
+            std::array::from_fn(|index| indices[index].address());
         let buffers = StepBuffers {
             lengths,
-            row_starts: put(&batch.row_starts)?,
-            block_table: put(&batch.block_table)?,
+            row_starts,
+            block_table,
             table_stride: world.problem.target_table_width().into(),
-            map_starts: put(&batch.map_starts)?,
-            slots: if stages.selection.maps.target() { put(&batch.slots)? } else { 0 },
+            map_starts,
+            slots: if stages.selection.maps.target() { slots } else { 0 },
             draft: DraftBuffers {
                 lengths,
-                block_table: put(&batch.draft_table)?,
+                block_table: draft_table,
                 table_stride: world.problem.draft_table_width().into(),
-                slots: put(&batch.draft_slots)?,
+                slots: draft_slots,
             },
             target_map: maps[0].address(),
             draft_map: maps[1].address(),
@@ -145,28 +178,20 @@ impl Engine {
             set_sizes: set_sizes.address(),
             masks: masks.address(),
         };
-        let accepted = AcceptedBuffers {
-            rows: put(&batch.accepted)?,
-            stride: stages.compaction.accepted.into(),
-            counts: put(&batch.accepted_counts)?,
-        };
+        let accepted = AcceptedBuffers { rows, stride: stages.compaction.accepted.into(), counts };
         let copied = stages.append.query_heads > 0;
-        let lses = if stages.attention.lse {
-            (stages.attention.total_rows * stages.attention.query_heads) as usize
-        } else {
-            0
-        };
+        let lses = u64::from(stages.attention.total_rows * stages.attention.query_heads);
+        let lses = if stages.attention.lse { lses } else { 0 };
         let halves = |items: &[u16]| DeviceBuffer::of(stream, items);
         let layers = batch.rows.iter().map(|rows| {
             let nothing = vec![NAN; rows.query.len()];
-            let lse = || DeviceBuffer::of(stream, &vec![POISON; lses]);
             Ok::<_, CudaError>(Layer {
                 key: halves(&rows.key)?,
                 value: halves(&rows.value)?,
                 query: halves(&rows.query)?,
                 query_copy: halves(if copied { &nothing } else { &[] })?,
                 output: [halves(&nothing)?, halves(&nothing)?],
-                lse: [lse()?, lse()?],
+                lse: [poison(lses)?, poison(lses)?],
             })
         });
         let layers = layers.collect::<Result<_, _>>()?;
@@ -186,10 +211,54 @@ impl Engine {
             set,
             physical,
             set_sizes,
-            _indices: indices,
-            _masks: masks,
+            indices,
+            masks,
             _memory: memory,
         })
+    }
+
+    /// Puts another batch into the arrays of `step`, and makes caches and whatever a step writes what they were before.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn renew(&mut self, stream: &Stream, step: &mut Step, batch: &Batch) -> Result<(), CudaError> {
+        for (buffer, items) in step.indices.iter_mut().zip(indices(batch)) {
+            buffer.upload(stream, 0, items)?;
+        }
+        step.masks.upload(stream, 0, &batch.masks)?;
+        for (layer, rows) in step.layers.iter_mut().zip(&batch.rows) {
+            layer.key.upload(stream, 0, &rows.key)?;
+            layer.value.upload(stream, 0, &rows.value)?;
+            layer.query.upload(stream, 0, &rows.query)?;
+        }
+        self.renew_caches(stream)?;
+        for map in &mut step.maps {
+            map.upload(stream, 0, &vec![POISON; map.len()])?;
+        }
+        for indices in [&mut step.set, &mut step.physical, &mut step.set_sizes] {
+            indices.upload(stream, 0, &vec![UNWRITTEN; indices.len()])?;
+        }
+        for Layer { query_copy, output: [sparse, full], lse, .. } in &mut step.layers {
+            for items in [query_copy, sparse, full] {
+                items.upload(stream, 0, &vec![NAN; items.len()])?;
+            }
+            for items in lse {
+                items.upload(stream, 0, &vec![POISON; items.len()])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the caches what they were before any step.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn renew_caches(&mut self, stream: &Stream) -> Result<(), CudaError> {
+        for ([key, value], caches) in self.target.iter_mut().zip(&self.world.target) {
+            key.upload(stream, 0, &caches.key)?;
+            value.upload(stream, 0, &caches.value)?;
+        }
+        Ok(())
     }
 
     /// Submits the maps and the selection to `main`; with `side`, the target's map beside the draft's.
@@ -212,8 +281,16 @@ impl Engine {
             Some(side) => side.beside(main, target, draft)?,
             None => target(main).and_then(|()| draft(main))?,
         }
-        // SAFETY: as above.
-        unsafe { verifier.select(main, &step.workspace, &step.buffers) }
+        self.select(main, step)
+    }
+
+    /// Submits the selection.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn select(&self, stream: &Stream, step: &Step) -> Result<(), CudaError> {
+        // SAFETY: the arrays have the shapes of the plan, and outlive the step; nothing else touches them meanwhile.
+        unsafe { self.verifier.select(stream, &step.workspace, &step.buffers) }
     }
 
     /// Submits the layers: append, attention over the sets, attention over all tokens.
@@ -264,32 +341,6 @@ impl Engine {
     pub fn compact(&self, stream: &Stream, step: &Step) -> Result<(), CudaError> {
         // SAFETY: the arrays have the shapes of the plan, and outlive the step; nothing else touches them meanwhile.
         unsafe { self.verifier.compact(stream, &step.workspace, &step.buffers, &step.accepted) }
-    }
-
-    /// Makes caches and whatever a step writes what they were before.
-    ///
-    /// # Errors
-    /// What the driver returns.
-    pub fn renew(&mut self, stream: &Stream, step: &mut Step) -> Result<(), CudaError> {
-        for (buffers, caches) in self.target.iter_mut().zip(&self.world.target) {
-            buffers[0].upload(stream, 0, &caches.key)?;
-            buffers[1].upload(stream, 0, &caches.value)?;
-        }
-        for map in &mut step.maps {
-            map.upload(stream, 0, &vec![POISON; map.len()])?;
-        }
-        for indices in [&mut step.set, &mut step.physical, &mut step.set_sizes] {
-            indices.upload(stream, 0, &vec![UNWRITTEN; indices.len()])?;
-        }
-        for Layer { query_copy, output: [sparse, full], lse, .. } in &mut step.layers {
-            for items in [query_copy, sparse, full] {
-                items.upload(stream, 0, &vec![NAN; items.len()])?;
-            }
-            for items in lse {
-                items.upload(stream, 0, &vec![POISON; items.len()])?;
-            }
-        }
-        Ok(())
     }
 
     /// What a step has written. `appended` are the caches as they were [read](Self::caches) before the compaction.

@@ -104,13 +104,22 @@ impl Outcome {
     /// # Errors
     /// What is wrong, in a sentence.
     pub fn judge(&self, world: &World, batch: &Batch) -> Result<(), String> {
-        if !self.status.is_empty() {
-            return Err(format!("a sound step reported {:?}", self.status));
-        }
         let of = |what: &'static str| move |error: String| format!("{what}: {error}");
         let [target, draft] = references(world, batch)?;
         judge_map(&target, &self.target_map).map_err(of("the target's map"))?;
         judge_map(&draft, &self.draft_map).map_err(of("the draft's map"))?;
+        self.judge_behind_the_maps(world, batch)
+    }
+
+    /// Judges all but the maps, which under tensor parallelism are a sum over the ranks.
+    ///
+    /// # Errors
+    /// What is wrong, in a sentence.
+    pub fn judge_behind_the_maps(&self, world: &World, batch: &Batch) -> Result<(), String> {
+        if !self.status.is_empty() {
+            return Err(format!("a sound step reported {:?}", self.status));
+        }
+        let of = |what: &'static str| move |error: String| format!("{what}: {error}");
         self.judge_sets(world, batch).map_err(of("the sets"))?;
         if self.appended != world.appended(batch) {
             return Err("the rows are not where appending puts them".into());

@@ -110,4 +110,12 @@ fn a_profiles_selection_is_taken_over() {
     assert_eq!((&rules.target_heads, &rules.draft_heads), (&selection.target_heads, &selection.draft_heads));
     assert_eq!((rules.k, rules.m, rules.sinks, rules.recent, rules.pooling), (256, 64, 4, 8, 5));
     assert_eq!((rules.block, rules.everything), (1, 0));
+
+    let provenance = crate::profile::Provenance::unknown(crate::profile::DeviceId::cpu("any"));
+    let mut profile = crate::profile::Profile::new(provenance);
+    profile.selections =
+        vec![crate::profile::Selection { k: 64, draft_model: "c".into(), ..selection.clone() }, selection];
+    assert_eq!(Rules::of_profile(&profile, "a", "b"), Some(rules));
+    assert_eq!(Rules::of_profile(&profile, "a", "c").map(|rules| rules.k), Some(64));
+    assert_eq!(Rules::of_profile(&profile, "b", "a"), None);
 }

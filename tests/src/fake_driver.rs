@@ -1,0 +1,67 @@
+//! CUDA drivers as they must not be, or as no machine has them: built with `rustc`, and met by a child process, since a process
+//! loads its driver once.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use libtest_mimic::{Completion, Failed, Trial};
+use tempfile::TempDir;
+
+/// Why fake drivers cannot be built or found here.
+#[must_use]
+pub fn unavailable() -> Option<&'static str> {
+    if !cfg!(target_os = "linux") {
+        return Some("needs LD_LIBRARY_PATH");
+    }
+    let found = Command::new("rustc").arg("--version").output().is_ok_and(|output| output.status.success());
+    (!found).then_some("no rustc to build a fake driver with")
+}
+
+/// A trial that is skipped for a reason, if there is one.
+pub fn unless(
+    reason: Option<&'static str>,
+    name: impl Into<String>,
+    test: impl FnOnce() -> Result<(), Failed> + Send + 'static,
+) -> Trial {
+    Trial::ignorable_test(name, move || match reason {
+        Some(reason) => Ok(Completion::ignored_with(reason)),
+        None => test().map(|()| Completion::Completed),
+    })
+}
+
+/// A directory that holds the library of `source` under the driver's name.
+///
+/// # Errors
+/// It cannot be built.
+pub fn build(source: &str) -> Result<TempDir, Failed> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("fake.rs");
+    fs::write(&path, source)?;
+    let output = Command::new("rustc")
+        .args(["--edition=2024", "--crate-type=cdylib", "--crate-name=fake", "-o"])
+        .arg(directory.path().join("libcuda.so.1"))
+        .arg(&path)
+        .output()?;
+    if !output.status.success() {
+        return Err(format!("rustc: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(directory)
+}
+
+/// What this binary prints as a child process, with the variables `set`, whose libraries are looked for in `directory` first.
+///
+/// # Errors
+/// It fails, or complains.
+pub fn meet(directory: &Path, set: &[(&str, &Path)]) -> Result<String, Failed> {
+    let mut child = Command::new(std::env::current_exe()?);
+    child.env("LD_LIBRARY_PATH", directory).envs(set.iter().copied());
+    let Output { status, stdout, stderr } = child.output()?;
+    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    if !status.success() || !stderr.is_empty() {
+        return Err(format!("the child ended with {status}: {stdout}{stderr}").into());
+    }
+    Ok(stdout.into_owned())
+}
