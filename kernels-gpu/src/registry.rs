@@ -128,13 +128,13 @@ pub struct AttentionVariant {
 }
 
 impl AttentionVariant {
-    /// Dynamic shared memory of one block, in bytes.
+    /// The plan of one block's dynamic shared memory.
     #[must_use]
-    pub const fn shared_bytes(&self) -> u32 {
-        attention::smem::Plan::new(self.tile, self.head_dim).bytes
+    pub const fn shared(&self) -> attention::smem::Plan {
+        attention::smem::Plan::new(self.tile, self.head_dim)
     }
 
-    /// What the PTX builder and the driver have to know of it.
+    /// What the PTX builder and the driver have to know of it; shared memory is that of a launch without clusters.
     #[must_use]
     pub const fn entry(&self) -> Entry {
         Entry {
@@ -142,7 +142,7 @@ impl AttentionVariant {
             target: self.target,
             threads: self.tile.threads(),
             blocks: self.tile.blocks(self.head_dim),
-            shared_bytes: self.shared_bytes(),
+            shared_bytes: self.shared().bytes,
         }
     }
 }

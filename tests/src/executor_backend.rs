@@ -105,7 +105,7 @@ impl Prepared {
     fn params(&self) -> Result<Params, String> {
         let mut params = self.plan.params(&self.buffers).map_err(|error| error.to_string())?;
         params.status = Global::at(self.workspace.status);
-        if self.plan.splits() > 1 {
+        if self.plan.splits().cluster() == 1 && self.plan.splits().count > 1 {
             params.arrivals = Global::at(self.workspace.arrivals);
             params.partial_sums = Global::at(self.workspace.partial_sums);
             params.partial_output = Global::at(self.workspace.partial_output);
@@ -247,7 +247,7 @@ impl Prepared {
         let launch = Launch {
             name: self.plan.variant().id,
             grid: self.plan.grid(),
-            cluster: 1,
+            cluster: self.plan.splits().cluster(),
             overlaps: self.plan.overlaps(&self.buffers),
             threads: self.plan.threads(),
             shared_bytes: self.plan.shared_bytes(),
@@ -350,7 +350,8 @@ mod tests {
             contents: Contents { logits: Logits::Flat, sorted: true, poison_unselected: true, seed: 0 },
         };
         let input = recipe.input().expect("a valid recipe");
-        let candidate = Candidate { variant: variant.expect("a variant of each head size"), splits: 2 };
+        let candidate =
+            Candidate { variant: variant.expect("a variant of each head size"), splits: 2.into() };
         Prepared::new(&input, candidate, OutputType::F32, LogBase::E).expect("a possible launch")
     }
 

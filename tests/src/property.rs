@@ -10,6 +10,7 @@ use dustin::{
     Dtype,
     attention::{
         arrays::{LogBase, OutputType},
+        launch::Splits,
         problem::{Confirmed, Entries, Mask, Sets},
         reference::{self, Reference},
         synthetic::{AttentionInput, Contents, Logits, Plant, Recipe, SequenceShape},
@@ -45,6 +46,8 @@ pub struct Case {
     pub plants: Vec<(Plant, usize)>,
     /// Splits of each sequence's tokens.
     pub splits: u32,
+    /// Whether they are a cluster, where a variant can.
+    pub clustered: bool,
     /// Item type of the output.
     pub output_type: OutputType,
     /// Base of the log-sum-exp.
@@ -52,6 +55,13 @@ pub struct Case {
 }
 
 impl Case {
+    /// How `variant` is to divide sequences.
+    #[must_use]
+    pub fn divided_by(&self, variant: &AttentionVariant) -> Splits {
+        let clusters = self.clustered && variant.tile.clusters(variant.head_dim);
+        if clusters && self.splits > 1 { Splits::of_cluster(self.splits) } else { self.splits.into() }
+    }
+
     /// The input with its faults, and what it must give.
     ///
     /// # Errors
@@ -83,7 +93,8 @@ pub fn cases(dtype: Dtype, head_dim: u32, size: Size) -> impl Strategy<Value = C
         1 => prop::collection::vec((select(&Plant::ALL[..]), 0..size.batch), 1..=2),
     ];
     let asked = (
-        1u32..=6,
+        1u32..=8,
+        any::<bool>(),
         select(vec![OutputType::Rounded, OutputType::F32]),
         select(vec![LogBase::E, LogBase::Two]),
     );
@@ -92,7 +103,7 @@ pub fn cases(dtype: Dtype, head_dim: u32, size: Size) -> impl Strategy<Value = C
             let (confirmed, mask) = read;
             let (kv_heads, group, page_bits, layout) = cache;
             let (logits, sorted, poison_unselected, seed) = contents;
-            let (splits, output_type, lse_base) = asked;
+            let (splits, clustered, output_type, lse_base) = asked;
             let contents = Contents { logits, sorted, poison_unselected, seed };
             let recipe = Recipe {
                 dtype,
@@ -110,7 +121,7 @@ pub fn cases(dtype: Dtype, head_dim: u32, size: Size) -> impl Strategy<Value = C
                 lse,
                 contents,
             };
-            Case { recipe, plants, splits, output_type, lse_base }
+            Case { recipe, plants, splits, clustered, output_type, lse_base }
         },
     )
 }

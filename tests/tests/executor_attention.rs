@@ -22,7 +22,7 @@ use dustin_tests::{
 
 fn gives_the_reference(variant: &'static AttentionVariant, case: &Case) -> Result<(), String> {
     let (input, reference) = case.input()?;
-    let candidate = Candidate { variant, splits: case.splits };
+    let candidate = Candidate { variant, splits: case.divided_by(variant) };
     let mut prepared = Prepared::new(&input, candidate, case.output_type, case.lse_base)?;
     prepared.launch(&Options::default())?;
     judge(&input, &reference, &prepared.attended(), case.lse_base).map(drop)
@@ -66,7 +66,7 @@ fn a_second_launch_over_the_same_workspace_gives_the_same_bits() {
         |_, variant| cases(variant.dtype, variant.head_dim, size),
         |variant, case| {
             let (input, _) = case.input()?;
-            let candidate = Candidate { variant, splits: 2 };
+            let candidate = Candidate { variant, splits: 2.into() };
             let mut prepared = Prepared::new(&input, candidate, case.output_type, case.lse_base)?;
             prepared.launch(&Options::default())?;
             let first = prepared.attended();
@@ -102,7 +102,7 @@ fn behind_a_writer(shapes: &[SequenceShape], check: impl Fn(&AttentionInput, &mu
             contents: Contents { logits: Logits::Flat, sorted: true, poison_unselected: true, seed: 5 },
         };
         let input = recipe.input().expect("a valid recipe");
-        let candidate = Candidate { variant, splits: 2 };
+        let candidate = Candidate { variant, splits: 2.into() };
         let mut prepared =
             Prepared::new(&input, candidate, OutputType::F32, LogBase::E).expect("a possible launch");
         prepared.write_inputs(&input).expect("copies alone");

@@ -6,6 +6,7 @@ use dustin::{
     Dtype,
     attention::{
         arrays::{LogBase, OutputType},
+        launch::Splits,
         problem::{Confirmed, Mask, Sets},
         reference,
         space::Candidate,
@@ -21,7 +22,7 @@ use dustin_tests::{executor_backend::Prepared, verdict::judge};
 use rayon::prelude::*;
 
 /// Of each pipeline shape (teams, token groups, stages, and what it is compiled for) the variant with the most query
-/// columns, with the head sizes in turn, launched with one split and with two.
+/// columns, with the head sizes in turn, launched with one split, with two, and with two as a cluster where it can.
 fn launches() -> Vec<Candidate> {
     let pipeline = |variant: &AttentionVariant| {
         let tile = variant.tile;
@@ -35,7 +36,14 @@ fn launches() -> Vec<Candidate> {
         of_shape.max_by_key(|variant| variant.tile.columns)
     };
     let variants = pipelines.into_iter().enumerate().filter_map(widest);
-    variants.flat_map(|variant| [1, 2].map(|splits| Candidate { variant, splits })).collect()
+    let candidates = |variant: &'static AttentionVariant| {
+        let cluster = variant.tile.clusters(variant.head_dim).then_some(Splits::of_cluster(2));
+        [Splits::from(1), Splits::from(2)]
+            .into_iter()
+            .chain(cluster)
+            .map(move |splits| Candidate { variant, splits })
+    };
+    variants.flat_map(candidates).collect()
 }
 
 /// A sequence with query columns for all warps of a team, whose splits are of several tiles with a partial one at the end, and one with

@@ -61,7 +61,7 @@ fn input(variant: &AttentionVariant, shapes: &[(u32, u32, u32)]) -> AttentionInp
 }
 
 fn prepared(input: &AttentionInput, variant: &'static AttentionVariant) -> Prepared {
-    let candidate = Candidate { variant, splits: 2 };
+    let candidate = Candidate { variant, splits: 2.into() };
     Prepared::new(input, candidate, OutputType::F32, LogBase::E).expect("a possible launch")
 }
 

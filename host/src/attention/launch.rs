@@ -4,7 +4,10 @@
 use std::ops::Range;
 
 use dustin_kernels::{
-    attention::params::{Divisor, Params},
+    attention::{
+        params::{Divisor, Params},
+        smem::MAX_CLUSTER,
+    },
     registry::AttentionVariant,
     simt::Global,
 };
@@ -23,12 +26,79 @@ const OPERATION: &str = "attention launch";
 /// The most splits that a sequence's tokens are divided into.
 pub const MAX_SPLITS: u32 = 64;
 
+/// How each sequence's tokens are divided among blocks, and how these merge what they have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Splits {
+    /// Blocks that share a sequence's tokens: 1 to [`MAX_SPLITS`].
+    pub count: u32,
+    /// Where they merge.
+    pub merge: Merge,
+}
+
+/// Where the splits of a sequence merge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Merge {
+    /// In global memory, the launch's workspace: the last split merges all.
+    Memory,
+    /// In shared memory, as the 2 to [`MAX_CLUSTER`] blocks of a cluster: each merges a part of all. Variants that
+    /// [can](dustin_kernels::attention::config::Tile::clusters).
+    Cluster,
+}
+
+impl From<u32> for Splits {
+    /// So many splits that merge in global memory.
+    fn from(count: u32) -> Self {
+        Self { count, merge: Merge::Memory }
+    }
+}
+
+impl Splits {
+    /// So many splits that are a cluster.
+    #[must_use]
+    pub const fn of_cluster(count: u32) -> Self {
+        Self { count, merge: Merge::Cluster }
+    }
+
+    /// Blocks of a cluster: 1 where there are none.
+    #[must_use]
+    pub const fn cluster(self) -> u32 {
+        match self.merge {
+            Merge::Memory => 1,
+            Merge::Cluster => self.count,
+        }
+    }
+
+    /// Whether parts of a sequence meet in global memory.
+    const fn need_memory(self) -> bool {
+        self.count > 1 && matches!(self.merge, Merge::Memory)
+    }
+
+    fn validate(self, variant: &AttentionVariant) -> Result<(), InvalidInput> {
+        if !(1..=MAX_SPLITS).contains(&self.count) {
+            let required = format!("from 1 to {MAX_SPLITS}");
+            return Err(InvalidInput::new(OPERATION, "splits", required, self.count));
+        }
+        if self.merge == Merge::Memory {
+            return Ok(());
+        }
+        if !variant.tile.clusters(variant.head_dim) {
+            let required = format!("none, as {} has no clusters", variant.id);
+            return Err(InvalidInput::new(OPERATION, "cluster", required, self.count));
+        }
+        if !(2..=MAX_CLUSTER).contains(&self.count) {
+            let required = format!("from 2 to {MAX_CLUSTER}");
+            return Err(InvalidInput::new(OPERATION, "cluster", required, self.count));
+        }
+        Ok(())
+    }
+}
+
 /// A validated launch of one variant for one problem.
 #[derive(Clone, Debug)]
 pub struct AttentionPlan {
     problem: AttentionProblem,
     variant: &'static AttentionVariant,
-    splits: u32,
+    splits: Splits,
     chunks: u32,
     grid: [u32; 3],
     workspace: WorkspaceLayout,
@@ -42,14 +112,16 @@ pub struct WorkspaceLayout {
     /// Splits that have finished, u32 `[batch, kv_heads, chunks]`: zeroed once by the caller, zero again after each
     /// launch.
     pub arrivals: Range<u64>,
-    /// Maximum and sum of the splits, f32 `[splits, total_rows, query_heads, 2]`; empty for one split.
+    /// Maximum and sum of the splits, f32 `[splits, total_rows, query_heads, 2]`; empty where splits do not merge
+    /// there.
     pub partial_sums: Range<u64>,
-    /// Outputs of the splits, f32 `[splits, total_rows, query_heads, head_dim]`; empty for one split.
+    /// Outputs of the splits, f32 `[splits, total_rows, query_heads, head_dim]`; empty where splits do not merge
+    /// there.
     pub partial_output: Range<u64>,
 }
 
 impl WorkspaceLayout {
-    fn new(problem: &AttentionProblem, chunks: u32, splits: u32) -> Self {
+    fn new(problem: &AttentionProblem, chunks: u32, splits: Splits) -> Self {
         let mut end = 0u64;
         let mut part = |bytes: u64| {
             let start = end.next_multiple_of(WORKSPACE_ALIGNMENT);
@@ -57,7 +129,7 @@ impl WorkspaceLayout {
             start..end
         };
         let columns = u64::from(problem.total_rows) * u64::from(problem.query_heads);
-        let partials = if splits > 1 { u64::from(splits) * columns } else { 0 };
+        let partials = if splits.need_memory() { u64::from(splits.count) * columns } else { 0 };
         Self {
             status: part(8),
             arrivals: part(u64::from(problem.batch) * u64::from(problem.kv.kv_heads) * u64::from(chunks) * 4),
@@ -128,7 +200,8 @@ pub struct AttentionBuffers {
 }
 
 impl AttentionPlan {
-    /// Plans the launch of `variant` for `problem` with the tokens of each sequence divided into `splits`.
+    /// Plans the launch of `variant` for `problem` with the tokens of each sequence divided into `splits`: so many that merge in
+    /// global memory, or [more precisely](Splits).
     ///
     /// # Errors
     /// The problem is invalid, the variant is for another element type or head size, or the launch would exceed what
@@ -136,8 +209,9 @@ impl AttentionPlan {
     pub fn new(
         problem: &AttentionProblem,
         variant: &'static AttentionVariant,
-        splits: u32,
+        splits: impl Into<Splits>,
     ) -> Result<Self, InvalidInput> {
+        let splits = splits.into();
         problem.validate()?;
         if variant.dtype != problem.dtype {
             let (required, actual) = (format!("{:?}", problem.dtype), format!("{:?}", variant.dtype));
@@ -147,9 +221,7 @@ impl AttentionPlan {
             let (required, actual) = (problem.kv.head_dim, variant.head_dim);
             return Err(InvalidInput::new(OPERATION, "variant.head_dim", required, actual));
         }
-        if !(1..=MAX_SPLITS).contains(&splits) {
-            return Err(InvalidInput::new(OPERATION, "splits", format!("from 1 to {MAX_SPLITS}"), splits));
-        }
+        splits.validate(variant)?;
         let chunks = chunks(problem, variant);
         let blocks_y = u64::from(problem.kv.kv_heads) * u64::from(chunks);
         if blocks_y > 65_535 {
@@ -160,7 +232,7 @@ impl AttentionPlan {
             variant,
             splits,
             chunks,
-            grid: [splits, blocks_y as u32, problem.batch],
+            grid: [splits.count, blocks_y as u32, problem.batch],
             workspace: WorkspaceLayout::new(problem, chunks, splits),
         })
     }
@@ -177,9 +249,9 @@ impl AttentionPlan {
         self.variant
     }
 
-    /// Splits of each sequence's tokens: 1 to [`MAX_SPLITS`].
+    /// How each sequence's tokens are divided.
     #[must_use]
-    pub const fn splits(&self) -> u32 {
+    pub const fn splits(&self) -> Splits {
         self.splits
     }
 
@@ -210,7 +282,7 @@ impl AttentionPlan {
     /// Dynamic shared memory of one block, in bytes.
     #[must_use]
     pub const fn shared_bytes(&self) -> u32 {
-        self.variant.shared_bytes()
+        shared_bytes(self.variant, self.splits)
     }
 
     /// The parts of the workspace.
@@ -239,7 +311,8 @@ impl AttentionPlan {
             Confirmed::Window { sinks, recent } => (sinks, recent),
             Confirmed::Everything | Confirmed::Sets(_) => (0, i32::MAX as u32),
         };
-        let split = |part: &Range<u64>| if self.splits > 1 { buffers.workspace + part.start } else { 0 };
+        let split =
+            |part: &Range<u64>| if self.splits.need_memory() { buffers.workspace + part.start } else { 0 };
         Ok(Params {
             query: Global::at(buffers.query),
             query_row_stride: buffers.strides.query_row,
@@ -329,6 +402,16 @@ impl AttentionPlan {
             }
         }
         Ok(())
+    }
+}
+
+/// Dynamic shared memory of one block of `variant`, in bytes, whose sequences are divided into `splits`.
+#[must_use]
+pub const fn shared_bytes(variant: &AttentionVariant, splits: Splits) -> u32 {
+    let plan = variant.shared();
+    match splits.merge {
+        Merge::Memory => plan.bytes,
+        Merge::Cluster => plan.cluster_bytes,
     }
 }
 

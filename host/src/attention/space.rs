@@ -3,11 +3,14 @@
 
 use std::{cmp::Reverse, fmt};
 
-use dustin_kernels::registry::{ATTENTION, AttentionVariant};
+use dustin_kernels::{
+    attention::smem::MAX_CLUSTER,
+    registry::{ATTENTION, AttentionVariant},
+};
 
 use crate::{
     attention::{
-        launch::{AttentionPlan, chunks},
+        launch::{AttentionPlan, Merge, Splits, chunks, shared_bytes},
         problem::AttentionProblem,
     },
     error::InvalidInput,
@@ -22,8 +25,8 @@ pub const SPLITS: [u32; 14] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32];
 pub struct Candidate {
     /// The kernel.
     pub variant: &'static AttentionVariant,
-    /// Splits of each sequence's tokens.
-    pub splits: u32,
+    /// How each sequence's tokens are divided.
+    pub splits: Splits,
 }
 
 impl PartialEq for Candidate {
@@ -36,7 +39,11 @@ impl Eq for Candidate {}
 
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} splits={}", self.variant.id, self.splits)
+        write!(f, "{} splits={}", self.variant.id, self.splits.count)?;
+        match self.splits.merge {
+            Merge::Memory => Ok(()),
+            Merge::Cluster => write!(f, " cluster={}", self.splits.count),
+        }
     }
 }
 
@@ -62,7 +69,7 @@ pub fn candidates(
     let mut legal = Vec::new();
     let mut excluded = Vec::new();
     for variant in variants(problem) {
-        for splits in SPLITS {
+        for splits in divisions(variant) {
             let candidate = Candidate { variant, splits };
             match exclusion(problem, limits, candidate) {
                 None => legal.push(candidate),
@@ -82,7 +89,7 @@ pub fn candidates(
 ///   columns, launches that overlap. Where there are more blocks than multiprocessors, tiles of which as many fit one as it gets: their
 ///   starts and ends hide behind each other's work. Then 12 warps, or 16 where a sequence has at least 1,024 tokens, and steps of 32
 ///   tokens where a team has eight of them.
-/// * As many splits as give every multiprocessor a block.
+/// * As many splits as give every multiprocessor a block; two of them, as a cluster, where the tile can.
 ///
 /// So it was fastest, or close to it, on an NVIDIA H200 in every workload measured.
 ///
@@ -94,7 +101,7 @@ pub fn default_candidate(
 ) -> Result<Candidate, InvalidInput> {
     problem.validate()?;
     let fits = |variant: &&'static AttentionVariant| {
-        exclusion(problem, limits, Candidate { variant, splits: 1 }).is_none()
+        exclusion(problem, limits, Candidate { variant, splits: 1.into() }).is_none()
     };
     let blocks = |variant: &AttentionVariant| {
         let heads = problem.scheduled_batch().saturating_mul(problem.kv.kv_heads);
@@ -106,7 +113,7 @@ pub fn default_candidate(
         let few = problem.confirmed_capacity() <= 4 * tile.tokens() && chunks(problem, variant) <= 4;
         let narrow = tile.columns == 1 && tile.warps() >= 12 && turns <= 1 && few;
         // A multiprocessor has a KiB more than it gives one block, and each block takes one more than it asks for.
-        let room = limits.shared_bytes_per_block.saturating_add(1024) / (variant.shared_bytes() + 1024);
+        let room = limits.shared_bytes_per_block.saturating_add(1024) / (variant.shared().bytes + 1024);
         let neighbours = tile.blocks(variant.head_dim).min(room).min(turns);
         let groups = if problem.confirmed_capacity() < 8 * 32 * tile.teams { 1 } else { 2 };
         let warps = if problem.confirmed_capacity() < 1024 { 12 } else { 16 };
@@ -120,14 +127,25 @@ pub fn default_candidate(
     };
     let Some(variant) = variants(problem).filter(fits).min_by_key(preference) else {
         let required = format!("a variant of {:?} and head_dim {}", problem.dtype, problem.kv.head_dim);
-        let excluded = |variant| exclusion(problem, limits, Candidate { variant, splits: 1 });
+        let excluded = |variant| exclusion(problem, limits, Candidate { variant, splits: 1.into() });
         let reasons = variants(problem).filter_map(excluded);
         return Err(InvalidInput::no_variant("paged attention", required, reasons));
     };
     let tiles = problem.confirmed_capacity().saturating_add(problem.rows).div_ceil(variant.tile.tokens());
     let wanted = (limits.sm_count / blocks(variant)).clamp(1, tiles);
     let splits = SPLITS.into_iter().rfind(|&splits| splits <= wanted).unwrap_or(1);
-    Ok(Candidate { variant, splits })
+    let clusters = splits > 1 && variant.tile.clusters(variant.head_dim);
+    Ok(Candidate { variant, splits: if clusters { Splits::of_cluster(2) } else { splits.into() } })
+}
+
+/// The ways to divide sequences that are tried with `variant`.
+fn divisions(variant: &AttentionVariant) -> impl Iterator<Item = Splits> {
+    let of_clusters =
+        SPLITS.into_iter().filter(|count| (2..=MAX_CLUSTER).contains(count)).map(Splits::of_cluster);
+    SPLITS
+        .into_iter()
+        .map(Splits::from)
+        .chain(of_clusters.filter(|_| variant.tile.clusters(variant.head_dim)))
 }
 
 fn variants(problem: &AttentionProblem) -> impl Iterator<Item = &'static AttentionVariant> {
@@ -146,7 +164,7 @@ pub(crate) fn exclusion(
         let (major, minor) = (limits.major, limits.minor);
         return Some(format!("{} does not run on compute capability {major}.{minor}", variant.target.name()));
     }
-    let (required, available) = (variant.shared_bytes(), limits.shared_bytes_per_block);
+    let (required, available) = (shared_bytes(variant, candidate.splits), limits.shared_bytes_per_block);
     if required > available {
         return Some(format!("needs {required} bytes of shared memory per block of {available}"));
     }
@@ -195,9 +213,8 @@ mod tests {
     fn every_problem_has_at_least_200_legal_points_and_24_tiles() {
         for dtype in [Dtype::Bf16, Dtype::F16] {
             for head_dim in [64, 128] {
-                let (legal, excluded) = candidates(&problem(1, dtype, head_dim), &H200).unwrap();
+                let (legal, _) = candidates(&problem(1, dtype, head_dim), &H200).unwrap();
                 assert!(legal.len() >= 200, "{} points", legal.len());
-                assert_eq!((legal.len() + excluded.len()) % SPLITS.len(), 0);
                 let tiles: std::collections::HashSet<_> = legal.iter().map(|c| c.variant.tile).collect();
                 assert!(tiles.len() >= 24, "{} tiles", tiles.len());
             }
@@ -208,7 +225,7 @@ mod tests {
     fn what_the_device_cannot_run_is_excluded_with_the_limit_that_it_exceeds() {
         let small = DeviceLimits { shared_bytes_per_block: 99 << 10, ..H200 };
         let (legal, excluded) = candidates(&problem(1, Dtype::Bf16, 128), &small).unwrap();
-        assert!(legal.iter().all(|c| c.variant.shared_bytes() <= 99 << 10));
+        assert!(legal.iter().all(|c| shared_bytes(c.variant, c.splits) <= 99 << 10));
         assert!(!excluded.is_empty());
         assert!(excluded.iter().all(|e| e.reason.contains("shared memory per block of 101376")));
 
@@ -228,7 +245,7 @@ mod tests {
     #[test]
     fn the_default_wastes_no_columns_where_the_device_is_full() {
         let full = default_of(&problem(16, Dtype::Bf16, 128));
-        assert_eq!((full.variant.id, full.splits), ("attention_bf16_d128_c4_t3_n2_s3_wgmma", 1));
+        assert_eq!((full.variant.id, full.splits), ("attention_bf16_d128_c4_t3_n2_s3_wgmma", 1.into()));
         let rows = AttentionProblem { rows: 8, total_rows: 128, ..problem(16, Dtype::Bf16, 128) };
         let columns = default_of(&rows).variant.tile;
         assert_eq!((columns.columns, columns.wgmma), (4, true));
@@ -241,7 +258,7 @@ mod tests {
 
     #[test]
     fn the_default_gives_a_small_batch_a_block_for_16_columns_and_splits() {
-        for (batch, splits) in [(1, 3), (2, 2), (4, 1)] {
+        for (batch, splits) in [(1, Splits::of_cluster(2)), (2, Splits::of_cluster(2)), (4, 1.into())] {
             let small = default_of(&problem(batch, Dtype::Bf16, 128));
             assert_eq!(
                 (small.variant.id, small.splits),
@@ -256,12 +273,12 @@ mod tests {
         let confirmed = Confirmed::Sets(Sets::of_positions(2048));
         let large = AttentionProblem { confirmed, ..problem(4, Dtype::Bf16, 128) };
         let large = default_of(&large);
-        assert_eq!((large.variant.tile.columns, large.splits), (4, 4));
+        assert_eq!((large.variant.tile.columns, large.splits), (4, 4.into()));
         let tree = AttentionProblem { rows: 64, total_rows: 64, ..problem(1, Dtype::Bf16, 128) };
         assert_eq!(default_of(&tree).variant.tile.columns, 8);
         let whole = AttentionProblem { confirmed: Confirmed::Everything, ..problem(1, Dtype::Bf16, 128) };
         let whole = default_of(&whole);
-        assert_eq!((whole.variant.tile.warps(), whole.splits), (16, 16));
+        assert_eq!((whole.variant.tile.warps(), whole.splits), (16, 16.into()));
     }
 
     #[test]

@@ -23,7 +23,8 @@ impl AttentionKernel {
     /// # Errors
     /// As [`ModuleCache::attention`].
     pub fn new(modules: &ModuleCache, plan: AttentionPlan) -> Result<Self, CudaError> {
-        let kernel = modules.attention(plan.variant())?;
+        let kernel = modules.attention(plan.variant())?.with_shared_bytes(plan.shared_bytes())?;
+        let kernel = kernel.with_cluster(plan.splits().cluster());
         Ok(Self { plan, overlapping: kernel.with_overlap(true), kernel })
     }
 

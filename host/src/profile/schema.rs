@@ -155,7 +155,7 @@ pub struct Launch {
     /// Splits that each sequence's tokens are divided into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub splits: Option<u32>,
-    /// Blocks that share a sequence.
+    /// Blocks that share a sequence as a cluster. In attention, where splits merge without, it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<u32>,
     /// Threads of the CPU.

@@ -55,6 +55,8 @@ fn a_choice_that_the_gpu_cannot_run_is_a_miss_with_its_field() {
     assert_eq!(field(key(), |c| c.launch.splits = Some(1_000_000)), "splits");
     assert_eq!(field(key(), |c| c.launch.splits = None), "launch.splits");
     assert_eq!(field(key(), |c| c.launch.threads = Some(2)), "launch.threads");
+    assert_eq!(field(key(), |c| c.launch.cluster = Some(2)), "launch.cluster");
+    assert_eq!(field(key(), |c| (c.launch.splits, c.launch.cluster) = (Some(2), Some(2))), "cluster");
     assert_eq!(field(key_with(|key| key.head_dim = 64), |_| ()), "variant.head_dim");
     assert_eq!(field(key_with(|key| key.head_dim = 96), |_| ()), "kv.head_dim");
     assert_eq!(field(key_with(|key| key.kv_dtype = KvDtype::Fp8E4m3), |_| ()), "key.kv_dtype");
@@ -66,10 +68,10 @@ fn a_variant_that_needs_too_much_shared_memory_is_not_borrowed_from_a_larger_gpu
     let largest = ATTENTION
         .iter()
         .filter(|variant| variant.dtype == problem().dtype && variant.head_dim == 128)
-        .max_by_key(|variant| variant.shared_bytes())
+        .max_by_key(|variant| variant.shared().bytes)
         .unwrap();
-    let choice = choice_of(space::Candidate { variant: largest, splits: 1 });
-    let small = DeviceLimits { shared_bytes_per_block: largest.shared_bytes() - 1, ..CATALOGUE.limits };
+    let choice = choice_of(space::Candidate { variant: largest, splits: 1.into() });
+    let small = DeviceLimits { shared_bytes_per_block: largest.shared().bytes - 1, ..CATALOGUE.limits };
     let tuned = Tuned::new([Entry::manual(key(), choice)], GpuCatalogue { limits: small });
     let sentence = tuned.warnings()[0].to_string();
     assert!(sentence.contains("shared memory per block"), "{sentence}");

@@ -3,6 +3,9 @@
 use super::smem::Plan;
 use crate::simt::wgmma;
 
+/// Shared memory that a block has at the most, in bytes.
+const MOST_SHARED: u32 = 227 * 1024;
+
 /// One tile configuration. A block's warps form teams, and each team works through tokens of its own, a step at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tile {
@@ -21,6 +24,13 @@ pub struct Tile {
 }
 
 impl Tile {
+    /// Whether the splits of a sequence may be the blocks of a cluster, which merges through shared memory: where it pays, in tiles of
+    /// one group of query columns, which serve small batches.
+    #[must_use]
+    pub const fn clusters(self, head_dim: u32) -> bool {
+        self.overlaps && self.columns == 1 && Plan::new(self, head_dim).cluster_bytes <= MOST_SHARED
+    }
+
     /// Warps in a block.
     #[must_use]
     pub const fn warps(self) -> u32 {
@@ -106,6 +116,6 @@ impl Tile {
             && (plan.slot / 2).is_multiple_of(wgmma::ALIGNMENT);
         assert!(!self.wgmma || aligned, "a warpgroup reads aligned rows");
         assert!(self.stages >= 2 && self.stages <= 8, "one slot is computed from while others are filled");
-        assert!(plan.bytes <= 227 * 1024, "a block has at most 227 KiB of shared memory");
+        assert!(plan.bytes <= MOST_SHARED, "a block has at most 227 KiB of shared memory");
     }
 }

@@ -83,6 +83,7 @@ where
             cp_async::commit();
         }
     };
+    epilogue::announce::<G>();
     // SAFETY: the caller's promise.
     let (first, task) = unsafe { (First::ask::<G>(params), Task::of_block::<G>(params)) };
     let begun = task.map(|task| {
@@ -107,7 +108,10 @@ where
         grid::wait();
         grid::launch_dependents();
     }
-    let Some((task, share, steps, mut queries, mut ahead)) = begun else { return };
+    let Some((task, share, steps, mut queries, mut ahead)) = begun else {
+        epilogue::stand_by::<G>();
+        return;
+    };
     if G::TILE.overlaps {
         // SAFETY: the caller's promise.
         queries = unsafe { Queries::start::<G>(params, &task) };

@@ -2,6 +2,9 @@
 
 use super::config::Tile;
 
+/// The most splits that a cluster merges: as many blocks as a cluster can have on every device that has clusters.
+pub const MAX_CLUSTER: u32 = 8;
+
 /// Byte offsets of the regions of a block's shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -26,8 +29,15 @@ pub struct Plan {
     pub columns: u32,
     /// Floats from one column's output to the next: the pairs that a half of a warp stores lie in different banks.
     pub output_stride: u32,
-    /// Bytes in all.
+    /// Bytes in all of a block whose splits are no cluster.
     pub bytes: u32,
+    /// What the splits of a cluster send to the pieces' owner: outputs, `[exchanged, head_dim]` fp32, then bases and sums, `[exchanged, 2]`
+    /// fp32.
+    pub exchange: u32,
+    /// Pieces of columns that an owner is sent at the most: one of each split for each of its columns.
+    pub exchanged: u32,
+    /// Bytes in all of a block of a cluster.
+    pub cluster_bytes: u32,
 }
 
 impl Plan {
@@ -48,6 +58,8 @@ impl Plan {
         let origins = places + tokens * 4;
         let notes = origins + tokens * 4;
         let bytes = notes + columns * 16;
+        let exchanged = columns + MAX_CLUSTER - 1;
+        let cluster_bytes = bytes + exchanged * (2 + head_dim) * 4;
         Self {
             ring: 0,
             team,
@@ -59,6 +71,9 @@ impl Plan {
             columns: notes,
             output_stride,
             bytes,
+            exchange: bytes,
+            exchanged,
+            cluster_bytes,
         }
     }
 }

@@ -51,6 +51,7 @@ fn variant_gives_the_reference(
         (OutputType::F32, LogBase::Two, 3),
         (OutputType::Rounded, LogBase::E, 8),
     ] {
+        let splits = splits.into();
         let asked = Asked { candidate: Candidate { variant, splits }, output_type, lse_base };
         let attended = Prepared::new(&gpu.modules, &stream, &input, asked)?.attend(&stream)?;
         judge(&input, &reference, &attended, lse_base)
@@ -71,7 +72,7 @@ fn random_problems(gpu: &'static Gpu) -> Result<(), String> {
         },
         |variant, case| {
             let (input, reference) = case.input()?;
-            let candidate = Candidate { variant, splits: case.splits };
+            let candidate = Candidate { variant, splits: case.divided_by(variant) };
             let asked = Asked { candidate, output_type: case.output_type, lse_base: case.lse_base };
             let stream = stream(gpu)?;
             let attended = Prepared::new(&gpu.modules, &stream, &input, asked)?.attend(&stream)?;

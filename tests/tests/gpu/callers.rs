@@ -88,7 +88,7 @@ fn borrowed_workspace(_: &'static Gpu) -> Result<(), String> {
     // SAFETY: the stream belongs to the context and outlives this one.
     let stream = unsafe { Stream::borrow(&context, their_stream.cu_stream().cast()) };
     let modules = ModuleCache::new(&context).map_err(text)?;
-    let candidate = Candidate { variant: &ATTENTION[0], splits: 4 };
+    let candidate = Candidate { variant: &ATTENTION[0], splits: 4.into() };
     let input = ragged_input(candidate.variant, 3)?;
     let plan = AttentionPlan::new(&input.problem, candidate.variant, candidate.splits).map_err(text)?;
 

@@ -2,6 +2,7 @@
 
 use dustin::attention::{
     arrays::OutputType,
+    launch::Splits,
     problem::{AttentionProblem, Confirmed, Mask, Sets},
     space::Candidate,
     synthetic::{AttentionInput, NAN, SequenceShape},
@@ -21,6 +22,7 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("every_launch_gives_the_same_bits", repeatable),
         trial("a_sequence_alone_has_the_bits_that_it_has_in_a_batch", alone),
         trial("a_sequence_has_the_same_bits_wherever_it_stands_in_the_batch", reversed),
+        trial("splits_of_a_cluster_give_the_bits_of_those_in_memory", where_splits_merge_makes_no_difference),
         trial("the_flag_everything_has_the_bits_of_a_launch_without_sets", flagged),
     ]
 }
@@ -39,7 +41,8 @@ fn repeatable(gpu: &'static Gpu) -> Result<(), String> {
     let stream = stream(gpu)?;
     for (seed, variant) in ATTENTION.iter().enumerate() {
         let input = ragged_input(variant, seed as u64)?;
-        for splits in [1, 5] {
+        let cluster = variant.tile.clusters(variant.head_dim).then_some(Splits::of_cluster(5));
+        for splits in [1, 5].map(Splits::from).into_iter().chain(cluster) {
             let candidate = Candidate { variant, splits };
             let mut prepared = Prepared::new(&gpu.modules, &stream, &input, asked(candidate))?;
             let first = bits(&prepared.attend(&stream)?);
@@ -48,6 +51,23 @@ fn repeatable(gpu: &'static Gpu) -> Result<(), String> {
                 if bits(&prepared.attend(&stream)?) != first {
                     return Err(format!("{candidate}, seed {seed}: two launches differ"));
                 }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn where_splits_merge_makes_no_difference(gpu: &'static Gpu) -> Result<(), String> {
+    let stream = stream(gpu)?;
+    for (seed, variant) in ATTENTION.iter().enumerate().filter(|(_, v)| v.tile.clusters(v.head_dim)) {
+        let input = ragged_input(variant, seed as u64)?;
+        for count in [2, 3, 8] {
+            let given = |splits| {
+                let asked = asked(Candidate { variant, splits });
+                Ok::<_, String>(bits(&Prepared::new(&gpu.modules, &stream, &input, asked)?.attend(&stream)?))
+            };
+            if given(count.into())? != given(Splits::of_cluster(count))? {
+                return Err(format!("{}, {count} splits, seed {seed}: other bits as a cluster", variant.id));
             }
         }
     }

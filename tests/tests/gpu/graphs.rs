@@ -59,7 +59,7 @@ fn overlapping(gpu: &'static Gpu) -> Result<(), String> {
     let stream = stream(gpu)?;
     let variants = ATTENTION.iter().filter(|variant| variant.tile.overlaps);
     for (seed, variant) in variants.enumerate() {
-        let candidate = Candidate { variant, splits: 1 + seed as u32 % 3 };
+        let candidate = Candidate { variant, splits: (1 + seed as u32 % 3).into() };
         let input = ragged_input(variant, seed as u64)?;
         let prepared = Prepared::new(&gpu.modules, &stream, &input, Asked::rounded(candidate))?;
         let first = prepared.buffers();

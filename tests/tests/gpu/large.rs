@@ -75,7 +75,7 @@ fn wide_offsets(gpu: &Gpu) -> Result<(), String> {
                 scatter(&mut memory, &stream, [near.problem.kv, far], items, at).map_err(text)?;
             }
 
-            let asked = Asked::rounded(Candidate { variant, splits: 3 });
+            let asked = Asked::rounded(Candidate { variant, splits: 3.into() });
             let mut problem = near.problem;
             problem.kv = far;
             let plan = AttentionPlan::new(&problem, variant, 3).map_err(text)?;

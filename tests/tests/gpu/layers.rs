@@ -38,7 +38,7 @@ fn one_by_one(gpu: &Gpu, append: &'static AppendVariant) -> Result<(), String> {
     let stream = stream(gpu)?;
     let variants = ATTENTION.iter().filter(|variant| variant.tile.overlaps == append.overlaps);
     for (seed, variant) in variants.enumerate() {
-        let candidate = Candidate { variant, splits: 1 + seed as u32 % 3 };
+        let candidate = Candidate { variant, splits: (1 + seed as u32 % 3).into() };
         let asked = Asked::rounded(candidate);
         // The same parity, on which the layout depends.
         let inputs = (0..LAYERS).map(|layer| ragged_input(variant, seed as u64 + 2 * layer));

@@ -34,6 +34,7 @@ use std::{ffi::OsString, num::NonZero, process::ExitCode};
 
 use dustin::{
     attention::{
+        launch::Splits,
         problem::{Confirmed, Mask, Sets},
         space::Candidate,
         synthetic::{AttentionInput, Contents, Logits, Recipe, SequenceShape},
@@ -118,7 +119,10 @@ fn ragged_input(variant: &AttentionVariant, seed: u64) -> Result<AttentionInput,
 /// A few variants of each element type and head size, among them the smallest and the largest tiles.
 fn some_variants() -> impl Iterator<Item = Candidate> {
     let splits = [1, 3, 4, 2, 6].into_iter().cycle();
-    ATTENTION.iter().step_by(7).zip(splits).map(|(variant, splits)| Candidate { variant, splits })
+    let some = ATTENTION.iter().step_by(7).zip(splits.map(Splits::from));
+    let clustered = ATTENTION.iter().filter(|variant| variant.tile.clusters(variant.head_dim)).step_by(7);
+    let clustered = clustered.zip([2, 3, 8].into_iter().cycle().map(Splits::of_cluster));
+    some.chain(clustered).map(|(variant, splits)| Candidate { variant, splits })
 }
 
 /// A stream of the shared context.

@@ -4,6 +4,7 @@
 use dustin::{
     attention::{
         arrays::{LogBase, OutputType},
+        launch::Splits,
         problem::{Confirmed, Mask, Sets},
         reference,
         space::Candidate,
@@ -55,7 +56,9 @@ fn attend(gpu: &Gpu, variant: &'static AttentionVariant, seed: u64) -> Result<()
     let input = recipe.input().map_err(text)?;
     let reference = reference::attention(&input.problem, &input.arrays()).map_err(text)?;
     let stream = stream(gpu)?;
-    for (splits, output_type) in [(1, OutputType::Rounded), (2, OutputType::F32)] {
+    let cluster = variant.tile.clusters(variant.head_dim).then_some((Splits::of_cluster(2), OutputType::F32));
+    let plain = [(1.into(), OutputType::Rounded), (2.into(), OutputType::F32)];
+    for (splits, output_type) in plain.into_iter().chain(cluster) {
         let asked = Asked { candidate: Candidate { variant, splits }, output_type, lse_base: LogBase::E };
         let attended = Prepared::new(&gpu.modules, &stream, &input, asked)?.attend(&stream)?;
         judge(&input, &reference, &attended, asked.lse_base)

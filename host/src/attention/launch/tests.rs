@@ -28,6 +28,12 @@ fn variant(columns: u32) -> &'static AttentionVariant {
     ATTENTION.iter().find(fits).expect("a variant of each width")
 }
 
+/// A variant whose splits may be a cluster.
+fn clustered() -> &'static AttentionVariant {
+    let can = |v: &&AttentionVariant| v.dtype == Dtype::Bf16 && v.head_dim == 128 && v.tile.clusters(128);
+    ATTENTION.iter().find(can).expect("a variant with clusters")
+}
+
 fn buffers(problem: &AttentionProblem) -> AttentionBuffers {
     AttentionBuffers {
         query: 0x1000,
@@ -81,6 +87,29 @@ fn one_split_has_no_partial_arrays() {
     let two = AttentionPlan::new(&problem, variant(3), 2).unwrap().params(&buffers(&problem)).unwrap();
     assert_eq!(two.arrivals.address(), 0xa000 + 256);
     assert_eq!(two.status.address(), 0xa000);
+}
+
+#[test]
+fn a_cluster_merges_in_shared_memory_alone() {
+    let problem = problem();
+    let tile = clustered();
+    let plan = AttentionPlan::new(&problem, tile, Splits::of_cluster(3)).unwrap();
+    assert_eq!((plan.grid, plan.splits.cluster()), ([3, 24, 16], 3));
+    assert_eq!(plan.shared_bytes(), tile.shared().cluster_bytes);
+    assert_eq!(plan.workspace_bytes(), AttentionPlan::new(&problem, tile, 1).unwrap().workspace_bytes());
+    let params = plan.params(&buffers(&problem)).unwrap();
+    assert!(params.partial_output.is_null() && params.partial_sums.is_null() && params.arrivals.is_null());
+}
+
+#[test]
+fn a_cluster_that_cannot_be_is_refused() {
+    let refused = |variant, count| {
+        AttentionPlan::new(&problem(), variant, Splits::of_cluster(count))
+            .is_err_and(|e| e.field == "cluster")
+    };
+    assert!(refused(variant(3), 2) && refused(clustered(), 1) && refused(clustered(), 9));
+    let error = AttentionPlan::new(&problem(), clustered(), Splits::of_cluster(0)).unwrap_err();
+    assert_eq!(error.field, "splits");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     InvalidInput,
     attention::{
-        launch::AttentionPlan,
+        launch::{AttentionPlan, Merge, Splits},
         space::{self, Candidate},
     },
     limits::DeviceLimits,
@@ -25,7 +25,8 @@ const OPERATION: &str = "paged attention on a GPU";
 
 impl From<Candidate> for Launch {
     fn from(candidate: Candidate) -> Self {
-        Self { splits: Some(candidate.splits), ..Self::default() }
+        let cluster = (candidate.splits.merge == Merge::Cluster).then_some(candidate.splits.count);
+        Self { splits: Some(candidate.splits.count), cluster, ..Self::default() }
     }
 }
 
@@ -34,7 +35,16 @@ impl Choice {
     /// be launched is for [`Tuned`](crate::profile::Tuned) to say.
     #[must_use]
     pub fn gpu_attention(&self) -> Option<Candidate> {
-        Some(Candidate { variant: variant(&self.variant)?, splits: self.launch.splits? })
+        Some(Candidate { variant: variant(&self.variant)?, splits: splits(&self.launch)? })
+    }
+}
+
+/// The division that launch parameters name: a cluster is that of all splits.
+fn splits(launch: &Launch) -> Option<Splits> {
+    let count = launch.splits?;
+    match launch.cluster {
+        None => Some(count.into()),
+        Some(cluster) => (cluster == count).then_some(Splits::of_cluster(count)),
     }
 }
 
@@ -46,8 +56,18 @@ pub(super) fn check(
 ) -> Result<(), InvalidInput> {
     key.require_supported(OPERATION)?;
     let variant = variant(id).ok_or_else(|| unknown(OPERATION, id))?;
-    require_parameters(OPERATION, launch, &["launch.splits"])?;
-    let candidate = Candidate { variant, splits: launch.splits.unwrap_or_default() };
+    let clustered = ["launch.splits", "launch.cluster"];
+    require_parameters(OPERATION, launch, &clustered[..1 + usize::from(launch.cluster.is_some())])?;
+    let Some(splits) = splits(launch) else {
+        let required = format!("{}, the splits, or absent", launch.splits.unwrap_or_default());
+        return Err(InvalidInput::new(
+            OPERATION,
+            "launch.cluster",
+            required,
+            launch.cluster.unwrap_or_default(),
+        ));
+    };
+    let candidate = Candidate { variant, splits };
     let problem = key.problem();
     AttentionPlan::new(&problem, variant, candidate.splits)?;
     let reason = space::exclusion(&problem, limits, candidate);

@@ -98,7 +98,7 @@ fn the_report_names_the_entry_that_serves_and_the_plan_launches_it() {
     let tuned = plan(&problem(1, 0), vec![entry.clone()]);
     let served = chosen(tuned.report(), Stage::Attention);
     assert_eq!((&served.source, served.manual, &served.choice), (&Source::Exact, true, &choice));
-    assert_eq!(tuned.attention().splits(), 6);
+    assert_eq!(tuned.attention().splits(), 6.into());
     assert!(served.to_string().ends_with("splits=6: tuned for this bucket, edited by hand"), "{served}");
 
     // Twice the batch is an octave away.
