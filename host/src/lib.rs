@@ -37,3 +37,8 @@ pub use error::InvalidInput;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// And those of the guide to the verifier.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/verifier.md")]
+struct VerifierGuide;

@@ -51,6 +51,11 @@ pub struct CpuVerifier {
     status: [u64; Stage::ALL.len()],
 }
 
+const _: () = {
+    const fn moved_between_threads<T: Send>() {}
+    moved_between_threads::<CpuVerifier>();
+};
+
 impl CpuVerifier {
     /// The stages of `problem` on `backend`, a CPU of the model `device`, with the choices of `tuned`, a profile's or none.
     ///
