@@ -13,6 +13,7 @@
 //! | `errors` | errors that only a driver with a device can give |
 //! | `score`, `select`, `cache` | score gathering, selection and writing to caches, likewise |
 //! | `chain` | from queries to sets: both on one stream, and by the ranks of tensor parallelism |
+//! | `verifier` | whole steps: against the references, captured, on several streams and threads |
 //! | `sanitize` | one small problem per variant, cheap enough for compute-sanitizer |
 
 mod attention;
@@ -29,6 +30,7 @@ mod probe;
 mod sanitize;
 mod score;
 mod select;
+mod verifier;
 
 use std::{ffi::OsString, num::NonZero, process::ExitCode};
 
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         select::trials(),
         chain::trials(),
         cache::trials(),
+        verifier::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

@@ -1,3 +1,4 @@
+mod buffers;
 mod plan;
 mod problem;
 mod stages;

@@ -19,7 +19,7 @@ fn device() -> DeviceId {
     DeviceId::gpu("NVIDIA H200", 9, 0)
 }
 
-fn plan(problem: &VerifierProblem, entries: Vec<Entry>) -> VerifierPlan {
+pub(super) fn plan(problem: &VerifierProblem, entries: Vec<Entry>) -> VerifierPlan {
     VerifierPlan::new(problem, &Tuned::new(entries, H200), &device()).unwrap()
 }
 
