@@ -19,7 +19,7 @@ pub enum Fault {
     /// A sequence's part of the map is shorter than its length, or outside the map.
     Map = 7,
     /// A list of accepted rows does not ascend, names a row that the sequence does not have, or its count is negative or above
-    /// the capacity.
+    /// the capacity; or the row to capture is none that the sequence has.
     Accepted = 8,
     /// A layer's cache has no address, or one that is not a multiple of 16. The layer's number stands where the sequence's
     /// does of other faults.

@@ -6,7 +6,7 @@ use crate::{attention, score, select};
 
 pub use crate::{
     attention::variants::VARIANTS as ATTENTION,
-    cache::variants::{APPEND, COMPACT},
+    cache::variants::{APPEND, CAPTURE, COMPACT},
     score::variants::{FOLD, LOGITS},
     select::variants::SELECT,
 };
@@ -345,6 +345,35 @@ impl CompactVariant {
     }
 }
 
+/// One compiled configuration of the `capture` kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct CaptureVariant {
+    /// Stable id, the name of the PTX entry and of its file.
+    pub id: &'static str,
+    /// Rises whenever the variant's meaning changes.
+    pub revision: u32,
+    /// The lowest GPU that it runs on.
+    pub target: Target,
+    /// Warps in a block.
+    pub warps: u32,
+    /// The embedded PTX.
+    pub ptx: Ptx,
+    /// The kernel's body, for the executor.
+    ///
+    /// # Safety
+    /// Every array that the parameters name exists, with the documented shape, until the launch has ended.
+    #[cfg(feature = "executor")]
+    pub body: unsafe fn(&crate::cache::params::CaptureParams),
+}
+
+impl CaptureVariant {
+    /// What the PTX builder and the driver have to know of it. As for appending, one block bounds nothing.
+    #[must_use]
+    pub const fn entry(&self) -> Entry {
+        Entry { name: self.id, target: self.target, threads: 32 * self.warps, blocks: 1, shared_bytes: 0 }
+    }
+}
+
 /// What the PTX builder and the driver have to know of an entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
@@ -369,6 +398,8 @@ pub fn entries() -> Vec<Entry> {
     let select = SELECT.iter().map(SelectVariant::entry);
     let append = APPEND.iter().map(AppendVariant::entry);
     let compact = COMPACT.iter().map(CompactVariant::entry);
-    let kernels = attention.chain(logits).chain(fold).chain(select).chain(append).chain(compact);
+    let capture = CAPTURE.iter().map(CaptureVariant::entry);
+    let kernels =
+        attention.chain(logits).chain(fold).chain(select).chain(append).chain(compact).chain(capture);
     kernels.chain(crate::probes::ENTRIES.iter().copied()).collect()
 }

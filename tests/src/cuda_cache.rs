@@ -3,17 +3,18 @@
 use dustin::{
     cache::{
         append::launch::{AppendBuffers, AppendPlan},
+        capture::launch::CapturePlan,
         compact::launch::{CompactBuffers, CompactPlan},
         compare::Written,
         layer::Layer,
-        synthetic::{AppendInput, CompactInput},
+        synthetic::{AppendInput, CaptureInput, CompactInput},
     },
     cuda::{
-        AppendKernel, AppendTarget, CompactKernel, CudaError, DeviceAppendInput, DeviceBuffer,
-        DeviceCompactInput, Graph, ModuleCache, Stream, Workspace,
+        AppendKernel, AppendTarget, CaptureKernel, CompactKernel, CudaError, DeviceAppendInput, DeviceBuffer,
+        DeviceCaptureInput, DeviceCompactInput, Graph, ModuleCache, Stream, Workspace,
     },
 };
-use dustin_kernels::registry::{AppendVariant, CompactVariant};
+use dustin_kernels::registry::{AppendVariant, CaptureVariant, CompactVariant};
 
 use crate::gpu::text;
 
@@ -325,5 +326,89 @@ impl PreparedCompact {
     pub fn compact(&self, stream: &Stream) -> Result<Written, String> {
         self.launch(stream).map_err(text)?;
         self.written(stream)
+    }
+}
+
+/// An input of capturing in device memory, ready to be launched.
+#[derive(Debug)]
+pub struct PreparedCapture {
+    kernel: CaptureKernel,
+    /// The arrays that launches read.
+    pub input: DeviceCaptureInput,
+    before: Vec<u16>,
+    captured: Guarded,
+    memory: DeviceBuffer<u8>,
+    /// The workspace, in memory that held poison.
+    pub workspace: Workspace,
+}
+
+impl PreparedCapture {
+    /// Puts `input` into device memory.
+    ///
+    /// # Errors
+    /// The launch is not possible, or what the driver returns.
+    pub fn new(
+        modules: &ModuleCache,
+        stream: &Stream,
+        input: &CaptureInput,
+        variant: &'static CaptureVariant,
+    ) -> Result<Self, String> {
+        let plan = CapturePlan::new(&input.problem, variant).map_err(text)?;
+        Self::of(modules, stream, input, plan).map_err(text)
+    }
+
+    fn of(
+        modules: &ModuleCache,
+        stream: &Stream,
+        input: &CaptureInput,
+        plan: CapturePlan,
+    ) -> Result<Self, CudaError> {
+        let memory = poisoned(stream, plan.workspace_bytes())?;
+        // SAFETY: the result keeps the memory, and touches it only to look at it between launches.
+        let workspace = unsafe { Workspace::borrow(&plan, memory.address(), plan.workspace_bytes())? };
+        workspace.initialise(stream)?;
+        Ok(Self {
+            input: DeviceCaptureInput::upload(stream, &input.problem, &input.arrays())?,
+            kernel: CaptureKernel::new(modules, plan)?,
+            before: input.captured.clone(),
+            captured: Guarded::new(stream, &input.captured)?,
+            memory,
+            workspace,
+        })
+    }
+
+    /// Launches the kernel and does not wait.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn launch(&self, stream: &Stream) -> Result<(), CudaError> {
+        let buffers = self.input.buffers(self.captured.address(), &self.workspace);
+        // SAFETY: a test's arrays have the shapes of its problem, and it looks at the results, or drops the arrays, behind a
+        // wait.
+        unsafe { self.kernel.launch(stream, &buffers) }
+    }
+
+    /// A graph of one launch.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn capture(&self, stream: &Stream) -> Result<Graph, CudaError> {
+        Graph::capture(stream, || self.launch(stream))
+    }
+
+    /// Makes the slots what they were before.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn renew(&mut self, stream: &Stream) -> Result<(), CudaError> {
+        self.captured.renew(stream, &self.before)
+    }
+
+    /// The slots as the launches so far have left them, and the status word.
+    ///
+    /// # Errors
+    /// What the driver returns, or that something was written around the slots.
+    pub fn captured(&self, stream: &Stream) -> Result<(Vec<u16>, u64), String> {
+        Ok((self.captured.read(stream)?, status(stream, &self.memory)?))
     }
 }

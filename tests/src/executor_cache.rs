@@ -5,6 +5,10 @@ use dustin::cache::{
         launch::{AppendBuffers, AppendPlan},
         problem::AppendProblem,
     },
+    capture::{
+        launch::{CaptureBuffers, CapturePlan},
+        problem::CaptureProblem,
+    },
     compact::{
         launch::{CompactBuffers, CompactPlan},
         problem::CompactProblem,
@@ -12,11 +16,11 @@ use dustin::cache::{
     compare::Written,
     launch::StepBuffers,
     layer::Layer,
-    synthetic::{AppendInput, CompactInput, StepInput},
+    synthetic::{AppendInput, CaptureInput, CompactInput, StepInput},
 };
 use dustin_kernels::{
     executor::{Launch, Memory, Options, Trace, run},
-    registry::{AppendVariant, CompactVariant},
+    registry::{AppendVariant, CaptureVariant, CompactVariant},
 };
 
 /// A layer's caches in the executor's memory.
@@ -193,6 +197,55 @@ impl PreparedCompact {
         let status = self.memory.read(self.buffers.step.workspace, 1)[0];
         let layers = self.layers.iter().map(|layer| layer.read(&self.memory)).collect();
         Written { layers, query_copy: Vec::new(), status }
+    }
+}
+
+/// An input of capturing in the executor's memory, ready to be launched.
+pub struct PreparedCapture {
+    problem: CaptureProblem,
+    buffers: CaptureBuffers,
+    items: usize,
+    memory: Memory,
+}
+
+impl PreparedCapture {
+    /// Puts `input` into a memory of its own.
+    #[must_use]
+    pub fn new(input: &CaptureInput) -> Self {
+        let mut memory = Memory::new();
+        let buffers = CaptureBuffers {
+            query: memory.input(&input.query),
+            row_starts: memory.input(&input.row_starts),
+            rows: input.rows.as_ref().map_or(0, |rows| memory.input(rows)),
+            slots: input.slots.as_ref().map_or(0, |slots| memory.input(slots)),
+            captured: memory.scratch(&input.captured),
+            token: input.token,
+            workspace: memory.scratch(&[0_u64]),
+            workspace_bytes: size_of::<u64>() as u64,
+            strides: input.strides,
+        };
+        Self { problem: input.problem.clone(), buffers, items: input.captured.len(), memory }
+    }
+
+    /// Launches the kernel.
+    ///
+    /// # Errors
+    /// The launch is not possible, or what the executor found.
+    pub fn launch(&mut self, variant: &'static CaptureVariant, options: &Options) -> Result<Trace, String> {
+        let plan = CapturePlan::new(&self.problem, variant).map_err(|error| error.to_string())?;
+        let params = plan.params(&self.buffers).map_err(|error| error.to_string())?;
+        let launch = launch_of(variant.id, plan.grid(), plan.threads(), false);
+        run(&launch, &mut self.memory, options, || {
+            // SAFETY: the executor's memory holds every array that the plan names; it checks each access.
+            unsafe { (variant.body)(&params) }
+        })
+        .map_err(|report| report.to_string())
+    }
+
+    /// The slots as the launches so far have left them, and the status word.
+    #[must_use]
+    pub fn captured(&self) -> (Vec<u16>, u64) {
+        (self.memory.read(self.buffers.captured, self.items), self.memory.read(self.buffers.workspace, 1)[0])
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the launches of appending and of compacting have in common.
+//! What the launches of appending, of compacting and of capturing have in common.
 
 use dustin_kernels::{cache::params, registry::Entry, simt::Global};
 

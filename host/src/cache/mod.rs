@@ -7,11 +7,13 @@
 //! | [`layer`] | one layer's caches in host memory |
 //! | [`append`] | a step's own rows, written behind the confirmed tokens |
 //! | [`compact`] | the rows that a verified tree leaves, moved up behind the confirmed tokens in all layers |
-//! | [`launch`] | what the launches of both have in common |
+//! | [`capture`] | queries of one row of each sequence, copied to where scoring reads them |
+//! | [`launch`] | what the launches of all have in common |
 //! | [`synthetic`] | inputs made up from a seed, with poison and planted faults |
 //! | [`compare`] | a back end's caches against the reference, bit for bit |
 
 pub mod append;
+pub mod capture;
 pub mod compact;
 pub mod compare;
 pub mod launch;

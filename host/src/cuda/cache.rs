@@ -1,8 +1,9 @@
-//! Launches of appending and of compacting.
+//! Launches of appending, of compacting and of capturing.
 
 use super::{error::CudaError, kernel::Kernel, module::ModuleCache, stream::Stream};
 use crate::cache::{
     append::launch::{AppendBuffers, AppendPlan},
+    capture::launch::{CaptureBuffers, CapturePlan},
     compact::launch::{CompactBuffers, CompactPlan},
 };
 
@@ -105,6 +106,49 @@ impl CompactKernel {
         let mut params = self.plan.params(buffers)?;
         let mut arguments = [std::ptr::from_mut(&mut params).cast()];
         // SAFETY: the kernel's one parameter is `CompactParams` by value, which the driver copies before it returns; the rest
+        // is the caller's promise.
+        unsafe { self.kernel.launch(stream, self.plan.grid(), &mut arguments) }
+    }
+}
+
+/// A plan of capturing and its compiled kernel.
+#[derive(Clone, Debug)]
+pub struct CaptureKernel {
+    plan: CapturePlan,
+    kernel: Kernel,
+}
+
+impl CaptureKernel {
+    /// Compiles the plan's variant, unless `modules` holds it already.
+    ///
+    /// # Errors
+    /// As [`ModuleCache::kernel`].
+    pub fn new(modules: &ModuleCache, plan: CapturePlan) -> Result<Self, CudaError> {
+        let kernel = modules.capture(plan.variant())?;
+        Ok(Self { plan, kernel })
+    }
+
+    /// The plan.
+    #[must_use]
+    pub fn plan(&self) -> &CapturePlan {
+        &self.plan
+    }
+
+    /// Launches on `stream`. Allocates nothing, does not wait, and can be captured into a graph.
+    ///
+    /// # Safety
+    /// Until the launch has ended, the arrays of `buffers` exist in the stream's context with the shapes of
+    /// [`CaptureParams`](dustin_kernels::cache::params::CaptureParams), nothing else writes them or touches the slots that are
+    /// named and the workspace, no two sequences have the same slot, the workspace has been initialised for this plan, and this
+    /// kernel, a copy of it or its [`ModuleCache`] is kept: the last of them unloads the code. A launch that a graph has captured
+    /// has ended when the graph is gone. Else what the arrays *contain* needs no promise: the device checks it.
+    ///
+    /// # Errors
+    /// As [`CapturePlan::params`]; a stream of another context; what the driver returns.
+    pub unsafe fn launch(&self, stream: &Stream, buffers: &CaptureBuffers) -> Result<(), CudaError> {
+        let mut params = self.plan.params(buffers)?;
+        let mut arguments = [std::ptr::from_mut(&mut params).cast()];
+        // SAFETY: the kernel's one parameter is `CaptureParams` by value, which the driver copies before it returns; the rest
         // is the caller's promise.
         unsafe { self.kernel.launch(stream, self.plan.grid(), &mut arguments) }
     }

@@ -40,7 +40,7 @@ mod verifier;
 mod workspace;
 
 pub use attention::AttentionKernel;
-pub use cache::{AppendKernel, CompactKernel};
+pub use cache::{AppendKernel, CaptureKernel, CompactKernel};
 pub use context::{Context, device_count};
 pub use device_info::DeviceInfo;
 pub use error::{CudaError, CudaVersion};
@@ -48,8 +48,9 @@ pub use event::Event;
 pub use functions::SYMBOLS;
 pub use graph::Graph;
 pub use input::{
-    AppendTarget, DeviceAppendInput, DeviceCompactInput, DeviceInput, DeviceItems, DeviceLayer, DeviceOutput,
-    DeviceScoreInput, DeviceSelectInput, DeviceSelectOutput, DeviceSource, DeviceStep,
+    AppendTarget, DeviceAppendInput, DeviceCaptureInput, DeviceCompactInput, DeviceInput, DeviceItems,
+    DeviceLayer, DeviceOutput, DeviceScoreInput, DeviceSelectInput, DeviceSelectOutput, DeviceSource,
+    DeviceStep,
 };
 pub use kernel::{Kernel, Resources};
 pub use library::{REQUIRED_DRIVER, available};

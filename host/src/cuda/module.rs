@@ -8,7 +8,8 @@ use std::{
 
 use cudarc::driver::sys;
 use dustin_kernels::registry::{
-    AppendVariant, AttentionVariant, CompactVariant, Entry, FoldVariant, LogitsVariant, SelectVariant,
+    AppendVariant, AttentionVariant, CaptureVariant, CompactVariant, Entry, FoldVariant, LogitsVariant,
+    SelectVariant,
 };
 
 use super::{
@@ -105,6 +106,14 @@ impl ModuleCache {
     /// # Errors
     /// As [`ModuleCache::kernel`].
     pub fn compact(&self, variant: &CompactVariant) -> Result<Kernel, CudaError> {
+        self.kernel(&variant.entry(), variant.ptx.text())
+    }
+
+    /// The kernel of a `capture` variant.
+    ///
+    /// # Errors
+    /// As [`ModuleCache::kernel`].
+    pub fn capture(&self, variant: &CaptureVariant) -> Result<Kernel, CudaError> {
         self.kernel(&variant.entry(), variant.ptx.text())
     }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     attention::launch::AttentionPlan,
-    cache::{append::launch::AppendPlan, compact::launch::CompactPlan},
+    cache::{append::launch::AppendPlan, capture::launch::CapturePlan, compact::launch::CompactPlan},
     error::InvalidInput,
     limits::WORKSPACE_ALIGNMENT,
     score::launch::ScorePlan,
@@ -42,7 +42,7 @@ macro_rules! plans {
     )*};
 }
 
-plans!(AttentionPlan AppendPlan CompactPlan ScorePlan SelectPlan);
+plans!(AttentionPlan AppendPlan CapturePlan CompactPlan ScorePlan SelectPlan);
 
 /// The workspace of one plan's launches, in memory of its own or of the caller. Launches that share a workspace must
 /// not overlap in time.

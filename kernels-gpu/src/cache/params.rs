@@ -1,4 +1,4 @@
-//! What the launches of appending and of compacting are told. Strides count items (elements, not bytes).
+//! What the launches of appending, of compacting and of capturing are told. Strides count items (elements, not bytes).
 
 use crate::simt::Global;
 
@@ -103,4 +103,48 @@ pub struct CompactParams {
     pub accepted_capacity: u32,
     /// Layers.
     pub layers: u32,
+}
+
+/// Words of 64 bits in a list of captured heads.
+pub const HEAD_WORDS: usize = 16;
+
+/// The most heads that one launch captures.
+pub const MAX_CAPTURED_HEADS: u32 = 4 * HEAD_WORDS as u32;
+
+/// The arguments of the `capture` kernel.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct CaptureParams {
+    /// Queries of the rows after rotary embedding, `[total_rows, query_heads, head_dim]`, 16-bit items; `head_dim` contiguous.
+    pub query: Global<u16>,
+    /// Items from one row's queries to the next's; a multiple of 8, as are the other strides.
+    pub query_row_stride: u64,
+    /// Items from one query head to the next.
+    pub query_head_stride: u64,
+    /// First row of each sequence and, last, the number of rows, `[batch + 1]`, ascending.
+    pub row_starts: Global<i32>,
+    /// The row to capture of each sequence, counted from its first, `[batch]`; not looked at where a sequence has no rows. Null:
+    /// the last one.
+    pub rows: Global<i32>,
+    /// The slot of each sequence, `[batch]`; nothing is captured of a sequence whose slot is negative. Null: sequence `b` has
+    /// slot `b`.
+    pub slots: Global<i32>,
+    /// The captured queries of one token, `[slots, heads, head_dim]`, 16-bit items.
+    pub captured: Global<u16>,
+    /// Items from one slot to the next.
+    pub slot_stride: u64,
+    /// Items from one captured head to the next.
+    pub captured_head_stride: u64,
+    /// The sticky status word: see [`Fault::word`](crate::fault::Fault::word).
+    pub status: Global<u64>,
+    /// The heads, 16 bits each, the first in the lowest.
+    pub head_list: [u64; HEAD_WORDS],
+    /// Heads that are captured.
+    pub heads: u32,
+    /// Slots.
+    pub slot_capacity: u32,
+    /// Rows in the batch.
+    pub total_rows: u32,
+    /// log2 of the words of 16 bytes in a head vector.
+    pub word_shift: u32,
 }

@@ -1,7 +1,7 @@
 //! The lists of compiled configurations: one PTX entry each on the device, one registry line each on the host.
 
 #[cfg(any(target_arch = "nvptx64", feature = "executor"))]
-use super::{append::append, compact::compact};
+use super::{append::append, capture::capture, compact::compact};
 
 /// Hands every number of warps, and whether launches overlap, to `$make!`, as items or as an array.
 macro_rules! for_each_append {
@@ -27,6 +27,16 @@ macro_rules! for_each_compact {
     };
 }
 
+/// Hands every number of warps to `$make!`, likewise.
+macro_rules! for_each_capture {
+    (items $make:ident) => {
+        $make!(4);
+    };
+    (array $make:ident) => {
+        [$make!(4)]
+    };
+}
+
 /// The names of variants' entries, of their PTX files and, so, their stable ids.
 macro_rules! append_name {
     ($w:literal, false) => {
@@ -43,11 +53,17 @@ macro_rules! compact_name {
     };
 }
 
+macro_rules! capture_name {
+    ($w:literal) => {
+        concat!("capture_w", $w)
+    };
+}
+
 /// The device's entries.
 #[cfg(target_arch = "nvptx64")]
 mod entries {
     use super::{
-        super::params::{AppendParams, CompactParams},
+        super::params::{AppendParams, CaptureParams, CompactParams},
         *,
     };
 
@@ -79,18 +95,33 @@ mod entries {
         };
     }
 
+    macro_rules! capture_entry {
+        ($w:literal) => {
+            const _: () = {
+                /// # Safety
+                /// As [`capture`].
+                #[unsafe(export_name = capture_name!($w))]
+                unsafe extern "ptx-kernel" fn entry(params: CaptureParams) {
+                    // SAFETY: the launch's promise.
+                    unsafe { capture::<$w>(&params) }
+                }
+            };
+        };
+    }
+
     for_each_append!(items append_entry);
     for_each_compact!(items compact_entry);
+    for_each_capture!(items capture_entry);
 }
 
 #[cfg(not(target_arch = "nvptx64"))]
-pub use registry::{APPEND, COMPACT};
+pub use registry::{APPEND, CAPTURE, COMPACT};
 
 #[cfg(not(target_arch = "nvptx64"))]
 mod registry {
     #[cfg(feature = "executor")]
     use super::*;
-    use crate::registry::{AppendVariant, CompactVariant, Ptx, Target};
+    use crate::registry::{AppendVariant, CaptureVariant, CompactVariant, Ptx, Target};
 
     macro_rules! append_variant {
         ($w:literal, $o:tt) => {
@@ -127,14 +158,36 @@ mod registry {
         };
     }
 
+    macro_rules! capture_variant {
+        ($w:literal) => {
+            CaptureVariant {
+                id: capture_name!($w),
+                revision: CAPTURE_REVISION,
+                target: Target::Sm80,
+                warps: $w,
+                ptx: Ptx::of(
+                    #[cfg(feature = "ptx")]
+                    include_str!(concat!("../../ptx/", capture_name!($w), ".ptx")),
+                ),
+                #[cfg(feature = "executor")]
+                body: capture::<$w>,
+            }
+        };
+    }
+
     /// Rises whenever a variant's meaning changes: its parameters, its results or its resources.
     const APPEND_REVISION: u32 = 2;
     /// Likewise.
     const COMPACT_REVISION: u32 = 1;
+    /// Likewise.
+    const CAPTURE_REVISION: u32 = 1;
 
     /// Every compiled configuration of appending.
     pub static APPEND: &[AppendVariant] = &for_each_append!(array append_variant);
 
     /// Every compiled configuration of compacting.
     pub static COMPACT: &[CompactVariant] = &for_each_compact!(array compact_variant);
+
+    /// Every compiled configuration of capturing.
+    pub static CAPTURE: &[CaptureVariant] = &for_each_capture!(array capture_variant);
 }

@@ -4,6 +4,7 @@
 //! shows. Tables name the pages of the step's own rows alone: every other entry is poison.
 
 mod append;
+mod capture;
 mod compact;
 mod fault;
 mod recipe;
@@ -13,6 +14,7 @@ use rand::{Rng, RngExt};
 
 pub use self::{
     append::AppendInput,
+    capture::{CaptureInput, CapturePlant},
     compact::{Acceptance, CompactInput, ListPlant},
     fault::Plant,
     recipe::{Recipe, SequenceShape},

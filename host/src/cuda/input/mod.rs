@@ -2,11 +2,13 @@
 
 mod attention;
 mod cache;
+mod capture;
 mod score;
 mod select;
 
 pub use attention::{DeviceInput, DeviceItems, DeviceOutput};
 pub use cache::{AppendTarget, DeviceAppendInput, DeviceCompactInput, DeviceLayer, DeviceStep};
+pub use capture::DeviceCaptureInput;
 pub use score::{DeviceScoreInput, DeviceSource};
 pub use select::{DeviceSelectInput, DeviceSelectOutput};
 
