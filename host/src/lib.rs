@@ -5,6 +5,7 @@
 //! | [`attention`] | paged attention over verification sets, windows or whole caches |
 //! | [`score`] | importance maps gathered from semantic retrieval heads |
 //! | [`cache`] | writing to caches: a step's own rows, and the accepted ones of a tree |
+//! | [`accept`] | which drafts are kept, and the next token: greedy, or as the target samples |
 //! | [`select`] | verification sets from importance maps: block-wise Top-K with quotas |
 //! | [`geometry`], [`kv`], [`element`] | model geometry, paged caches, element types |
 //! | [`limits`] | what of a GPU bounds a launch |
@@ -13,6 +14,7 @@
 //! | [`cpu`] | the CPU back end: variants, tuning space, kernels on host arrays |
 //! | [`cuda`] | the CUDA back end: contexts, streams, memory, compiled kernels, graphs, timing |
 
+pub mod accept;
 pub mod attention;
 pub mod cache;
 pub mod cpu;

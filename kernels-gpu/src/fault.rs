@@ -24,11 +24,21 @@ pub enum Fault {
     /// A layer's cache has no address, or one that is not a multiple of 16. The layer's number stands where the sequence's
     /// does of other faults.
     Layer = 9,
+    /// A draft's token lies outside the vocabulary.
+    Token = 10,
+    /// A row continues one that is not before it, or the first row continues one.
+    Parent = 11,
+    /// A score is NaN, or a row of scores has no token of any weight.
+    Score = 12,
+    /// A temperature is negative or NaN.
+    Temperature = 13,
+    /// A row of the draft's scores is named that there is not.
+    DraftRow = 14,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Fault; 9] = [
+    pub const ALL: [Fault; 14] = [
         Fault::Position,
         Fault::Length,
         Fault::Page,
@@ -38,6 +48,11 @@ impl Fault {
         Fault::Map,
         Fault::Accepted,
         Fault::Layer,
+        Fault::Token,
+        Fault::Parent,
+        Fault::Score,
+        Fault::Temperature,
+        Fault::DraftRow,
     ];
 
     /// The status word of this fault in `sequence` (of [`Fault::Layer`]: in that layer): kind in the high half, sequence in

@@ -10,6 +10,7 @@
 
 pub mod simt;
 
+pub mod accept;
 pub mod attention;
 pub mod cache;
 pub mod fault;

@@ -2,9 +2,10 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::{attention, score, select};
+use crate::{accept, attention, score, select};
 
 pub use crate::{
+    accept::variants::{ACCEPT_ROWS, ACCEPT_WALK},
     attention::variants::VARIANTS as ATTENTION,
     cache::variants::{APPEND, CAPTURE, COMPACT},
     score::variants::{FOLD, LOGITS},
@@ -374,6 +375,79 @@ impl CaptureVariant {
     }
 }
 
+/// One compiled configuration of the `accept_rows` kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct AcceptRowsVariant {
+    /// Stable id, the name of the PTX entry and of its file.
+    pub id: &'static str,
+    /// Rises whenever the variant's meaning changes.
+    pub revision: u32,
+    /// The lowest GPU that it runs on.
+    pub target: Target,
+    /// Warps in a block.
+    pub warps: u32,
+    /// The embedded PTX.
+    pub ptx: Ptx,
+    /// The kernel's body, for the executor.
+    ///
+    /// # Safety
+    /// Every array that the parameters name exists, with the documented shape, until the launch has ended.
+    #[cfg(feature = "executor")]
+    pub body: unsafe fn(&accept::params::Params),
+}
+
+impl AcceptRowsVariant {
+    /// What the PTX builder and the driver have to know of it. 1024 threads are to fit a multiprocessor, with 64 registers
+    /// each: half of them hold scores.
+    #[must_use]
+    pub const fn entry(&self) -> Entry {
+        Entry {
+            name: self.id,
+            target: self.target,
+            threads: 32 * self.warps,
+            blocks: 32 / self.warps,
+            shared_bytes: accept::rows::shared_bytes(self.warps),
+        }
+    }
+}
+
+/// One compiled configuration of the `accept_walk` kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct AcceptWalkVariant {
+    /// Stable id, the name of the PTX entry and of its file.
+    pub id: &'static str,
+    /// Rises whenever the variant's meaning changes.
+    pub revision: u32,
+    /// The lowest GPU that it runs on.
+    pub target: Target,
+    /// Warps in a block.
+    pub warps: u32,
+    /// Blocks of the cluster that shares a sequence; 1: a launch without clusters.
+    pub cluster: u32,
+    /// The embedded PTX.
+    pub ptx: Ptx,
+    /// The kernel's body, for the executor.
+    ///
+    /// # Safety
+    /// Every array that the parameters name exists, with the documented shape, until the launch has ended.
+    #[cfg(feature = "executor")]
+    pub body: unsafe fn(&accept::params::Params),
+}
+
+impl AcceptWalkVariant {
+    /// What the PTX builder and the driver have to know of it. 512 threads are to fit a multiprocessor, with 128 registers each.
+    #[must_use]
+    pub const fn entry(&self) -> Entry {
+        Entry {
+            name: self.id,
+            target: self.target,
+            threads: 32 * self.warps,
+            blocks: 16 / self.warps,
+            shared_bytes: accept::smem::Plan::new(self.warps).bytes,
+        }
+    }
+}
+
 /// What the PTX builder and the driver have to know of an entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
@@ -399,7 +473,11 @@ pub fn entries() -> Vec<Entry> {
     let append = APPEND.iter().map(AppendVariant::entry);
     let compact = COMPACT.iter().map(CompactVariant::entry);
     let capture = CAPTURE.iter().map(CaptureVariant::entry);
-    let kernels =
-        attention.chain(logits).chain(fold).chain(select).chain(append).chain(compact).chain(capture);
+    let accept = ACCEPT_ROWS
+        .iter()
+        .map(AcceptRowsVariant::entry)
+        .chain(ACCEPT_WALK.iter().map(AcceptWalkVariant::entry));
+    let caches = append.chain(compact).chain(capture);
+    let kernels = attention.chain(logits).chain(fold).chain(select).chain(caches).chain(accept);
     kernels.chain(crate::probes::ENTRIES.iter().copied()).collect()
 }

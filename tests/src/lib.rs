@@ -5,6 +5,7 @@ pub mod cuda_cache;
 pub mod cuda_layers;
 pub mod cuda_score;
 pub mod cuda_select;
+pub mod executor_accept;
 pub mod executor_backend;
 pub mod executor_cache;
 pub mod executor_score;

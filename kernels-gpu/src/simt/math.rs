@@ -21,8 +21,11 @@ macro_rules! unary {
 }
 
 unary!(
-    /// 2 to the power `x`, to 2 ulp; 0 for negative infinity. PTX `ex2.approx.ftz.f32`.
-    exp2, "ex2.approx.ftz.f32", f32::exp2
+    /// 2 to the power `x`, to 2 ulp; 0 where that is less than the least normal number. PTX `ex2.approx.ftz.f32`.
+    exp2, "ex2.approx.ftz.f32", |x: f32| {
+        let power = x.exp2();
+        if power < f32::MIN_POSITIVE { 0.0 } else { power }
+    }
 );
 unary!(
     /// Logarithm of `x` to base 2; negative infinity for 0. PTX `lg2.approx.f32`.
