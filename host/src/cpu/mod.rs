@@ -1,5 +1,6 @@
 //! The CPU back end: the contract of the GPU's kernels in plain multi-threaded Rust, tuned like any other device.
 
+mod accept;
 mod attention;
 mod cache;
 mod instructions;
