@@ -132,7 +132,7 @@ pub struct AcceptArrays<'a> {
     pub row_starts: &'a [i32],
     /// Temperature of each sequence, `[batch]`; 0: greedy.
     pub temperatures: &'a [f32],
-    /// Seed of each sequence, `[batch]`.
+    /// Seed of each sequence, `[batch]`. What drafts were drawn by must not follow from it.
     pub seeds: &'a [u64],
     /// How many steps have been taken before this one. The step draws with one more, which is what a device counts up to.
     pub step: u64,

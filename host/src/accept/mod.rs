@@ -6,7 +6,7 @@
 //! | [`problem`] | what a caller asks: capacities, what scores there are, how drafts were drawn |
 //! | [`arrays`] | scores, tokens, trees, temperatures and seeds in host memory, and what is written |
 //! | [`launch`] | from problem and variants to two launches |
-//! | [`reference`] | a sampler in f64, with the same random numbers |
+//! | [`mod@reference`] | a sampler in f64, with the same random numbers |
 //! | [`compare`] | a back end's results against the reference: the same, but where a decision is within rounding |
 //! | [`synthetic`] | inputs made up from a seed, with poison and planted faults |
 //!

@@ -11,13 +11,14 @@
 //! | `error` | [`CudaError`] |
 //! | `context`, `stream`, `memory` | contexts, streams and device memory, own or borrowed |
 //! | `module`, `kernel` | compiled variants, one cache per context, and their launch |
-//! | `attention`, `cache`, `score`, `select` | launches of attention, of writing to caches, of score gathering and of selection |
+//! | `accept`, `attention`, `cache`, `score`, `select` | launches of acceptance, of attention, of writing to caches, of score gathering and of selection |
 //! | `workspace` | the memory that launches work in |
 //! | `verifier` | all stages of a step, one by one, and a second stream beside the main one |
 //! | `input` | the arrays of problems in device memory |
 //! | `event`, `graph`, `timing` | events, captured graphs, and timing with both |
 //! | `device_info`, `nvml` | what a device is |
 
+mod accept;
 mod attention;
 mod cache;
 mod context;
@@ -39,6 +40,7 @@ mod timing;
 mod verifier;
 mod workspace;
 
+pub use accept::AcceptKernel;
 pub use attention::AttentionKernel;
 pub use cache::{AppendKernel, CaptureKernel, CompactKernel};
 pub use context::{Context, device_count};
@@ -48,9 +50,9 @@ pub use event::Event;
 pub use functions::SYMBOLS;
 pub use graph::Graph;
 pub use input::{
-    AppendTarget, DeviceAppendInput, DeviceCaptureInput, DeviceCompactInput, DeviceInput, DeviceItems,
-    DeviceLayer, DeviceOutput, DeviceScoreInput, DeviceSelectInput, DeviceSelectOutput, DeviceSource,
-    DeviceStep,
+    AppendTarget, DeviceAcceptInput, DeviceAcceptOutput, DeviceAppendInput, DeviceCaptureInput,
+    DeviceCompactInput, DeviceInput, DeviceItems, DeviceLayer, DeviceOutput, DeviceScoreInput, DeviceScores,
+    DeviceSelectInput, DeviceSelectOutput, DeviceSource, DeviceStep,
 };
 pub use kernel::{Kernel, Resources};
 pub use library::{REQUIRED_DRIVER, available};

@@ -8,8 +8,8 @@ use std::{
 
 use cudarc::driver::sys;
 use dustin_kernels::registry::{
-    AppendVariant, AttentionVariant, CaptureVariant, CompactVariant, Entry, FoldVariant, LogitsVariant,
-    SelectVariant,
+    AcceptRowsVariant, AcceptWalkVariant, AppendVariant, AttentionVariant, CaptureVariant, CompactVariant,
+    Entry, FoldVariant, LogitsVariant, SelectVariant,
 };
 
 use super::{
@@ -114,6 +114,22 @@ impl ModuleCache {
     /// # Errors
     /// As [`ModuleCache::kernel`].
     pub fn capture(&self, variant: &CaptureVariant) -> Result<Kernel, CudaError> {
+        self.kernel(&variant.entry(), variant.ptx.text())
+    }
+
+    /// The kernel of an `accept_rows` variant.
+    ///
+    /// # Errors
+    /// As [`ModuleCache::kernel`].
+    pub fn accept_rows(&self, variant: &AcceptRowsVariant) -> Result<Kernel, CudaError> {
+        self.kernel(&variant.entry(), variant.ptx.text())
+    }
+
+    /// The kernel of an `accept_walk` variant, without clusters.
+    ///
+    /// # Errors
+    /// As [`ModuleCache::kernel`].
+    pub fn accept_walk(&self, variant: &AcceptWalkVariant) -> Result<Kernel, CudaError> {
         self.kernel(&variant.entry(), variant.ptx.text())
     }
 

@@ -8,6 +8,7 @@ use super::{
     stream::Stream,
 };
 use crate::{
+    accept::launch::AcceptPlan,
     attention::launch::AttentionPlan,
     cache::{append::launch::AppendPlan, capture::launch::CapturePlan, compact::launch::CompactPlan},
     error::InvalidInput,
@@ -42,7 +43,7 @@ macro_rules! plans {
     )*};
 }
 
-plans!(AttentionPlan AppendPlan CapturePlan CompactPlan ScorePlan SelectPlan);
+plans!(AcceptPlan AttentionPlan AppendPlan CapturePlan CompactPlan ScorePlan SelectPlan);
 
 /// The workspace of one plan's launches, in memory of its own or of the caller. Launches that share a workspace must
 /// not overlap in time.

@@ -37,7 +37,9 @@ impl<'a> Output<'a> {
             let place = u64::from(self.rows);
             // SAFETY: the caller's promise.
             unsafe {
-                self.params.path.store(index * self.params.path_stride + place, row.cast_signed());
+                self.params
+                    .accepted_rows
+                    .store(index * self.params.accepted_rows_stride + place, row.cast_signed());
                 if row > 0 {
                     let emitted = index * self.params.emitted_stride + place - 1;
                     self.params.emitted.store(emitted, token.cast_signed());
@@ -57,7 +59,7 @@ impl<'a> Output<'a> {
     pub(super) unsafe fn finish(&self, token: u32) {
         let params = self.params;
         let index = u64::from(self.sequence.index);
-        let (path, emitted) = (index * params.path_stride, index * params.emitted_stride);
+        let (rows_at, emitted) = (index * params.accepted_rows_stride, index * params.emitted_stride);
         let rows = self.rows;
         // SAFETY: the caller's promise; what lies behind the walk's rows nobody else writes.
         unsafe {
@@ -65,7 +67,7 @@ impl<'a> Output<'a> {
                 for half in 0..2 {
                     let place = half * WARP + lane();
                     if place >= rows && place < params.row_capacity {
-                        params.path.store(path + u64::from(place), -1);
+                        params.accepted_rows.store(rows_at + u64::from(place), -1);
                         params.emitted.store(emitted + u64::from(place), -1);
                     }
                 }
@@ -79,7 +81,7 @@ impl<'a> Output<'a> {
                 if !params.new_lengths.is_null() {
                     let length = params.lengths.load(index);
                     let longer = length.checked_add(rows.cast_signed());
-                    params.new_lengths.store(index, if let Some(sum) = longer { sum } else { i32::MAX });
+                    params.new_lengths.store(index, longer.unwrap_or(i32::MAX));
                 }
             }
         }

@@ -82,9 +82,9 @@ pub struct Params {
     /// Items from one sequence's emitted tokens to the next's.
     pub emitted_stride: u64,
     /// The rows of the walk, from row 0, `[batch, row_capacity]`; -1 behind them.
-    pub path: Global<i32>,
+    pub accepted_rows: Global<i32>,
     /// Items from one sequence's path to the next.
-    pub path_stride: u64,
+    pub accepted_rows_stride: u64,
     /// The last row of each path, `[batch]`; -1 for a sequence without rows.
     pub last_rows: Global<i32>,
     /// Confirmed lengths and, on top, the rows of the path, `[batch]`; or null. May be `lengths`.

@@ -15,7 +15,7 @@ const UNWON: u64 = (f32::INFINITY.to_bits() as u64) << 32 | NONE as u64;
 /// part.
 ///
 /// # Safety
-/// As [`Residual::of_four`].
+/// As [`Residual::sum`].
 #[cfg_attr(target_arch = "nvptx64", inline(always))]
 #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
 pub(super) unsafe fn race<const W: u32, const C: u32>(
@@ -23,7 +23,6 @@ pub(super) unsafe fn race<const W: u32, const C: u32>(
     residual: &Residual,
     draws: &Draws,
     row: u32,
-    vocabulary: u32,
 ) -> Option<u32> {
     let mut best = UNWON;
     // The least key of the warp's lanes so far.
@@ -31,22 +30,29 @@ pub(super) unsafe fn race<const W: u32, const C: u32>(
     let mut first = team.first_token();
     // As many times in all lanes, which tell each other their keys.
     let mut base = 0;
-    while base < vocabulary {
-        if first < vocabulary {
-            // SAFETY: the caller's promise.
-            let (left, _) = unsafe { residual.of_four(first) };
-            let words = draws.race(row, first / 4);
-            for item in 0..4 {
-                // A token is looked at closely if it may win, with room for rounding, as few do. So who wins does not depend
-                // on the order.
-                let reach = bound * left[item] * 1.000_001;
-                if left[item] > 0.0 && exponential_floor(words[item]) <= reach {
-                    let token = first + item as u32;
-                    let key = draws.exponential(row, token, words[item]) / left[item];
-                    let entry = u64::from(key.to_bits()) << 32 | u64::from(token);
-                    best = best.min(entry);
+    while base < residual.vocabulary {
+        // SAFETY: the caller's promise.
+        let (left, _) = unsafe { residual.of_four(first, residual.load_four(first)) };
+        let words = draws.race(row, first / 4);
+        // A token is looked at closely if it may win, with room for rounding, as few do. So who wins does not depend on the order.
+        let mut close: u32 = 0;
+        for item in 0..4 {
+            let reach = bound * left[item] * 1.000_001;
+            if left[item] > 0.0 && exponential_floor(words[item]) <= reach {
+                close |= 1 << item;
+            }
+        }
+        while close != 0 {
+            let item = close.trailing_zeros();
+            close &= close - 1;
+            let (mut word, mut weight) = (words[0], left[0]);
+            for other in 1..4 {
+                if item == other as u32 {
+                    (word, weight) = (words[other], left[other]);
                 }
             }
+            let key = draws.exponential(row, first + item, word) / weight;
+            best = best.min(u64::from(key.to_bits()) << 32 | u64::from(first + item));
         }
         // Keys are positive, and so ordered as their bits.
         bound = f32::from_bits(!redux::reduce_max(!((best >> 32) as u32)));

@@ -5,7 +5,7 @@
 //! `rest` what of `q` there was to draw from, 1 if drafts are drawn independently. So a distribution is never stored.
 
 use super::{
-    params::proposal,
+    params::{Params, proposal},
     scores::{Measure, Row},
     team::Team,
 };
@@ -34,6 +34,7 @@ impl Distribution {
 pub(super) struct Residual {
     pub(super) target: Distribution,
     pub(super) draft: Distribution,
+    pub(super) vocabulary: u32,
     proposal: u32,
     /// The rows whose drafts have been rejected, a bit each.
     rejected: u64,
@@ -53,10 +54,11 @@ impl Residual {
     pub(super) fn whole(
         target: Distribution,
         draft: Distribution,
-        proposal: u32,
+        params: &Params,
         drafted: Shared<[u32; 4]>,
     ) -> Self {
-        Self { target, draft, proposal, rejected: 0, taken: 0.0, mass: 1.0, rest: 1.0, drafted }
+        let (vocabulary, proposal) = (params.vocabulary, params.proposal);
+        Self { target, draft, vocabulary, proposal, rejected: 0, taken: 0.0, mass: 1.0, rest: 1.0, drafted }
     }
 
     /// Gives back what has been taken.
@@ -116,28 +118,43 @@ impl Residual {
         bits
     }
 
-    /// What is left of four tokens from `first` on, and their probabilities by the draft: without those that have been rejected.
+    /// The scores of four tokens from `first` on, by the target and by the draft: negative infinity where there are no tokens, and
+    /// by the draft where nothing is taken.
     ///
     /// # Safety
-    /// As [`Residual::has_rejected`]; the rows of scores exist.
+    /// The rows of scores exist.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    pub(super) unsafe fn of_four(&self, first: u32) -> ([f32; 4], [f32; 4]) {
-        // SAFETY: the caller's promise.
-        let mut left = unsafe { self.target.row.load_four(first) };
-        let mut drawn = [f32::NEG_INFINITY; 4];
-        let takes = self.taken > 0.0;
-        if takes {
+    pub(super) unsafe fn load_four(&self, first: u32) -> [[f32; 4]; 2] {
+        let mut scores = [[f32::NEG_INFINITY; 4]; 2];
+        if first < self.vocabulary {
             // SAFETY: the caller's promise.
-            drawn = unsafe { self.draft.row.load_four(first) };
+            unsafe {
+                scores[0] = self.target.row.load_four(first);
+                if self.taken > 0.0 {
+                    scores[1] = self.draft.row.load_four(first);
+                }
+            }
         }
+        scores
+    }
+
+    /// What is left of four tokens from `first` on, and their probabilities by the draft where something is taken, by their scores:
+    /// without those that have been rejected.
+    ///
+    /// # Safety
+    /// As [`Residual::has_rejected`].
+    #[cfg_attr(target_arch = "nvptx64", inline(always))]
+    pub(super) unsafe fn of_four(&self, first: u32, scores: [[f32; 4]; 2]) -> ([f32; 4], [f32; 4]) {
         // SAFETY: the caller's promise.
         let rejected = unsafe { self.rejected_of_four(first) };
+        let takes = self.taken > 0.0;
+        let (mut left, mut drawn) = ([0.0; 4], [0.0; 4]);
         for item in 0..4 {
-            let p = self.target.probability(left[item]);
-            let q = if takes { self.draft.probability(drawn[item]) } else { 0.0 };
-            let is_left = rejected >> item & 1 == 0;
-            left[item] = if is_left { math::max(p - self.taken * q, 0.0) } else { 0.0 };
-            drawn[item] = if is_left { q } else { 0.0 };
+            if rejected >> item & 1 == 0 {
+                let p = self.target.probability(scores[0][item]);
+                let q = if takes { self.draft.probability(scores[1][item]) } else { 0.0 };
+                (left[item], drawn[item]) = (math::max(p - self.taken * q, 0.0), q);
+            }
         }
         (left, drawn)
     }
@@ -145,19 +162,15 @@ impl Residual {
     /// Sums up what is left, by all threads of the team, which take part together. Whether it is more than nothing.
     ///
     /// # Safety
-    /// As [`Residual::of_four`].
+    /// As [`Residual::has_rejected`] and [`Residual::load_four`].
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
-    pub(super) unsafe fn sum<const W: u32, const C: u32>(
-        &mut self,
-        team: &mut Team<W, C>,
-        vocabulary: u32,
-    ) -> bool {
+    pub(super) unsafe fn sum<const W: u32, const C: u32>(&mut self, team: &mut Team<W, C>) -> bool {
         let (mut mass, mut rest) = (0.0, 0.0);
         let mut first = team.first_token();
-        while first < vocabulary {
+        while first < self.vocabulary {
             // SAFETY: the caller's promise.
-            let (left, drawn) = unsafe { self.of_four(first) };
+            let (left, drawn) = unsafe { self.of_four(first, self.load_four(first)) };
             for item in 0..4 {
                 mass += left[item];
                 rest += drawn[item];

@@ -46,7 +46,7 @@ pub unsafe fn walk<const W: u32, const C: u32>(params: &Params) {
         if sequence.rows > 0 {
             walk.prepare();
             barrier::block_sync_aligned();
-            token = walk.to_its_end();
+            token = walk.go();
         }
         if walk.team.rank == 0 {
             walk.output.finish(token);
@@ -192,7 +192,7 @@ impl<const W: u32, const C: u32> Walk<'_, W, C> {
     /// # Safety
     /// As [`Walk::rows_that`]. All threads of the team take part.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
-    unsafe fn to_its_end(&mut self) -> u32 {
+    unsafe fn go(&mut self) -> u32 {
         let mut node = 0;
         let mut token = NONE;
         loop {
@@ -241,13 +241,13 @@ impl<const W: u32, const C: u32> Walk<'_, W, C> {
             max: f32::from_bits(max),
             inverse_sum: if draft_sum > 0.0 { 1.0 / draft_sum } else { 0.0 },
         };
-        Residual::whole(target, draft, params.proposal, Shared::at(plan.drafted))
+        Residual::whole(target, draft, params, Shared::at(plan.drafted))
     }
 
     /// Tries the drafts behind `node`: the row that is accepted, and its token, or nothing and what is left.
     ///
     /// # Safety
-    /// As [`Walk::to_its_end`].
+    /// As [`Walk::go`].
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn try_drafts(&mut self, node: u32, residual: &mut Residual) -> Option<(u32, u32)> {
         // SAFETY: the caller's promise.
@@ -267,7 +267,7 @@ impl<const W: u32, const C: u32> Walk<'_, W, C> {
                 if q == 0.0 || is_gone {
                     continue;
                 }
-                if !residual.is_whole() && !residual.sum(&mut self.team, self.params.vocabulary) {
+                if !residual.is_whole() && !residual.sum(&mut self.team) {
                     residual.restore();
                     return None;
                 }
@@ -295,13 +295,13 @@ impl<const W: u32, const C: u32> Walk<'_, W, C> {
     /// Draws the next token from what is left at `node`; where rounding leaves nothing, from all of it.
     ///
     /// # Safety
-    /// As [`Walk::to_its_end`].
+    /// As [`Walk::go`].
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     unsafe fn draw(&mut self, node: u32, residual: &mut Residual) -> u32 {
         // Once, or twice where nothing is left; a loop, so that the body is compiled once.
         loop {
             // SAFETY: the caller's promise.
-            let won = unsafe { race(&mut self.team, residual, &self.draws, node, self.params.vocabulary) };
+            let won = unsafe { race(&mut self.team, residual, &self.draws, node) };
             match won {
                 Some(token) => return token,
                 None if residual.is_whole() => return 0,

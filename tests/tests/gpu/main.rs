@@ -11,11 +11,12 @@
 //! | `callers` | contexts, streams, memory and threads of the caller |
 //! | `large` | caches beyond 2^31 items |
 //! | `errors` | errors that only a driver with a device can give |
-//! | `score`, `select`, `cache` | score gathering, selection and writing to caches, likewise |
+//! | `score`, `select`, `cache`, `accept` | score gathering, selection, writing to caches and acceptance, likewise |
 //! | `chain` | from queries to sets: both on one stream, and by the ranks of tensor parallelism |
 //! | `verifier` | whole steps: against the references, captured, on several streams and threads |
 //! | `sanitize` | one small problem per variant, cheap enough for compute-sanitizer |
 
+mod accept;
 mod attention;
 mod cache;
 mod callers;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         select::trials(),
         chain::trials(),
         cache::trials(),
+        accept::trials(),
         verifier::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()

@@ -42,7 +42,8 @@ impl Distribution {
         let weight = |score: f32| match kind {
             ScoreKind::Logits if exponent(score) >= LEAST_EXPONENT => exponent(score).exp2(),
             ScoreKind::Logits => 0.0,
-            ScoreKind::Probabilities => f64::from(score).max(0.0).min(MOST),
+            ScoreKind::Probabilities if score > 0.0 => f64::from(score).min(MOST),
+            ScoreKind::Probabilities => 0.0,
         };
         let floor = if kind == ScoreKind::Logits { f32::NEG_INFINITY } else { 0.0 };
         // Also where all are NaN.

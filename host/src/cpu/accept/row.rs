@@ -39,7 +39,8 @@ impl Measure {
         match self.kind {
             ScoreKind::Logits if score == max => 1.0,
             ScoreKind::Logits => exp2((score - max) * self.scale_log2).max(0.0),
-            ScoreKind::Probabilities => score.max(0.0).min(MOST),
+            ScoreKind::Probabilities if score > 0.0 => score.min(MOST),
+            ScoreKind::Probabilities => 0.0,
         }
     }
 }
