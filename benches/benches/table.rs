@@ -62,7 +62,7 @@ fn table(arguments: &Arguments) -> anyhow::Result<()> {
                 eprintln!("{}: {error:#}", work.name());
                 None
             }),
-            Work::Cache(_) | Work::Chain(_) => None,
+            Work::Cache(_) | Work::Accept(_) | Work::Chain(_) => None,
         };
         let line = device.bench(work).and_then(|bench| line(work, bench, bandwidth, baseline));
         match line {

@@ -9,6 +9,7 @@
 //! turns so that no launch finds its tokens in the L2 cache, while selection finds its maps there. Without a GPU the CPU back end runs smaller workloads, unless
 //! `DUSTIN_REQUIRE_GPU` is set: then a missing GPU is an error. A benchmark that could not run makes the exit code 1.
 
+pub mod accept;
 pub mod baseline;
 pub mod cpu;
 pub mod gpu;
@@ -76,7 +77,7 @@ impl Device {
         }
     }
 
-    /// What suits the device: the workloads that it is tuned for by default, writing to caches, and, on a GPU, the layers of a step.
+    /// What suits the device: the workloads that it is tuned for by default, writing to caches, acceptance, and, on a GPU, the layers of a step.
     ///
     /// # Errors
     /// None, unless one of them is impossible.

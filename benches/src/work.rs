@@ -1,4 +1,4 @@
-//! What is timed: the workloads that `autotune` tunes for, writing to caches, which needs no tuning, and the layers of a step.
+//! What is timed: the workloads that `autotune` tunes for, writing to caches and acceptance, which need no tuning, and the layers of a step.
 
 use dustin::{
     InvalidInput,
@@ -11,7 +11,11 @@ use dustin::{
 };
 use dustin_autotune::workload::{self, Impossible, Problem, Workload};
 
-use crate::{SEED, small};
+use crate::{
+    SEED,
+    accept::{self, AcceptWork},
+    small,
+};
 
 /// Something to time.
 #[derive(Clone, Debug)]
@@ -20,6 +24,8 @@ pub enum Work {
     Tuned(Workload),
     /// Writing to caches.
     Cache(CacheWork),
+    /// Acceptance of a step's drafts.
+    Accept(AcceptWork),
     /// The layers of a step.
     Chain(ChainWork),
 }
@@ -117,10 +123,13 @@ impl Work {
         let chains: Vec<_> =
             tuned.iter().filter(|tuned| tuned.name == "w1").flat_map(ChainWork::of).collect();
         let caches = caches.iter().copied().map(Self::Cache);
+        let accepts: &[AcceptWork] = if gpu { &accept::GPU } else { &accept::CPU };
+        let accepts = accepts.iter().copied().map(Self::Accept);
         Ok(tuned
             .into_iter()
             .map(Self::Tuned)
             .chain(caches)
+            .chain(accepts)
             .chain(chains.into_iter().map(Self::Chain))
             .collect())
     }
@@ -131,6 +140,7 @@ impl Work {
         match self {
             Self::Tuned(workload) => &workload.name,
             Self::Cache(work) => work.name,
+            Self::Accept(work) => work.name,
             Self::Chain(work) => work.name,
         }
     }
@@ -148,6 +158,7 @@ impl Work {
                 Writes::Append => "append",
                 Writes::Compact => "compact",
             },
+            Self::Accept(_) => "acceptance",
             Self::Chain(_) => "chain",
         }
     }
@@ -158,6 +169,7 @@ impl Work {
         match self {
             Self::Tuned(workload) => workload.problem.bytes(),
             Self::Cache(work) => work.bytes(),
+            Self::Accept(work) => work.bytes(),
             Self::Chain(work) => work.bytes(),
         }
     }

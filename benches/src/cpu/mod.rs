@@ -1,5 +1,6 @@
 //! Workloads on the CPU back end.
 
+mod accept;
 mod attention;
 mod cache;
 mod score;
@@ -58,6 +59,7 @@ impl Cpu {
         let limits = self.0.limits();
         let (small, job) = match work {
             Work::Cache(work) => cache::jobs(work)?,
+            Work::Accept(work) => accept::jobs(work)?,
             Work::Chain(work) => bail!("{}: chains of launches are a GPU's", work.name),
             Work::Tuned(workload) => {
                 let context = workload.context();

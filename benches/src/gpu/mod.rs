@@ -1,5 +1,6 @@
 //! Workloads on a GPU: replays of a graph whose launches read inputs in turns.
 
+mod accept;
 mod attention;
 mod cache;
 mod chain;
@@ -73,6 +74,7 @@ impl Gpu {
     pub fn bench(&self, work: &Work) -> anyhow::Result<GpuBench<'_>> {
         let workload = match work {
             Work::Cache(work) => return cache::bench(self, work),
+            Work::Accept(work) => return accept::bench(self, work),
             Work::Chain(work) => return chain::bench(self, work),
             Work::Tuned(workload) => workload,
         };
