@@ -13,8 +13,8 @@
 //!
 //! Two launches: `accept_rows` gathers a few figures of every row's scores, block by block; `accept_walk` merges them and
 //! walks, with the blocks of a sequence passing over the vocabulary where a distribution has to be summed or drawn from. A draw
-//! from a distribution is a race of exponential variables, the least `E / w` of all tokens: it needs neither a normaliser nor prefix sums, and its
-//! result does not depend on who looks at which token.
+//! from a distribution is a race of exponential variables, the least `E / w` of all tokens: it needs neither a normaliser nor
+//! prefix sums, and its result does not depend on who looks at which token.
 
 mod chunk;
 pub mod draws;

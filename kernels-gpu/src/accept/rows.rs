@@ -29,8 +29,8 @@ const fn groups(warps: u32) -> usize {
     (CHUNK / (4 * WARP * warps)) as usize
 }
 
-/// Gathers the figures of one chunk of one row of the target's scores or of the draft's: by blocks of `W` warps, `G` groups of four tokens to
-/// a thread. One thread of the launch advances the step.
+/// Gathers the figures of one chunk of one row of the target's scores or of the draft's: by blocks of `W` warps, `G` groups of
+/// four tokens to a thread. One thread of the launch advances the step.
 ///
 /// # Safety
 /// Every array that the parameters name exists, with the documented shape, until the launch has ended; nobody writes them
