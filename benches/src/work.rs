@@ -90,7 +90,7 @@ const W1: CacheWork = CacheWork {
 const GPU: [CacheWork; 6] = [
     W1,
     CacheWork { name: "w1-append-q", group: 8, ..W1 },
-    CacheWork { name: "w1-append-w2", warps: Some(2), ..W1 },
+    CacheWork { name: "w1-append-w8", warps: Some(8), ..W1 },
     CacheWork { name: "w1-compact", writes: Writes::Compact, ..W1 },
     CacheWork { name: "w1-compact-w8", writes: Writes::Compact, warps: Some(8), ..W1 },
     CacheWork { name: "w1-compact-tp8", writes: Writes::Compact, kv_heads: 1, ..W1 },

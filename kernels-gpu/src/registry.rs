@@ -302,17 +302,11 @@ pub struct AppendVariant {
 }
 
 impl AppendVariant {
-    /// What the PTX builder and the driver have to know of it. A multiprocessor is to have registers for all the threads that it
-    /// can have: the launch is to find room beside attention's.
+    /// What the PTX builder and the driver have to know of it. Its registers, less than 32, leave a multiprocessor room
+    /// for all the threads that it can have: one block bounds nothing.
     #[must_use]
     pub const fn entry(&self) -> Entry {
-        Entry {
-            name: self.id,
-            target: self.target,
-            threads: 32 * self.warps,
-            blocks: 64 / self.warps,
-            shared_bytes: crate::cache::append::shared_bytes(self.warps),
-        }
+        Entry { name: self.id, target: self.target, threads: 32 * self.warps, blocks: 1, shared_bytes: 0 }
     }
 }
 

@@ -262,9 +262,7 @@ pub fn append_in(
 ) -> Result<Trace, String> {
     let plan = AppendPlan::new(problem, variant).map_err(|error| error.to_string())?;
     let params = plan.params(buffers).map_err(|error| error.to_string())?;
-    let shared_bytes = plan.shared_bytes();
     let launch = launch_of(variant.id, plan.grid(), plan.threads(), plan.overlaps(buffers));
-    let launch = Launch { shared_bytes, ..launch };
     run(&launch, memory, options, || {
         // SAFETY: the executor's memory holds every array that the plan names; it checks each access.
         unsafe { (variant.body)(&params) }

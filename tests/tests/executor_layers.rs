@@ -107,8 +107,8 @@ fn appending_that_does_not_wait_for_the_launch_before_is_reported() {
                 prepared.append(append, options)
             };
             let trace = launch(&Options::default()).expect("nothing to report while nothing is dropped");
-            let waits = trace.syncs.into_iter().filter(|(site, _)| site.kind == SyncKind::GridWait);
-            let [(site, _)] = waits.collect::<Vec<_>>()[..] else { panic!("{} waits once", append.id) };
+            let [(site, _)] = trace.syncs[..] else { panic!("{}: {:?}", append.id, trace.syncs) };
+            assert_eq!(site.kind, SyncKind::GridWait);
             let options = Options { dropped: Some(site), max_findings: 1, ..Options::default() };
             assert!(launch(&options).is_err(), "{}, behind attention: {behind_attention}", append.id);
         }

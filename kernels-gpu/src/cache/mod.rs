@@ -7,8 +7,8 @@
 //! `capture` copies the queries of one row of each sequence, of a few heads, to the slots that scoring reads them from.
 //!
 //! All only move bits, 16 bytes at a time, so that one kernel serves every 16-bit element type and head size. A *column* is
-//! what one such word of a token is, a word of a KV head, or one of a row's queries. A thread has one column and no thread needs another's words,
-//! so that a launch's time is the memory's plus a chain of three look-ups: length, page, row.
+//! what one such word of a token is, a word of a KV head, or one of a row's queries. A thread has one column and no thread needs another's, so that
+//! there are no barriers, and a launch's time is the memory's plus a chain of three look-ups: length, page, row.
 
 mod accepted;
 pub mod append;

@@ -30,10 +30,10 @@ impl Step {
 }
 
 impl AppendParams {
-    /// Columns of a row: words of 16 bytes in all of its keys, behind them in all of its values, and in all of its queries.
+    /// Columns of a row: those of its token, and behind them words of 16 bytes in all of its queries.
     #[cfg_attr(target_arch = "nvptx64", inline(always))]
     pub(super) fn columns(&self) -> u32 {
-        2 * self.step.columns() + (self.query_heads << self.step.word_shift)
+        self.step.columns() + (self.query_heads << self.step.word_shift)
     }
 }
 

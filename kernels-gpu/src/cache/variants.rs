@@ -6,13 +6,13 @@ use super::{append::append, capture::capture, compact::compact};
 /// Hands every number of warps, and whether launches overlap, to `$make!`, as items or as an array.
 macro_rules! for_each_append {
     (items $make:ident) => {
-        $make!(2, false);
         $make!(4, false);
-        $make!(2, true);
+        $make!(8, false);
         $make!(4, true);
+        $make!(8, true);
     };
     (array $make:ident) => {
-        [$make!(2, false), $make!(4, false), $make!(2, true), $make!(4, true)]
+        [$make!(4, false), $make!(8, false), $make!(4, true), $make!(8, true)]
     };
 }
 
@@ -176,7 +176,7 @@ mod registry {
     }
 
     /// Rises whenever a variant's meaning changes: its parameters, its results or its resources.
-    const APPEND_REVISION: u32 = 3;
+    const APPEND_REVISION: u32 = 2;
     /// Likewise.
     const COMPACT_REVISION: u32 = 1;
     /// Likewise.

@@ -1,13 +1,8 @@
 //! From a problem and a variant to a launch: grid, workspace and parameters. Pure, so that the GPU and the executor are launched
 //! alike.
 
-use std::cmp::Reverse;
-
 use dustin_kernels::{
-    cache::{
-        append::{self, ROWS},
-        params::AppendParams,
-    },
+    cache::params::AppendParams,
     registry::{APPEND, AppendVariant},
     simt::Global,
 };
@@ -60,18 +55,13 @@ pub struct AppendBuffers {
     pub stable: bool,
 }
 
-/// The variant that is launched without tuning: launches that overlap where the device has them, and the largest blocks.
+/// The variant that is launched without tuning: launches that overlap where the device has them, and the smallest blocks, of
+/// which there are few.
 ///
 /// # Errors
 /// None runs on the device.
 pub fn default_variant(limits: &DeviceLimits) -> Result<&'static AppendVariant, InvalidInput> {
-    least(
-        OPERATION,
-        APPEND,
-        AppendVariant::entry,
-        |variant| (!variant.overlaps, Reverse(variant.warps)),
-        limits,
-    )
+    least(OPERATION, APPEND, AppendVariant::entry, |variant| (!variant.overlaps, variant.warps), limits)
 }
 
 impl AppendPlan {
@@ -96,11 +86,12 @@ impl AppendPlan {
         self.variant
     }
 
-    /// Blocks: `[blocks, batch, chunks]`.
+    /// Blocks: `[blocks, batch, 1]`.
     #[must_use]
     pub fn grid(&self) -> [u32; 3] {
         let step = &self.problem.step;
-        [blocks(self.problem.columns(), self.threads()), step.batch, step.rows.div_ceil(ROWS)]
+        let threads = self.problem.columns() * u64::from(step.rows);
+        [blocks(threads, self.threads()), step.batch, 1]
     }
 
     /// Whether a launch over `buffers` may overlap what is launched before it.
@@ -113,12 +104,6 @@ impl AppendPlan {
     #[must_use]
     pub const fn threads(&self) -> u32 {
         32 * self.variant.warps
-    }
-
-    /// Dynamic shared memory of one block, in bytes.
-    #[must_use]
-    pub const fn shared_bytes(&self) -> u32 {
-        append::shared_bytes(self.variant.warps)
     }
 
     /// The parts of the workspace.
@@ -225,15 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_thread_for_each_column_and_a_chunk_for_eight_rows_and_the_default_runs_on_the_device() {
+    fn there_is_a_thread_for_each_word_of_a_sequence_and_the_default_runs_on_the_device() {
         let plan = plan();
-        assert_eq!(plan.grid(), [(2 * 128 + 1024) / plan.threads(), 16, 1]);
+        assert_eq!(plan.grid(), [5 * (128 + 1024) / plan.threads(), 16, 1]);
         let without_queries = AppendProblem { query_heads: 0, ..problem() };
         let plan = AppendPlan::new(&without_queries, &APPEND[0]).unwrap();
-        assert_eq!(plan.grid(), [2 * 128 / plan.threads(), 16, 1]);
-        let tree = Step { rows: 17, ..problem().step };
-        let tree = AppendPlan::new(&AppendProblem { step: tree, ..problem() }, &APPEND[0]).unwrap();
-        assert_eq!(tree.grid(), [(2 * 128 + 1024) / plan.threads(), 16, 3]);
+        assert_eq!(plan.grid(), [5 * 128 / plan.threads(), 16, 1]);
         let limits = DeviceLimits {
             major: 8,
             minor: 0,

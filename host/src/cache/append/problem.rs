@@ -22,10 +22,10 @@ impl From<&AttentionProblem> for AppendProblem {
 }
 
 impl AppendProblem {
-    /// Words of 16 bytes in a row's keys, values and queries.
+    /// Words of 16 bytes in a token's keys and in a row's queries.
     #[must_use]
     pub(super) fn columns(&self) -> u64 {
-        2 * self.step.columns() + u64::from(self.query_heads) * u64::from(self.step.kv.head_dim / 8)
+        self.step.columns() + u64::from(self.query_heads) * u64::from(self.step.kv.head_dim / 8)
     }
 
     /// Bytes that appending must move at the least when the step has all of its rows: each row's keys, values and queries read
