@@ -1,7 +1,18 @@
 use super::*;
-use crate::accept::{
-    compare::{Accepted, compare},
-    synthetic::{AcceptInput, Plant, Recipe},
+use crate::{
+    accept::{
+        compare::{Accepted, compare},
+        synthetic::{AcceptInput, Plant, Recipe},
+    },
+    cache::{
+        capture::{
+            arrays::{CaptureArrays, CaptureStrides},
+            problem::CaptureProblem,
+        },
+        compact::{arrays::CompactArrays, problem::CompactProblem},
+        step::{Step, StepArrays},
+    },
+    kv::{KvLayout, PagedKv},
 };
 
 fn accept(backend: &mut CpuBackend, input: &AcceptInput) -> Accepted {
@@ -68,4 +79,55 @@ fn outputs_that_are_too_short_are_refused() {
     };
     let error = CpuBackend::new(1).unwrap().accept(&input.problem, &input.arrays(), output);
     assert_eq!(error.unwrap_err().field, "accepted");
+}
+
+#[test]
+fn paths_and_last_rows_are_what_compaction_and_capturing_take() {
+    let mut backend = CpuBackend::new(1).unwrap();
+    for seed in 0..200 {
+        let input = AcceptInput::sound(seed, 50, 9).unwrap();
+        let (given, problem) = (accept(&mut backend, &input), input.problem);
+        let (batch, rows) = (problem.batch, problem.rows);
+        let kv = PagedKv::dense(KvLayout::Nhd, 1, 16, 1, 64);
+        let step = Step { batch, rows, total_rows: problem.total_rows, kv, table_width: 1 };
+        let compaction = CompactProblem { step, layers: 1, accepted: rows, counted: false };
+        let lengths = vec![0; batch as usize];
+        let lists = CompactArrays {
+            step: StepArrays {
+                block_table: &lengths,
+                table_stride: 1,
+                lengths: &lengths,
+                row_starts: &input.row_starts,
+            },
+            accepted: &given.path,
+            accepted_stride: input.strides.path,
+            counts: None,
+        };
+        assert_eq!(lists.validate(&compaction), Ok(()));
+        let capture = CaptureProblem {
+            batch,
+            total_rows: problem.total_rows,
+            query_heads: 1,
+            head_dim: 64,
+            heads: vec![0],
+            slots: batch,
+            tokens: 1,
+        };
+        let captures = CaptureArrays {
+            query: &[],
+            row_starts: &input.row_starts,
+            rows: Some(&given.last_rows),
+            slots: None,
+            token: 0,
+            strides: CaptureStrides::dense(&capture),
+        };
+        for sequence in 0..batch {
+            let at = sequence as usize;
+            let (first, own) = (input.row_starts[at], input.row_starts[at + 1] - input.row_starts[at]);
+            let (path, fault) = lists.rows(&compaction, sequence, own as u32);
+            assert_eq!((path.len() as i32, fault), (given.accepted[at] + i32::from(own > 0), None));
+            let last = path.last().map(|&row| (first as u32 + row, sequence));
+            assert_eq!(captures.captured(&capture, sequence), Ok(last));
+        }
+    }
 }
