@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use xtask::{bundle, ptx, ptxas};
+use xtask::{bundle, header, ptx, ptxas};
 
 /// Developer commands.
 #[derive(Parser)]
@@ -23,6 +23,12 @@ enum Command {
         /// Compile only the entries whose name contains this text, into target/ptx; write nothing else
         #[arg(long, value_name = "TEXT", conflicts_with = "check")]
         only: Option<String>,
+    },
+    /// Make the C header of the C ABI's source
+    Header {
+        /// Prove that the checked-in header is that of the source; write nothing
+        #[arg(long)]
+        check: bool,
     },
     /// Install NVIDIA's PTX assembler into target/nvcc, with pip
     Ptxas,
@@ -50,6 +56,8 @@ fn run() -> anyhow::Result<()> {
         Command::Ptx { check: true, .. } => ptx::check(),
         Command::Ptx { only: Some(text), .. } => ptx::preview(&text),
         Command::Ptx { .. } => ptx::write(),
+        Command::Header { check: true } => header::check(),
+        Command::Header { .. } => header::write(),
         Command::Ptxas => ptxas::install().map(|ptxas| println!("{}", ptxas.path().display())),
         Command::Bundle { out } => bundle::pack(&out),
     }

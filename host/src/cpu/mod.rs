@@ -5,6 +5,7 @@ mod attention;
 mod cache;
 mod instructions;
 mod math;
+mod name;
 pub mod score;
 pub mod select;
 mod vector;
@@ -20,6 +21,7 @@ pub use self::{
         default_candidate,
     },
     instructions::Instructions,
+    name::name,
     verifier::{
         AcceptedArrays, AppendRowArrays, AttentionRowArrays, CpuVerifier, DraftArrays, SetArrays, StepArrays,
     },

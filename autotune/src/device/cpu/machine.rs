@@ -21,7 +21,7 @@ impl Machine {
         let threads = thread::available_parallelism().map_or(1, |threads| threads.get() as u32);
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         Self {
-            name: model(&read("/proc/cpuinfo")).unwrap_or_else(|| std::env::consts::ARCH.into()),
+            name: dustin::cpu::name(),
             threads,
             cache_kib: (0..8)
                 .filter_map(|level| {
@@ -31,12 +31,6 @@ impl Machine {
             memory_mib: memory(&read("/proc/meminfo")),
         }
     }
-}
-
-/// The model's name in the text of `/proc/cpuinfo`.
-fn model(cpuinfo: &str) -> Option<String> {
-    let name = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'))?.1.trim();
-    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// A size such as `36864K`.
@@ -57,15 +51,13 @@ mod tests {
 
     #[test]
     fn the_system_s_files_are_understood() {
-        let cpuinfo = "processor\t: 0\nvendor_id\t: X\nmodel name\t: Some CPU @ 2.1GHz\n";
-        assert_eq!(model(cpuinfo).as_deref(), Some("Some CPU @ 2.1GHz"));
         assert_eq!(kib("36864K\n"), Some(36_864));
         assert_eq!(memory("MemTotal:       24689764 kB\nMemFree: 1 kB\n"), Some(24_111));
     }
 
     #[test]
     fn what_is_missing_is_absent() {
-        assert_eq!((model(""), kib(""), memory("")), (None, None, None));
-        assert_eq!((model("model name\t:\n"), kib("2M"), memory("MemTotal: many kB")), (None, None, None));
+        assert_eq!((kib(""), memory("")), (None, None));
+        assert_eq!((kib("2M"), memory("MemTotal: many kB")), (None, None));
     }
 }
