@@ -306,6 +306,54 @@ typedef uint32_t dustin_kv_layout;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// A stage of a step.
+enum dustin_stage
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Gathering the target's map.
+  DUSTIN_STAGE_TARGET_SCORE = 1,
+  // Gathering the draft's map.
+  DUSTIN_STAGE_DRAFT_SCORE = 2,
+  // Choosing sets from the maps.
+  DUSTIN_STAGE_SELECTION = 3,
+  // Writing a layer's own rows to its caches.
+  DUSTIN_STAGE_APPEND = 4,
+  // A layer's attention over the sets.
+  DUSTIN_STAGE_ATTENTION = 5,
+  // A layer's attention over all confirmed tokens.
+  DUSTIN_STAGE_FULL_ATTENTION = 6,
+  // Moving the accepted rows up in all layers.
+  DUSTIN_STAGE_COMPACTION = 7,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum dustin_stage dustin_stage;
+#else
+typedef uint32_t dustin_stage;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What a draft model's cache holds.
+enum dustin_draft_cache
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // All confirmed tokens.
+  DUSTIN_DRAFT_CACHE_COMPLETE = 0,
+  // No more than sinks and a window: there is no draft's map.
+  DUSTIN_DRAFT_CACHE_WINDOWED = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum dustin_draft_cache dustin_draft_cache;
+#else
+typedef uint32_t dustin_draft_cache;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // Where launches run: a CUDA context with the kernels that were compiled for it, or threads of the CPU. May be used by several
 // threads at once; launches of one CPU context take turns.
 typedef struct dustin_context dustin_context;
@@ -316,6 +364,14 @@ typedef struct dustin_operation dustin_operation;
 
 // A tuned profile, as `autotune` writes it. May be used by several threads at once.
 typedef struct dustin_profile dustin_profile;
+
+// All stages of a verification step, planned and compiled for the caches of an engine. May be used by several threads at once, each
+// step in a workspace of its own; on a CPU context they take turns.
+typedef struct dustin_verifier dustin_verifier;
+
+// What the stages of a verifier's steps work in. Steps that overlap in time need one each; the stages of one step may run on several
+// streams.
+typedef struct dustin_verifier_workspace dustin_verifier_workspace;
 
 // A paged cache of keys and one of values, of the same shape and strides: two arrays, or one interleaved one whose page stride
 // covers both. Items of a head are contiguous. Strides count items, not bytes, and are multiples of 8.
@@ -342,48 +398,79 @@ typedef struct dustin_paged_kv {
   uint32_t reserved;
 } dustin_paged_kv;
 
-// Attention of one layer over confirmed tokens of a batch, and over the step's own rows, in what the host knows: capacities,
-// geometry, layout. Lengths, tables and sets lie in the context's memory.
-typedef struct dustin_attention_problem {
-  // sizeof(dustin_attention_problem).
+// The writing of a step's own rows in one layer: of each sequence the keys and values of its rows, to the positions behind its
+// confirmed tokens, and if asked their queries to where attention reads them.
+typedef struct dustin_append_problem {
+  // sizeof(dustin_append_problem).
   uint32_t struct_size;
   // Sequences of the batch: 1 to 65535.
   uint32_t batch;
-  // The most query rows of one sequence, its pending token and its drafts: 1 to 64.
+  // The most rows of one sequence: 1 to 64.
   uint32_t rows;
-  // Query rows of the whole batch, the capacity of queries and outputs: at most batch * rows.
+  // Rows of the whole batch: at most batch * rows.
   uint32_t total_rows;
-  // Query heads of this rank: 1 to 16 for each KV head.
-  uint32_t query_heads;
   // Pages of one sequence's block table.
   uint32_t table_width;
-  // Element type of queries and rounded outputs, a `dustin_dtype`.
-  uint32_t dtype;
-  // The confirmed tokens that are read, a `dustin_confirmed`.
-  uint32_t confirmed;
-  // The caches of this rank.
+  // Query heads of this rank whose queries are copied; 0 if none are.
+  uint32_t query_heads;
+  // The caches of this rank. No two head vectors of theirs overlap.
   struct dustin_paged_kv kv;
-  // Of a window: first tokens of the sequence.
-  uint32_t sinks;
-  // Of a window: last confirmed tokens of the sequence.
-  uint32_t recent;
-  // Of sets: the most tokens of one, a multiple of the block.
-  uint32_t set_capacity;
-  // Of sets: tokens that one entry stands for, a power of two up to 256; 0 for 1.
-  uint32_t set_block;
-  // Of sets: what entries count, a `dustin_entries`.
-  uint32_t set_entries;
-  // Of sets: 1 if each KV head has a set of its own, 0 if all of a sequence's share one.
-  uint32_t set_per_kv_head;
-  // Which of the step's own rows a row sees, a `dustin_mask`.
-  uint32_t mask;
-  // 1 if the log-sum-exp is asked for.
-  uint32_t lse;
-  // 1 if choices must not depend on the batch, so that a sequence's bits do not, either.
-  uint32_t batch_invariant;
-  // Reserved: 0.
-  uint32_t reserved;
-} dustin_attention_problem;
+} dustin_append_problem;
+
+// The arrays of a launch, in the context's memory. Strides count items; 0 stands for that of an array without gaps.
+typedef struct dustin_append_args {
+  // sizeof(dustin_append_args).
+  uint32_t struct_size;
+  // 1 if what is launched right before on the stream leaves `lengths`, `row_starts` and `block_table` as they are, and does not
+  // clear the status, as in all layers of a step but the first: then launches may overlap. 0 where nobody knows. A CPU does
+  // not look at it.
+  uint32_t stable;
+  // Physical page numbers, int32 `[batch, table_width]`.
+  const void *block_table;
+  // Confirmed lengths, int32 `[batch]`: the position of each sequence's first row.
+  const void *lengths;
+  // First row of each sequence and, last, the number of rows, int32 `[batch + 1]`.
+  const void *row_starts;
+  // Keys of the rows after rotary embedding, `[total_rows, kv_heads, head_dim]`; on a GPU aligned to 16 bytes, as are the others of 16-bit
+  // items.
+  const void *key;
+  // Values of the rows, likewise.
+  const void *value;
+  // The layer's key cache.
+  void *key_cache;
+  // The layer's value cache. On a CPU, where one array holds both, it begins behind the key cache.
+  void *value_cache;
+  // The workspace, readied by `dustin_operation_initialise`.
+  void *workspace;
+  // Bytes of the workspace.
+  uint64_t workspace_bytes;
+  // Queries of the rows, `[total_rows, query_heads, head_dim]`; null unless the problem copies them.
+  const void *query;
+  // Where attention reads the queries, likewise.
+  void *query_copy;
+  // Scales of cached keys: reserved, null.
+  const void *key_scale;
+  // Scales of cached values: reserved, null.
+  const void *value_scale;
+  // From one sequence's block table to the next.
+  uint64_t table_stride;
+  // From one row's keys to the next's; a multiple of 8, as are the following.
+  uint64_t key_row_stride;
+  // From one KV head's keys to the next's.
+  uint64_t key_head_stride;
+  // From one row's values to the next's.
+  uint64_t value_row_stride;
+  // From one KV head's values to the next's.
+  uint64_t value_head_stride;
+  // From one row's queries to the next's.
+  uint64_t query_row_stride;
+  // From one query head to the next.
+  uint64_t query_head_stride;
+  // From one row's copied queries to the next's.
+  uint64_t query_copy_row_stride;
+  // From one query head of the copy to the next.
+  uint64_t query_copy_head_stride;
+} dustin_append_args;
 
 // The arrays of a launch, in the context's memory. Strides count items; 0 stands for that of an array without gaps.
 typedef struct dustin_attention_args {
@@ -447,6 +534,102 @@ typedef struct dustin_attention_args {
   uint32_t reserved;
 } dustin_attention_args;
 
+// Attention of one layer over confirmed tokens of a batch, and over the step's own rows, in what the host knows: capacities,
+// geometry, layout. Lengths, tables and sets lie in the context's memory.
+typedef struct dustin_attention_problem {
+  // sizeof(dustin_attention_problem).
+  uint32_t struct_size;
+  // Sequences of the batch: 1 to 65535.
+  uint32_t batch;
+  // The most query rows of one sequence, its pending token and its drafts: 1 to 64.
+  uint32_t rows;
+  // Query rows of the whole batch, the capacity of queries and outputs: at most batch * rows.
+  uint32_t total_rows;
+  // Query heads of this rank: 1 to 16 for each KV head.
+  uint32_t query_heads;
+  // Pages of one sequence's block table.
+  uint32_t table_width;
+  // Element type of queries and rounded outputs, a `dustin_dtype`.
+  uint32_t dtype;
+  // The confirmed tokens that are read, a `dustin_confirmed`.
+  uint32_t confirmed;
+  // The caches of this rank.
+  struct dustin_paged_kv kv;
+  // Of a window: first tokens of the sequence.
+  uint32_t sinks;
+  // Of a window: last confirmed tokens of the sequence.
+  uint32_t recent;
+  // Of sets: the most tokens of one, a multiple of the block.
+  uint32_t set_capacity;
+  // Of sets: tokens that one entry stands for, a power of two up to 256; 0 for 1.
+  uint32_t set_block;
+  // Of sets: what entries count, a `dustin_entries`.
+  uint32_t set_entries;
+  // Of sets: 1 if each KV head has a set of its own, 0 if all of a sequence's share one.
+  uint32_t set_per_kv_head;
+  // Which of the step's own rows a row sees, a `dustin_mask`.
+  uint32_t mask;
+  // 1 if the log-sum-exp is asked for.
+  uint32_t lse;
+  // 1 if choices must not depend on the batch, so that a sequence's bits do not, either.
+  uint32_t batch_invariant;
+  // Reserved: 0.
+  uint32_t reserved;
+} dustin_attention_problem;
+
+// The compaction of a step's accepted rows in every layer: row number i of a sequence's list goes to position length + i. For
+// trees: a chain's accepted rows are there already.
+typedef struct dustin_compact_problem {
+  // sizeof(dustin_compact_problem).
+  uint32_t struct_size;
+  // Sequences of the batch: 1 to 65535.
+  uint32_t batch;
+  // The most rows of one sequence: 1 to 64.
+  uint32_t rows;
+  // Rows of the whole batch: at most batch * rows.
+  uint32_t total_rows;
+  // Pages of one sequence's block table.
+  uint32_t table_width;
+  // Layers: at least 1.
+  uint32_t layers;
+  // Rows that one sequence's list has room for: 1 to 64.
+  uint32_t accepted;
+  // 1 if an array says how many entries each list has; 0 if a negative entry ends it.
+  uint32_t counted;
+  // The caches of this rank, each layer's of the same shape and strides.
+  struct dustin_paged_kv kv;
+} dustin_compact_problem;
+
+// The arrays of a launch, in the context's memory. Strides count items; 0 stands for that of an array without gaps.
+typedef struct dustin_compact_args {
+  // sizeof(dustin_compact_args).
+  uint32_t struct_size;
+  // Reserved: 0.
+  uint32_t reserved;
+  // Physical page numbers, int32 `[batch, table_width]`.
+  const void *block_table;
+  // Confirmed lengths before the step, int32 `[batch]`.
+  const void *lengths;
+  // First row of each sequence and, last, the number of rows, int32 `[batch + 1]`.
+  const void *row_starts;
+  // The addresses of all layers' key caches, `[layers]`, themselves in the context's memory; aligned to 16 bytes on a GPU.
+  const void *key_caches;
+  // The addresses of all layers' value caches, likewise.
+  const void *value_caches;
+  // Accepted rows of each sequence, int32 `[batch, accepted]`: numbers of its own rows, from 0, ascending.
+  const void *accepted;
+  // The workspace, readied by `dustin_operation_initialise`.
+  void *workspace;
+  // Bytes of the workspace.
+  uint64_t workspace_bytes;
+  // Entries of each list, int32 `[batch]`; null unless the problem counts them.
+  const void *accepted_counts;
+  // From one sequence's block table to the next.
+  uint64_t table_stride;
+  // From one sequence's list to the next.
+  uint64_t accepted_stride;
+} dustin_compact_args;
+
 // The shape of a decoder-only model with grouped-query attention, of the whole model whatever the tensor parallelism.
 typedef struct dustin_geometry {
   // sizeof(dustin_geometry).
@@ -467,19 +650,474 @@ typedef struct dustin_geometry {
   uint32_t vocabulary;
 } dustin_geometry;
 
+// What a launch reads of one layer, in the context's memory. It is part of other structs and never grows.
+typedef struct dustin_score_layer {
+  // Captured queries after rotary embedding, `[slots, tokens, heads, head_dim]`; on a GPU aligned to 16 bytes, as are keys.
+  const void *query;
+  // The layer's key cache after rotary embedding.
+  const void *key;
+  // Scales of cached keys: reserved, null.
+  const void *key_scale;
+} dustin_score_layer;
+
+// The arrays of a launch, in the context's memory. Strides count items; 0 stands for that of an array without gaps.
+typedef struct dustin_score_args {
+  // sizeof(dustin_score_args).
+  uint32_t struct_size;
+  // The softmax scale: usually 1 / sqrt(head_dim).
+  float scale;
+  // The layers, in the problem's order; the list itself lies in host memory.
+  const struct dustin_score_layer *layers;
+  // Physical page numbers, int32 `[batch, table_width]`, for every layer.
+  const void *block_table;
+  // Confirmed lengths, int32 `[batch]`.
+  const void *lengths;
+  // First position of each sequence's part of the map and, last, the end, int32 `[batch + 1]`. No two parts overlap.
+  const void *map_starts;
+  // The map, float `[map_capacity]`.
+  void *map;
+  // The workspace, readied by `dustin_operation_initialise`.
+  void *workspace;
+  // Bytes of the workspace.
+  uint64_t workspace_bytes;
+  // The slot of each sequence's queries, int32 `[batch]`, negative where it has none; null: that of its own number.
+  const void *slots;
+  // From one slot of captured queries to the next; a multiple of 8, as are the other two of queries.
+  uint64_t query_slot_stride;
+  // From one captured token to the next.
+  uint64_t query_token_stride;
+  // From one captured head to the next.
+  uint64_t query_head_stride;
+  // From one sequence's block table to the next.
+  uint64_t table_stride;
+} dustin_score_args;
+
+// The heads of one layer whose attention is gathered. It is part of other structs and never grows.
+typedef struct dustin_score_heads {
+  // Query heads of this rank, uint32, ascending.
+  const uint32_t *heads;
+  // What the probabilities of each are multiplied by; null for the mean over all heads of all layers and all captured tokens.
+  const float *weights;
+  // Heads.
+  uint32_t count;
+  // Reserved: 0.
+  uint32_t reserved;
+} dustin_score_heads;
+
+// An importance map gathered from the heads of one or more layers of one model:
+// `map[j] (+)= sum over heads of weight * sum over captured tokens of softmax_j(scale * q . k_j)` over each sequence's confirmed
+// positions j.
+typedef struct dustin_score_problem {
+  // sizeof(dustin_score_problem).
+  uint32_t struct_size;
+  // Sequences of the batch: 1 to 65535.
+  uint32_t batch;
+  // Positions of the packed map, the most confirmed tokens of the whole batch: 1 to 2^31 - 1.
+  uint32_t map_capacity;
+  // Captured query tokens of a sequence: at least 1.
+  uint32_t tokens;
+  // Sequences that the buffers of captured queries have room for.
+  uint32_t slots;
+  // Query heads of this rank.
+  uint32_t query_heads;
+  // Pages of one sequence's block table.
+  uint32_t table_width;
+  // Element type of queries, a `dustin_dtype`.
+  uint32_t dtype;
+  // The key caches of this rank, each layer's of the same shape.
+  struct dustin_paged_kv kv;
+  // The layers' heads, in host memory: read by the call that creates the operation.
+  const struct dustin_score_heads *layers;
+  // Layers: at least 1.
+  uint32_t layer_count;
+  // 1 if the map is added to; 0 if it is replaced.
+  uint32_t accumulate;
+} dustin_score_problem;
+
+// The selection of a batch's verification sets: sinks and recent tokens, then the best of the draft's map, as many as the quota says,
+// then the best of the target's. Ties go to the lower position; a set ascends. A sequence of at most `budget` tokens is taken whole.
+typedef struct dustin_select_problem {
+  // sizeof(dustin_select_problem).
+  uint32_t struct_size;
+  // Sequences of the batch: 1 to 65535.
+  uint32_t batch;
+  // Positions of the maps, for all sequences: 1 to 2^31 - 1.
+  uint32_t map_capacity;
+  // The most positions of one set (k): 1 to 4096, a multiple of the block.
+  uint32_t budget;
+  // The maps that are read, a `dustin_maps`.
+  uint32_t maps;
+  // How many come from the draft's map first (m): at most `budget`, a multiple of the block, 0 without a draft's map.
+  uint32_t quota;
+  // First positions that are always taken.
+  uint32_t sinks;
+  // Last positions that are always taken.
+  uint32_t recent;
+  // Positions that are chosen together, by the sum of their scores: up to 256; 0 for 1.
+  uint32_t block;
+  // Positions that a score is averaged over first: odd, up to 63; 0 for 1.
+  uint32_t pooling;
+  // Sequences of at most so many positions get -1 in place of a size: attention reads all of them.
+  uint32_t everything;
+  // Slots of captured queries, if `target_slots` says which one each sequence's target map was scored from; 0 if not.
+  uint32_t slots;
+  // What a sequence without a target map gets, a `dustin_fallback`.
+  uint32_t without_target;
+  // Pages of the cache, where positions are looked up for slots of the cache; 0, as the next two, if they are not.
+  uint32_t pages;
+  // Tokens of a page.
+  uint32_t page_size;
+  // Pages of one sequence's block table.
+  uint32_t table_width;
+} dustin_select_problem;
+
+// The arrays of a launch, in the context's memory. Strides count items; 0 stands for that of an array without gaps.
+typedef struct dustin_select_args {
+  // sizeof(dustin_select_args).
+  uint32_t struct_size;
+  // Reserved: 0.
+  uint32_t reserved;
+  // First position of each sequence's part of the maps and, last, the end, int32 `[batch + 1]`.
+  const void *map_starts;
+  // Confirmed lengths, int32 `[batch]`.
+  const void *lengths;
+  // Positions of the sets, int32 `[batch, budget]`; what lies behind a set's size is left as it is.
+  void *set;
+  // Positions of each set, or -1 for all of its sequence, int32 `[batch]`.
+  void *set_sizes;
+  // The workspace, readied by `dustin_operation_initialise`.
+  void *workspace;
+  // Bytes of the workspace.
+  uint64_t workspace_bytes;
+  // The target's map, float `[map_capacity]`; null unless the problem reads it.
+  const void *target;
+  // The draft's map, likewise.
+  const void *draft;
+  // The slot that each sequence's target map was scored from, negative where it has none, int32 `[batch]`; null unless the
+  // problem has slots.
+  const void *target_slots;
+  // Physical page numbers, int32 `[batch, table_width]`; null unless positions are looked up.
+  const void *block_table;
+  // The same tokens as slots of the cache, int32 `[batch, budget]`; null unless positions are looked up.
+  void *physical;
+  // From one sequence's block table to the next.
+  uint64_t table_stride;
+  // From one sequence's set to the next.
+  uint64_t set_stride;
+} dustin_select_args;
+
+// A model as this rank holds it.
+typedef struct dustin_model {
+  // sizeof(dustin_model).
+  uint32_t struct_size;
+  // Element type of queries, keys, values and outputs, a `dustin_dtype`.
+  uint32_t dtype;
+  // The whole model's geometry.
+  const struct dustin_geometry *geometry;
+  // The caches of one layer, with the rank's KV heads; all layers' are alike.
+  struct dustin_paged_kv kv;
+  // Tensor-parallel ranks that share the model; 0 for 1.
+  uint32_t tp_size;
+  // This rank's number.
+  uint32_t tp_rank;
+  // The softmax scale, positive; 0 for 1 / sqrt(head_dim).
+  float scale;
+  // Of a draft model, what its cache holds, a `dustin_draft_cache`.
+  uint32_t draft_cache;
+  // Scales of cached items: reserved, null.
+  const void *key_scale;
+  // Likewise.
+  const void *value_scale;
+} dustin_model;
+
+// Query heads of one layer, numbered over the whole model. It is part of other structs and never grows.
+typedef struct dustin_layer_heads {
+  // The heads, uint32, ascending.
+  const uint32_t *heads;
+  // Heads.
+  uint32_t count;
+  // The layer.
+  uint32_t layer;
+} dustin_layer_heads;
+
+// How a verification set is chosen: heads, budgets and exceptions.
+typedef struct dustin_rules {
+  // sizeof(dustin_rules).
+  uint32_t struct_size;
+  // The budget k: confirmed tokens of a set, sinks and recent ones included; a multiple of the block.
+  uint32_t k;
+  // The target's layers and heads whose mean attention is its map, ascending.
+  const struct dustin_layer_heads *target_heads;
+  // The draft's layers and heads, likewise; null if m is 0.
+  const struct dustin_layer_heads *draft_heads;
+  // Entries of `target_heads`.
+  uint32_t target_layers;
+  // Entries of `draft_heads`.
+  uint32_t draft_layers;
+  // The quota m: tokens from the draft's map first; m = k means that it decides alone.
+  uint32_t m;
+  // First tokens that are always read.
+  uint32_t sinks;
+  // Last confirmed tokens that are always read.
+  uint32_t recent;
+  // Tokens that a score is averaged over first: odd; 0 for 1.
+  uint32_t pooling;
+  // Tokens that are chosen together; 0 for 1.
+  uint32_t block;
+  // Sequences of at most so many confirmed tokens have all of them read.
+  uint32_t everything;
+  // What a sequence without a captured target query gets, a `dustin_fallback`.
+  uint32_t without_target;
+  // Reserved: 0.
+  uint32_t reserved;
+} dustin_rules;
+
+// What a verifier is made for: models, limits and rules. All of it is known before the first step, and read by the call that
+// makes the verifier.
+typedef struct dustin_verifier_problem {
+  // sizeof(dustin_verifier_problem).
+  uint32_t struct_size;
+  // The most sequences of a batch. Steps of fewer give those that are missing length 0, no rows and slot -1.
+  uint32_t max_batch;
+  // The most confirmed tokens of all sequences together. Maps and workspace follow it.
+  uint32_t max_total_tokens;
+  // The most tokens of one sequence, the step's own rows included. Block tables have room for them.
+  uint32_t max_length;
+  // The step's own rows of one sequence: at least gamma + 1, up to 64.
+  uint32_t rows;
+  // Draft tokens one after the other, for a tree its depth.
+  uint32_t gamma;
+  // Slots of captured queries: at least `max_batch`.
+  uint32_t slots;
+  // Reserved: 0.
+  uint32_t reserved;
+  // The model that is served.
+  const struct dustin_model *target;
+  // The model that proposes tokens; null if its attention is not read.
+  const struct dustin_model *draft;
+  // How sets are chosen; null: as the profile's selection for the pair of the following names says.
+  const struct dustin_rules *rules;
+  // The target's name, by which the profile knows it; null if there are rules.
+  const char *target_name;
+  // The draft's name, likewise.
+  const char *draft_name;
+  // Which of the step's own rows a row sees, a `dustin_mask`.
+  uint32_t mask;
+  // 1 if attention gives the log-sum-exp, too.
+  uint32_t lse;
+  // What attention reads of a set, a `dustin_entries`.
+  uint32_t entries;
+  // 1 if appending brings the queries to where attention reads them.
+  uint32_t copies_queries;
+  // 1 if kernels of attention are chosen so that a sequence's bits are the same in batches of every size.
+  uint32_t batch_invariant;
+  // Reserved: 0.
+  uint32_t reserved_too;
+} dustin_verifier_problem;
+
+// The caches and captured queries of an engine, in the context's memory: 16-bit items, aligned to 16 bytes. The lists of addresses
+// lie in host memory, and are read by the call that makes the verifier.
+typedef struct dustin_engine_memory {
+  // sizeof(dustin_engine_memory).
+  uint32_t struct_size;
+  // The target's layers.
+  uint32_t target_layers;
+  // The key cache of each of the target's layers.
+  void *const *target_keys;
+  // The value cache of each of the target's layers.
+  void *const *target_values;
+  // The target's captured queries, `[slots, 1, heads, head_dim]`, the heads as `dustin_verifier_captured` lists them; null where there
+  // are none.
+  const void *target_queries;
+  // The key cache of each of the draft's layers; null where its map is not read.
+  const void *const *draft_keys;
+  // The draft's captured queries, `[slots, gamma, heads, head_dim]`, likewise.
+  const void *draft_queries;
+  // The draft's layers; 0 where its map is not read.
+  uint32_t draft_layers;
+  // Reserved: 0.
+  uint32_t reserved;
+  // Scales of the target's cached keys: reserved, null.
+  const void *key_scales;
+  // Scales of the target's cached values: reserved, null.
+  const void *value_scales;
+} dustin_engine_memory;
+
+// Items of the arrays that an engine brings beside its caches, lengths and block tables; 0 where an array is not needed.
+typedef struct dustin_verifier_sizes {
+  // sizeof(dustin_verifier_sizes), set by the caller.
+  uint32_t struct_size;
+  // Pages of a sequence's block table in the target's caches.
+  uint32_t target_table_width;
+  // Bytes of workspace, aligned to 256.
+  uint64_t workspace_bytes;
+  // The target's map, float.
+  uint64_t target_map;
+  // The draft's map, float.
+  uint64_t draft_map;
+  // Positions of the sets, int32 `[max_batch, k]`.
+  uint64_t set;
+  // Slots of the sets, int32 `[max_batch, k]`.
+  uint64_t physical;
+  // Sizes of the sets, int32 `[max_batch]`.
+  uint64_t set_sizes;
+  // The target's captured queries, 16 bits.
+  uint64_t target_queries;
+  // The draft's captured queries, 16 bits.
+  uint64_t draft_queries;
+  // Accepted rows, int32 `[max_batch, gamma + 1]`.
+  uint64_t accepted;
+  // First query rows, and first positions of the maps' parts, int32 `[max_batch + 1]` each.
+  uint64_t starts;
+  // Rows that each row sees, uint64 `[max_batch * rows]`.
+  uint64_t masks;
+  // Pages of a sequence's block table in the draft's caches.
+  uint32_t draft_table_width;
+  // Reserved: 0.
+  uint32_t reserved;
+} dustin_verifier_sizes;
+
+// A step's arrays that do not depend on the layer. Those that no stage reads are null. Strides count items; 0 stands for that of an
+// array without gaps.
+//
+// A batch of fewer sequences than `max_batch` has sequences of length 0, without rows, of slot -1 behind them.
+typedef struct dustin_step {
+  // sizeof(dustin_step).
+  uint32_t struct_size;
+  // Reserved: 0.
+  uint32_t reserved;
+  // Confirmed lengths, int32 `[max_batch]`.
+  const void *lengths;
+  // First row of each sequence and, last, the number of rows, int32 `[max_batch + 1]`.
+  const void *row_starts;
+  // Physical page numbers of the target's caches, int32 `[max_batch, table_width]`.
+  const void *block_table;
+  // First position of each sequence's part of the maps and, last, the end, int32 `[max_batch + 1]`. Each part is at least as long as
+  // the sequence.
+  const void *map_starts;
+  // The slot of each sequence's captured target query, int32 `[max_batch]`, negative where there is none; null if the target's map
+  // is not read.
+  const void *slots;
+  // The target's map, float `[max_total_tokens]`; null if it is not read.
+  void *target_map;
+  // The draft's map, likewise.
+  void *draft_map;
+  // Positions of the sets, int32 `[max_batch, k]`.
+  void *set;
+  // The same tokens as slots of the target's caches, int32 `[max_batch, k]`; null unless attention reads them.
+  void *physical;
+  // Sizes of the sets, int32 `[max_batch]`.
+  void *set_sizes;
+  // Rows that each row sees, uint64 `[max_batch * rows]`; null unless the mask is a tree.
+  const void *masks;
+  // Tokens of each sequence that the draft's caches hold, int32 `[max_batch]`: the target's lengths, whose array may be given. Null, as the
+  // next two, if the draft's map is not read.
+  const void *draft_lengths;
+  // Physical page numbers of the draft's caches, int32 `[max_batch, draft_table_width]`.
+  const void *draft_block_table;
+  // The slot of each sequence's captured draft queries, int32 `[max_batch]`; null: that of its own number.
+  const void *draft_slots;
+  // From one sequence's block table to the next.
+  uint64_t table_stride;
+  // From one sequence's block table of the draft to the next.
+  uint64_t draft_table_stride;
+} dustin_step;
+
+// The step's own rows of one layer, as its projections leave them: 16-bit items, aligned to 16 bytes on a GPU.
+typedef struct dustin_append_rows {
+  // sizeof(dustin_append_rows).
+  uint32_t struct_size;
+  // As in `dustin_append_args`: not in the first layer behind the selection.
+  uint32_t stable;
+  // Keys of the rows after rotary embedding, `[max_batch * rows, kv_heads, head_dim]`.
+  const void *key;
+  // Values of the rows, likewise.
+  const void *value;
+  // Queries of the rows, `[max_batch * rows, query_heads, head_dim]`; null unless appending copies them.
+  const void *query;
+  // Where attention reads the queries, likewise.
+  void *query_copy;
+  // From one row's keys to the next's; a multiple of 8, as are the following.
+  uint64_t key_row_stride;
+  // From one KV head's keys to the next's.
+  uint64_t key_head_stride;
+  // From one row's values to the next's.
+  uint64_t value_row_stride;
+  // From one KV head's values to the next's.
+  uint64_t value_head_stride;
+  // From one row's queries to the next's.
+  uint64_t query_row_stride;
+  // From one query head to the next.
+  uint64_t query_head_stride;
+  // From one row's copied queries to the next's.
+  uint64_t query_copy_row_stride;
+  // From one query head of the copy to the next.
+  uint64_t query_copy_head_stride;
+} dustin_append_rows;
+
+// What one layer's attention reads and writes of the step's own rows.
+typedef struct dustin_attention_rows {
+  // sizeof(dustin_attention_rows).
+  uint32_t struct_size;
+  // The item type of outputs, a `dustin_output_type`.
+  uint32_t output_type;
+  // Queries of the rows after rotary embedding, `[max_batch * rows, query_heads, head_dim]`; aligned to 16 bytes on a GPU, as are
+  // outputs.
+  const void *query;
+  // Outputs, likewise, of the type `output_type`.
+  void *output;
+  // Log-sum-exp, float `[max_batch * rows, query_heads]`; null unless the problem asks for it.
+  void *lse;
+  // From one query row to the next; a multiple of 8, as are the following.
+  uint64_t query_row_stride;
+  // From one query head to the next.
+  uint64_t query_head_stride;
+  // From one output row to the next.
+  uint64_t output_row_stride;
+  // From one output head to the next.
+  uint64_t output_head_stride;
+  // The base of the log-sum-exp, a `dustin_log_base`.
+  uint32_t lse_base;
+  // As in `dustin_attention_args`: in every layer whose rows were appended right before.
+  uint32_t stable;
+} dustin_attention_rows;
+
+// Which of the step's own rows were accepted.
+typedef struct dustin_accepted {
+  // sizeof(dustin_accepted).
+  uint32_t struct_size;
+  // Reserved: 0.
+  uint32_t reserved;
+  // The accepted rows of each sequence, int32 `[max_batch, gamma + 1]`: numbers of its own rows, from 0, ascending.
+  const void *rows;
+  // Rows of each list, int32 `[max_batch]`.
+  const void *counts;
+  // From one sequence's list to the next; 0 for lists without gaps.
+  uint64_t stride;
+} dustin_accepted;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
 
-// Plans attention, and on a GPU compiles it: some tens of milliseconds for a variant that the context has not met. `profile` is
-// null for the built-in choice.
+// Plans appending, and on a GPU compiles it. No profile has a choice for it.
 //
 // # Safety
 // `problem` is null or a struct of the size that its first field says; `operation` is null or may be written.
-dustin_status dustin_attention_create(const struct dustin_context *context,
-                                      const struct dustin_profile *profile,
-                                      const struct dustin_attention_problem *problem,
-                                      struct dustin_operation **operation);
+dustin_status dustin_append_create(const struct dustin_context *context,
+                                   const struct dustin_append_problem *problem,
+                                   struct dustin_operation **operation);
+
+// Launches appending. On a GPU it allocates nothing, does not wait, and can be captured into a graph; `stream` is a `CUstream`, null
+// for the legacy default one. On a CPU `stream` is null.
+//
+// # Safety
+// Until the launch has ended, all arrays exist with the shapes that problem and arguments say, nobody writes them, nobody else
+// touches the places of the rows and the workspace, and no two rows have the same place; the operation or its context is kept.
+// What arrays contain is checked. `args` is null or a struct of the size that its first field says.
+dustin_status dustin_append_launch(const struct dustin_operation *operation,
+                                   const struct dustin_append_args *args,
+                                   void *stream);
 
 // Launches attention. On a GPU it allocates nothing, does not wait, and can be captured into a graph; `stream` is a `CUstream`, null
 // for the legacy default one. On a CPU `stream` is null.
@@ -492,6 +1130,16 @@ dustin_status dustin_attention_launch(const struct dustin_operation *operation,
                                       const struct dustin_attention_args *args,
                                       void *stream);
 
+// Plans attention, and on a GPU compiles it: some tens of milliseconds for a variant that the context has not met. `profile` is
+// null for the built-in choice.
+//
+// # Safety
+// `problem` is null or a struct of the size that its first field says; `operation` is null or may be written.
+dustin_status dustin_attention_create(const struct dustin_context *context,
+                                      const struct dustin_profile *profile,
+                                      const struct dustin_attention_problem *problem,
+                                      struct dustin_operation **operation);
+
 // What the last call that failed on this thread was refused for: one sentence that names the operation, the field, what it
 // must be and what it is. Empty if none has failed. Valid until the next call that fails on this thread; calls that succeed
 // leave it as it is.
@@ -500,6 +1148,26 @@ const char *dustin_last_error(void);
 // The version of the ABI that the library has: rises with every function and every field that is added. Nothing is removed or
 // changed.
 uint32_t dustin_abi_version(void);
+
+// Plans compaction, and on a GPU compiles it. No profile has a choice for it.
+//
+// # Safety
+// `problem` is null or a struct of the size that its first field says; `operation` is null or may be written.
+dustin_status dustin_compact_create(const struct dustin_context *context,
+                                    const struct dustin_compact_problem *problem,
+                                    struct dustin_operation **operation);
+
+// Launches compaction. On a GPU it allocates nothing, does not wait, and can be captured into a graph; `stream` is a `CUstream`,
+// null for the legacy default one. On a CPU `stream` is null.
+//
+// # Safety
+// Until the launch has ended, all arrays and caches exist with the shapes that problem and arguments say, no two caches overlap, nobody
+// writes the arrays, nobody else touches the places of the rows and the workspace, and no two rows have the same place; the
+// operation or its context is kept. What arrays contain is checked. `args` is null or a struct of the size that its first field
+// says.
+dustin_status dustin_compact_launch(const struct dustin_operation *operation,
+                                    const struct dustin_compact_args *args,
+                                    void *stream);
 
 // A context on the CPU with `threads` threads, 0 for one for each hardware thread. All addresses that it is given are of host
 // memory, streams are null, and a launch has ended when its call returns.
@@ -660,8 +1328,236 @@ dustin_status dustin_profile_warnings(const struct dustin_profile *profile,
 // Frees a profile. What was made with it does not need it any more. Null is nothing to free.
 dustin_status dustin_profile_destroy(struct dustin_profile *profile);
 
+// Launches score gathering. On a GPU it allocates nothing, does not wait, and can be captured into a graph; `stream` is a
+// `CUstream`, null for the legacy default one. On a CPU `stream` is null.
+//
+// # Safety
+// Until the launch has ended, all arrays exist with the shapes that problem and arguments say, nobody writes them, and nobody else
+// touches map and workspace; the operation is kept. What arrays contain is checked, but for parts of the map that overlap, whose
+// results are undefined. `args` is null or a struct of the size that its first field says, whose list has as many items as the
+// problem has layers.
+dustin_status dustin_score_launch(const struct dustin_operation *operation,
+                                  const struct dustin_score_args *args,
+                                  void *stream);
+
+// Plans score gathering; on a GPU compiles it, puts tables of the heads into device memory, and waits for these. `profile` is null
+// for the built-in choice.
+//
+// # Safety
+// `problem` is null or a struct of the size that its first field says, whose lists have as many items as it says; `operation` is
+// null or may be written.
+dustin_status dustin_score_create(const struct dustin_context *context,
+                                  const struct dustin_profile *profile,
+                                  const struct dustin_score_problem *problem,
+                                  struct dustin_operation **operation);
+
+// Plans selection, and on a GPU compiles it. `profile` is null for the built-in choice.
+//
+// # Safety
+// `problem` is null or a struct of the size that its first field says; `operation` is null or may be written.
+dustin_status dustin_select_create(const struct dustin_context *context,
+                                   const struct dustin_profile *profile,
+                                   const struct dustin_select_problem *problem,
+                                   struct dustin_operation **operation);
+
+// Launches selection. On a GPU it allocates nothing, does not wait, and can be captured into a graph; `stream` is a `CUstream`, null
+// for the legacy default one. On a CPU `stream` is null.
+//
+// # Safety
+// Until the launch has ended, all arrays exist with the shapes that problem and arguments say, nobody writes them, and nobody else
+// touches sets, sizes and workspace; the operation or its context is kept. What arrays contain is checked. `args` is null or a
+// struct of the size that its first field says.
+dustin_status dustin_select_launch(const struct dustin_operation *operation,
+                                   const struct dustin_select_args *args,
+                                   void *stream);
+
 // The name of a status, such as `DUSTIN_STATUS_OK`: a text for ever. Numbers that are none have one, too.
 const char *dustin_status_name(int32_t status);
+
+// Plans and compiles all stages for the caches and captured queries at `memory`. On a GPU it puts tables of heads and layers into device
+// memory and waits for these; on a CPU the verifier has as many threads as the context, of its own. `profile` is null for built-in
+// choices. A profile for other shapes is no error: `dustin_verifier_report` says what serves each stage, and why.
+//
+// # Safety
+// `problem` and `memory` are null or structs of the size that their first field says, and so is all that they point to; what `memory`
+// names exists in the context, with the shapes of the problem, until the verifier is destroyed; `verifier` is null or may be
+// written.
+dustin_status dustin_verifier_create(const struct dustin_context *context,
+                                     const struct dustin_profile *profile,
+                                     const struct dustin_verifier_problem *problem,
+                                     const struct dustin_engine_memory *memory,
+                                     struct dustin_verifier **verifier);
+
+// How many items a problem's arrays have: before the memory exists that a verifier is made with. `workspace_bytes` is left at 0.
+//
+// # Safety
+// `problem` and `sizes` are null or structs of the size that their first field says, and so is all that the problem points to.
+dustin_status dustin_verifier_problem_sizes(const struct dustin_profile *profile,
+                                            const struct dustin_verifier_problem *problem,
+                                            struct dustin_verifier_sizes *sizes);
+
+// How many items the arrays of a verifier's steps have, and how many bytes their workspace.
+//
+// # Safety
+// `sizes` is null or a struct of the size that its first field says.
+dustin_status dustin_verifier_get_sizes(const struct dustin_verifier *verifier, struct dustin_verifier_sizes *sizes);
+
+// The heads whose queries are captured on this rank, in the order in which their queries stand side by side: of the target, or with
+// `draft` = 1 of the draft. Writes up to `capacity` layers and heads, the heads by this rank's numbers, and to `count` how many
+// there are.
+//
+// # Safety
+// `layers` and `heads` have room for `capacity` numbers each, or it is 0; `count` is null or may be written.
+dustin_status dustin_verifier_captured(const struct dustin_verifier *verifier,
+                                       uint32_t draft,
+                                       uint32_t *layers,
+                                       uint32_t *heads,
+                                       size_t capacity,
+                                       size_t *count);
+
+// Frees a verifier, once its steps and the graphs that captured them have ended. Null is nothing to free.
+dustin_status dustin_verifier_destroy(struct dustin_verifier *verifier);
+
+// What serves each stage, where that choice comes from, and the reasons why it is nothing better: a line for each.
+//
+// Copies up to `capacity` - 1 bytes and a NUL to `text`, and the length of the whole to `length`; either may be null, `text` if
+// `capacity` is 0.
+//
+// # Safety
+// `capacity` bytes at `text` may be written, and `length`, unless they are null.
+dustin_status dustin_verifier_report(const struct dustin_verifier *verifier, char *text, size_t capacity, size_t *length);
+
+// Where the choice that serves a `dustin_stage` comes from, a `dustin_source`.
+//
+// # Safety
+// `source` is null or may be written.
+dustin_status dustin_verifier_stage_source(const struct dustin_verifier *verifier, uint32_t stage, uint32_t *source);
+
+// The stable id of the variant that serves a `dustin_stage`; no text where there is nothing to launch.
+//
+// Copies up to `capacity` - 1 bytes and a NUL to `text`, and the length of the whole to `length`; either may be null, `text` if
+// `capacity` is 0.
+//
+// # Safety
+// `capacity` bytes at `text` may be written, and `length`, unless they are null.
+dustin_status dustin_verifier_stage_variant(const struct dustin_verifier *verifier,
+                                            uint32_t stage,
+                                            char *text,
+                                            size_t capacity,
+                                            size_t *length);
+
+// Gathers this rank's share of the target's map. It depends on the step before alone, so it may run while the draft model drafts, on a
+// stream of its own. An error if no set depends on that map.
+//
+// On a GPU this and the other stages allocate nothing, do not wait, and can be captured into a graph.
+//
+// # Safety
+// For this and the other stages: until the launch has ended, the arrays that the stage reads and writes, caches and captured queries
+// exist with the shapes of the verifier's problem, nobody writes what it reads or touches what it writes, nor the workspace, of which
+// no two steps use the same at a time, and verifier and workspace are kept. `stream` is null or one of the context. Structs are null
+// or of the size that their first field says.
+dustin_status dustin_verifier_score_target(const struct dustin_verifier *verifier,
+                                           const struct dustin_verifier_workspace *workspace,
+                                           const struct dustin_step *step,
+                                           void *stream);
+
+// Gathers this rank's share of the draft's map, once the draft model's forwards have left their queries and keys. An error if no set
+// depends on that map.
+//
+// # Safety
+// As `dustin_verifier_score_target`.
+dustin_status dustin_verifier_score_draft(const struct dustin_verifier *verifier,
+                                          const struct dustin_verifier_workspace *workspace,
+                                          const struct dustin_step *step,
+                                          void *stream);
+
+// Chooses a set for each sequence from the maps, which under tensor parallelism the caller has summed over the ranks before: that is
+// the one point for its collective.
+//
+// # Safety
+// As `dustin_verifier_score_target`.
+dustin_status dustin_verifier_select(const struct dustin_verifier *verifier,
+                                     const struct dustin_verifier_workspace *workspace,
+                                     const struct dustin_step *step,
+                                     void *stream);
+
+// Writes the step's own rows of `layer` behind the confirmed tokens of its caches and, if the problem says so, its queries to where
+// attention reads them.
+//
+// # Safety
+// As `dustin_verifier_score_target`.
+dustin_status dustin_verifier_append(const struct dustin_verifier *verifier,
+                                     const struct dustin_verifier_workspace *workspace,
+                                     uint32_t layer,
+                                     const struct dustin_step *step,
+                                     const struct dustin_append_rows *rows,
+                                     void *stream);
+
+// Attention of `layer` over each sequence's set and the step's own rows.
+//
+// # Safety
+// As `dustin_verifier_score_target`.
+dustin_status dustin_verifier_attention(const struct dustin_verifier *verifier,
+                                        const struct dustin_verifier_workspace *workspace,
+                                        uint32_t layer,
+                                        const struct dustin_step *step,
+                                        const struct dustin_attention_rows *rows,
+                                        void *stream);
+
+// Attention of `layer` over all confirmed tokens and the step's own rows, without loss: what `dustin_verifier_attention`
+// approximates.
+//
+// # Safety
+// As `dustin_verifier_score_target`.
+dustin_status dustin_verifier_full_attention(const struct dustin_verifier *verifier,
+                                             const struct dustin_verifier_workspace *workspace,
+                                             uint32_t layer,
+                                             const struct dustin_step *step,
+                                             const struct dustin_attention_rows *rows,
+                                             void *stream);
+
+// Moves the accepted rows up behind the confirmed tokens in all layers of the target. A chain's rows are there already: that is for
+// trees.
+//
+// # Safety
+// As `dustin_verifier_score_target`.
+dustin_status dustin_verifier_compact(const struct dustin_verifier *verifier,
+                                      const struct dustin_verifier_workspace *workspace,
+                                      const struct dustin_step *step,
+                                      const struct dustin_accepted *accepted,
+                                      void *stream);
+
+// A workspace in the `bytes` bytes at `memory`, of the size that `dustin_verifier_get_sizes` says and aligned to 256 bytes, or in new
+// memory if `memory` is null. Readied in the stream's order. On a CPU there is no memory to bring: `memory` is null.
+//
+// # Safety
+// The memory exists in the verifier's context until the result is destroyed, and nobody else touches it; `stream` is one of the
+// context; `workspace` is null or may be written.
+dustin_status dustin_verifier_workspace_create(const struct dustin_verifier *verifier,
+                                               void *memory,
+                                               uint64_t bytes,
+                                               void *stream,
+                                               struct dustin_verifier_workspace **workspace);
+
+// What a `dustin_stage` has found wrong with the contents of arrays since that was cleared: the highest `dustin_fault`, 0 if there is
+// none, and the highest sequence that has it. Waits for the stream.
+//
+// # Safety
+// `stream` is one of the context; `fault` and `sequence` are null or may be written.
+dustin_status dustin_verifier_workspace_status(const struct dustin_verifier_workspace *workspace,
+                                               uint32_t stage,
+                                               void *stream,
+                                               uint32_t *fault,
+                                               uint32_t *sequence);
+
+// Forgets what all stages have found, in the stream's order. Does not wait.
+//
+// # Safety
+// `stream` is one of the context.
+dustin_status dustin_verifier_workspace_clear_status(const struct dustin_verifier_workspace *workspace, void *stream);
+
+// Frees a workspace, once the steps that work in it have ended. Null is nothing to free.
+dustin_status dustin_verifier_workspace_destroy(struct dustin_verifier_workspace *workspace);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -33,10 +33,11 @@ mod score;
 mod select;
 mod status;
 mod text;
+mod verifier;
 mod versioned;
 mod words;
 
 pub use self::{
     append::*, attention::*, boundary::*, compact::*, context::*, geometry::*, kv::*, operation::*,
-    profile::*, score::*, select::*, status::*, words::*,
+    profile::*, score::*, select::*, status::*, verifier::*, words::*,
 };

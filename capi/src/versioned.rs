@@ -59,6 +59,7 @@ pub(crate) unsafe fn read<T: Versioned>(
     field: &'static str,
     pointer: *const T,
 ) -> Result<T, InvalidInput> {
+    // SAFETY: the caller's promise.
     let size = unsafe { size_at(operation, field, pointer)? };
     if size < T::REQUIRED {
         let required = format!("sizeof({}), at least {}", T::NAME, T::REQUIRED);
@@ -97,6 +98,7 @@ pub(crate) unsafe fn write<T: Versioned>(
     pointer: *mut T,
     value: &T,
 ) -> Result<(), InvalidInput> {
+    // SAFETY: the caller's promise.
     let size = unsafe { size_at(operation, field, pointer.cast_const())? };
     let own = size.min(size_of::<T>());
     if own < size_of::<u32>() {
@@ -126,6 +128,7 @@ unsafe fn size_at<T: Versioned>(
         return Err(invalid(operation, field, required, actual));
     }
     // SAFETY: the first field may be read by the caller's promise.
+    // SAFETY: the caller's promise.
     let size = unsafe { pointer.cast::<u32>().read() } as usize;
     if size > MOST {
         let required = format!("sizeof({}), {}", T::NAME, size_of::<T>());

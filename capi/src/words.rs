@@ -145,8 +145,10 @@ pub enum dustin_fault {
 
 /// A reader of an enumeration's numbers in structs.
 pub(crate) struct Words<T: 'static> {
-    name: &'static str,
-    values: &'static [(u32, T)],
+    /// The enumeration's name in the header.
+    pub(crate) name: &'static str,
+    /// Its numbers, and what they mean.
+    pub(crate) values: &'static [(u32, T)],
 }
 
 impl<T: Copy> Words<T> {

@@ -89,7 +89,7 @@ pub(crate) struct Score {
 
 /// What launches it.
 pub(crate) enum Launch {
-    Cuda(ScoreKernel, Vec<Tables>),
+    Cuda(Box<ScoreKernel>, Vec<Tables>),
     Cpu(Candidate),
 }
 
@@ -178,7 +178,7 @@ fn plan(
             let (point, served) = choice::choose(OPERATION, &tuned, &id, problem, Choice::gpu_score)?;
             let plan = ScorePlan::new(problem, point.logits, point.fold, point.splits)?;
             let (space, tables) = (Space::of(&plan), tables(modules, problem)?);
-            Ok((Launch::Cuda(ScoreKernel::new(modules, plan)?, tables), served, space))
+            Ok((Launch::Cuda(Box::new(ScoreKernel::new(modules, plan)?), tables), served, space))
         }
         Device::Cpu(cpu) => {
             let tuned = choice::of_cpu(profile, cpu);
