@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `kernels` | criterion's statistics, reports and comparison with the last run |
 //! | `table` | one line per workload: time, bandwidth, ratio to the floor and to the best peer, which `peers.py` times |
+//! | `step` | whole verification steps on a GPU: every stage, and the speedup of self-attention over the whole cache |
 //!
 //! On a GPU times are the device's own, between events around replays of a graph; inputs of attention and of scoring take
 //! turns so that no launch finds its tokens in the L2 cache, while selection finds its maps there. Without a GPU the CPU back end runs smaller workloads, unless
@@ -15,6 +16,7 @@ pub mod cpu;
 pub mod gpu;
 pub mod peers;
 mod small;
+pub mod step;
 pub mod work;
 
 use std::ffi::OsString;

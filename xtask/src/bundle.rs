@@ -267,17 +267,22 @@ mod tests {
     }
 
     #[test]
-    fn times_of_peers_are_passed_on_to_the_table_alone() {
+    fn times_of_peers_are_passed_on_to_the_tables_alone() {
         let bundle = bundle(&[]);
         // Called with `-c …`, then with the script and `--output FILE`.
         script(&bundle, "python", "test $# = 2 || echo figure > \"$3\"");
         script(&bundle, "benches/table", "echo \"table $*\"");
+        script(&bundle, "benches/step", "echo \"step $*\"");
         script(&bundle, "benches/kernels", "echo \"kernels $*\"");
         let (text, success) = run(&bundle, &["peers"]);
         assert!(success, "{text}");
         let (text, success) = run(&bundle, &["bench", "w1"]);
         assert!(success, "{text}");
-        for line in ["table --bench --peers peers.jsonl w1", "kernels --bench w1"] {
+        for line in [
+            "table --bench --peers peers.jsonl w1",
+            "step --bench --peers peers.jsonl w1",
+            "kernels --bench w1",
+        ] {
             assert!(text.lines().any(|printed| printed == line), "{line} is not in {text}");
         }
     }

@@ -55,6 +55,16 @@ impl Gpu {
         Ok(Self { stream: Stream::new(&context)?, modules: ModuleCache::new(&context)? })
     }
 
+    /// The stream that everything runs on.
+    pub(crate) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// The compiled kernels, and the device.
+    pub(crate) fn modules(&self) -> &ModuleCache {
+        &self.modules
+    }
+
     /// The GPU's name.
     #[must_use]
     pub fn name(&self) -> String {
