@@ -18,6 +18,6 @@ pub mod compact;
 pub mod compare;
 pub mod launch;
 pub mod layer;
-mod overlap;
+pub(crate) mod overlap;
 pub mod step;
 pub mod synthetic;

@@ -1,5 +1,13 @@
-//! The layout of a paged KV cache.
+//! The layout of a paged KV cache, and how it follows from what engines have: [tensors](TensorLayout) of one layer, and
+//! [compressed rows](CsrTables) in the place of block tables.
 
+mod csr;
+mod tensor;
+
+pub use self::{
+    csr::{BlockTablesMut, CsrTables},
+    tensor::{TensorKv, TensorLayout},
+};
 use crate::{
     error::InvalidInput,
     strides::{require_vectors, span},
