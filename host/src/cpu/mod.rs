@@ -23,7 +23,8 @@ pub use self::{
     instructions::Instructions,
     name::name,
     verifier::{
-        AcceptedArrays, AppendRowArrays, AttentionRowArrays, CpuVerifier, DraftArrays, SetArrays, StepArrays,
+        AcceptanceArrays, AcceptedArrays, AppendRowArrays, AttentionRowArrays, CaptureRowArrays, CpuVerifier,
+        DraftArrays, SetArrays, StepArrays,
     },
 };
 use crate::error::InvalidInput;

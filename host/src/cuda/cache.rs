@@ -146,7 +146,24 @@ impl CaptureKernel {
     /// # Errors
     /// As [`CapturePlan::params`]; a stream of another context; what the driver returns.
     pub unsafe fn launch(&self, stream: &Stream, buffers: &CaptureBuffers) -> Result<(), CudaError> {
-        let mut params = self.plan.params(buffers)?;
+        // SAFETY: the caller's promise.
+        unsafe { self.launch_of_rows(stream, buffers, self.plan.problem().total_rows) }
+    }
+
+    /// The same for a batch of `total_rows` rows in the place of the problem's.
+    ///
+    /// # Safety
+    /// As [`launch`](Self::launch).
+    ///
+    /// # Errors
+    /// As [`CapturePlan::params_of_rows`]; a stream of another context; what the driver returns.
+    pub unsafe fn launch_of_rows(
+        &self,
+        stream: &Stream,
+        buffers: &CaptureBuffers,
+        total_rows: u32,
+    ) -> Result<(), CudaError> {
+        let mut params = self.plan.params_of_rows(buffers, total_rows)?;
         let mut arguments = [std::ptr::from_mut(&mut params).cast()];
         // SAFETY: the kernel's one parameter is `CaptureParams` by value, which the driver copies before it returns; the rest
         // is the caller's promise.

@@ -2,6 +2,7 @@
 
 use crate::error::InvalidInput;
 use crate::{
+    cache::capture::arrays::CaptureStrides,
     geometry::ModelShare,
     profile::LayerHeads,
     score::{arrays::ScoreStrides, problem::Source},
@@ -60,6 +61,12 @@ impl Captured {
         Ok((Self { slots, tokens, head_dim: share.geometry().head_dim, layers }, sources))
     }
 
+    /// The place of `layer` among the layers; nothing where none of its heads are captured on this rank.
+    #[must_use]
+    pub fn place(&self, layer: u32) -> Option<usize> {
+        self.layers.iter().position(|own| own.layer == layer)
+    }
+
     /// Captured heads of all layers.
     #[must_use]
     pub fn heads(&self) -> u32 {
@@ -88,6 +95,17 @@ impl Captured {
     #[must_use]
     pub fn offset(&self, layer: &CapturedLayer) -> u64 {
         u64::from(layer.first) * u64::from(self.head_dim)
+    }
+
+    /// The strides of capturing from queries whose rows and heads lie so many items apart.
+    pub(crate) fn capture_strides(&self, query_row: u64, query_head: u64) -> CaptureStrides {
+        CaptureStrides {
+            query_row,
+            query_head,
+            slot: self.slot_stride(),
+            token: self.token_stride(),
+            head: self.head_dim.into(),
+        }
     }
 
     /// The strides of scoring, with block tables that lie `table` items apart.

@@ -4,12 +4,13 @@
 //! A step of a batch, whose sequences have `len` confirmed tokens each, is
 //!
 //! 1. [score](Stage::TargetScore) the target's map, while the draft model drafts, from the query captured in the step before;
-//!    [score](Stage::DraftScore) the draft's map from the queries of its forwards;
+//!    [capture](Stage::DraftCapture) the queries of the draft's forwards, and [score](Stage::DraftScore) the draft's map from them;
 //! 2. where ranks share the models: sum the packed maps over the ranks, the **one point for the caller's collective**;
 //! 3. [select](Stage::Selection) a set for each sequence, which serves all layers;
 //! 4. in each layer [append](Stage::Append) the step's own rows and [attend](Stage::Attention) to the set and to them, or to
 //!    [all tokens](Stage::FullAttention);
-//! 5. once it is known which rows are accepted, [compact](Stage::Compaction) them.
+//! 5. [accept](Stage::Acceptance) drafts by the scores of the last layer's rows, unless the engine does; [compact](Stage::Compaction)
+//!    the accepted rows, and [capture](Stage::TargetCapture) the query of the last of them for the next step.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -32,9 +33,10 @@ pub mod stages;
 pub use self::{
     captured::{Captured, CapturedLayer},
     launch::{
-        AcceptedBuffers, AppendRows, AttentionRows, DraftBuffers, EngineMemory, StepBuffers, VerifierPlan,
+        AcceptanceBuffers, AcceptedBuffers, AppendRows, AttentionRows, CaptureRows, DraftBuffers,
+        EngineMemory, StepBuffers, VerifierPlan,
     },
-    problem::{Draft, DraftCache, Limits, Model, VerifierProblem},
+    problem::{Acceptance, Draft, DraftCache, Limits, Model, VerifierProblem},
     report::{Chosen, Report, Served},
     rules::Rules,
     sizes::Sizes,

@@ -3,6 +3,7 @@
 use dustin_kernels::registry::Dtype;
 
 use crate::{
+    accept::problem as accept,
     attention::problem::{Entries, Mask},
     error::InvalidInput,
     geometry::{Geometry, ModelShare},
@@ -76,6 +77,18 @@ pub struct Draft {
     pub cache: DraftCache,
 }
 
+/// How the verifier accepts drafts. The vocabulary is the target's, and drafts form a tree where the [mask](VerifierProblem::mask) is
+/// one, else chains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Acceptance {
+    /// The scores of the target, of all rows. Ranks that share a model need those of the whole vocabulary.
+    pub target: accept::Scores,
+    /// What drafts were drawn from. Nothing: each counts as certain, as one that was looked up or is the draft model's best.
+    /// A draft model of a smaller vocabulary needs rows as long as the target's, with negative infinity (probabilities: 0) behind its
+    /// own tokens.
+    pub draft: Option<accept::Draft>,
+}
+
 /// The most that a step may have, of everything that is not known before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
@@ -116,10 +129,13 @@ pub struct VerifierProblem {
     pub copies_queries: bool,
     /// Whether the kernels of attention are chosen so that a sequence's bits are the same in batches of every size.
     pub batch_invariant: bool,
+    /// How drafts are accepted; nothing where the engine does that itself.
+    pub acceptance: Option<Acceptance>,
 }
 
 impl VerifierProblem {
-    /// What most engines ask: causal rows, sets of positions, no log-sum-exp, and queries that are where attention reads them.
+    /// What most engines ask: causal rows, sets of positions, no log-sum-exp, queries that are where attention reads them, and
+    /// acceptance by the engine.
     #[must_use]
     pub const fn new(target: Model, draft: Option<Draft>, limits: Limits, rules: Rules) -> Self {
         Self {
@@ -132,6 +148,7 @@ impl VerifierProblem {
             entries: Entries::Positions,
             copies_queries: false,
             batch_invariant: false,
+            acceptance: None,
         }
     }
 
@@ -147,10 +164,17 @@ impl VerifierProblem {
         self.draft.map_or(0, |draft| draft.model.table_width(self.limits.max_length))
     }
 
-    /// The most rows that a step can accept of one sequence: the pending token and all γ drafts of a path.
+    /// Layers of the draft model; 0 without one.
+    #[must_use]
+    pub(crate) fn draft_layers(&self) -> u32 {
+        self.draft.map_or(0, |draft| draft.model.share.geometry().layers)
+    }
+
+    /// The rows that a list of accepted ones has room for: the pending token and all γ drafts of a path. Paths that the verifier
+    /// itself finds have room for all rows, so that none is cut short in a tree deeper than γ.
     #[must_use]
     pub const fn accepted_rows(&self) -> u32 {
-        self.limits.gamma.saturating_add(1)
+        if self.acceptance.is_some() { self.limits.rows } else { self.limits.gamma.saturating_add(1) }
     }
 
     /// Checks what no [derived problem](super::Stages) does.

@@ -163,6 +163,22 @@ impl<'a, C: Catalogue> LookUp<'a, C> {
         self.note(stage, Served::Idle { reason });
     }
 
+    /// Takes down that the verifier does not accept drafts.
+    pub(crate) fn note_unaccepted(&mut self) {
+        self.note(Stage::Acceptance, Served::Idle { reason: "the engine accepts drafts itself" });
+    }
+
+    /// Takes down what serves a stage that captures queries for a map, `served` unless there is nothing to launch.
+    pub(crate) fn note_capture<T>(&mut self, stage: Stage, gather: &Gather<T>, served: Served) {
+        match gather {
+            Gather::Unread => self.note(stage, Served::Idle { reason: "no set depends on the map" }),
+            Gather::Zero => {
+                self.note(stage, Served::Idle { reason: "this rank has none of the map's heads" })
+            }
+            Gather::Heads(_) => self.note(stage, served),
+        }
+    }
+
     pub(crate) fn report(self) -> Report {
         self.report
     }

@@ -3,14 +3,17 @@
 use std::fmt;
 
 use crate::{
-    attention::problem::{AttentionProblem, Confirmed, Entries, Sets},
-    cache::{append::problem::AppendProblem, compact::problem::CompactProblem},
+    accept::problem::AcceptProblem,
+    attention::problem::{AttentionProblem, Confirmed, Entries, Mask, Sets},
+    cache::{
+        append::problem::AppendProblem, capture::problem::CaptureProblem, compact::problem::CompactProblem,
+    },
     error::InvalidInput,
     score::problem::{ScoreProblem, Source},
     select::problem::{Maps, SelectProblem, SlotTable},
     verifier::{
         OPERATION,
-        captured::Captured,
+        captured::{Captured, CapturedLayer},
         problem::{Model, VerifierProblem},
     },
 };
@@ -20,6 +23,8 @@ use crate::{
 pub enum Stage {
     /// Gathering the target's map.
     TargetScore,
+    /// Capturing queries of a forward of the draft.
+    DraftCapture,
     /// Gathering the draft's map.
     DraftScore,
     /// Choosing sets from the maps.
@@ -30,20 +35,27 @@ pub enum Stage {
     Attention,
     /// A layer's attention over all confirmed tokens, in the place of [`Attention`](Self::Attention).
     FullAttention,
+    /// Finding the drafts to keep, and the next token.
+    Acceptance,
     /// Moving the accepted rows up in all layers.
     Compaction,
+    /// Capturing the target's queries of the last accepted row.
+    TargetCapture,
 }
 
 impl Stage {
     /// Every stage.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::TargetScore,
+        Self::DraftCapture,
         Self::DraftScore,
         Self::Selection,
         Self::Append,
         Self::Attention,
         Self::FullAttention,
+        Self::Acceptance,
         Self::Compaction,
+        Self::TargetCapture,
     ];
 
     /// Its name in words.
@@ -51,12 +63,15 @@ impl Stage {
     pub const fn name(self) -> &'static str {
         match self {
             Self::TargetScore => "target score",
+            Self::DraftCapture => "draft capture",
             Self::DraftScore => "draft score",
             Self::Selection => "selection",
             Self::Append => "append",
             Self::Attention => "attention",
             Self::FullAttention => "full attention",
+            Self::Acceptance => "acceptance",
             Self::Compaction => "compaction",
+            Self::TargetCapture => "target capture",
         }
     }
 }
@@ -119,8 +134,14 @@ pub struct Stages {
     pub attention: AttentionProblem,
     /// [`Stage::FullAttention`].
     pub full_attention: AttentionProblem,
+    /// [`Stage::Acceptance`]; nothing where the engine accepts drafts itself.
+    pub acceptance: Option<AcceptProblem>,
     /// [`Stage::Compaction`].
     pub compaction: CompactProblem,
+    /// [`Stage::TargetCapture`], layer by layer as in `target_captured`. Each launch is told its own number of rows.
+    pub target_capture: Vec<CaptureProblem>,
+    /// [`Stage::DraftCapture`], likewise.
+    pub draft_capture: Vec<CaptureProblem>,
     /// The target's captured queries; none where its map is not read.
     pub target_captured: Captured,
     /// The draft's captured queries; none where its map is not read.
@@ -155,17 +176,21 @@ impl Stages {
             ..append
         };
         let stages = Self {
+            target_capture: captures(problem, target, &target_captured)?,
+            draft_capture: captures(problem, &of_draft, &draft_captured)?,
             target_score,
             draft_score,
             selection: selection(problem),
             append,
             attention,
             full_attention: AttentionProblem { confirmed: Confirmed::Everything, ..attention },
+            acceptance: acceptance(problem),
             compaction: CompactProblem {
                 step: append.step,
                 layers: target.share.geometry().layers,
                 accepted: problem.accepted_rows(),
-                counted: true,
+                // A path that acceptance finds says itself where it ends.
+                counted: problem.acceptance.is_none(),
             },
             target_captured,
             draft_captured,
@@ -174,9 +199,69 @@ impl Stages {
         stages.append.validate()?;
         stages.attention.validate()?;
         stages.full_attention.validate()?;
+        stages.acceptance.map_or(Ok(()), |acceptance| acceptance.validate())?;
         stages.compaction.validate()?;
         Ok(stages)
     }
+
+    /// Which of the target's captures is that of `layer`: nothing where no heads of it are captured on this rank.
+    ///
+    /// # Errors
+    /// No set depends on the target's map, or the target has no such layer.
+    pub(crate) fn target_capture_of(&self, layer: u32) -> Result<Option<usize>, InvalidInput> {
+        if !self.target_score.is_read() {
+            return Err(unread(Stage::TargetCapture));
+        }
+        require_layer(self, layer)?;
+        Ok(self.target_captured.place(layer))
+    }
+
+    /// Which of the captures of the draft, which has `layers` layers, is that of `layer`, likewise.
+    ///
+    /// # Errors
+    /// As [`target_capture_of`](Self::target_capture_of).
+    pub(crate) fn draft_capture_of(&self, layers: u32, layer: u32) -> Result<Option<usize>, InvalidInput> {
+        if !self.draft_score.is_read() {
+            return Err(unread(Stage::DraftCapture));
+        }
+        require_below(layers, layer)?;
+        Ok(self.draft_captured.place(layer))
+    }
+}
+
+/// The captures of a model's layers.
+fn captures(
+    problem: &VerifierProblem,
+    model: &Model,
+    captured: &Captured,
+) -> Result<Vec<CaptureProblem>, InvalidInput> {
+    let of_layer = |own: &CapturedLayer| {
+        let capture = CaptureProblem {
+            batch: problem.limits.max_batch,
+            total_rows: problem.limits.max_batch.saturating_mul(problem.limits.rows),
+            query_heads: model.share.local().query_heads,
+            head_dim: captured.head_dim,
+            heads: own.heads.clone(),
+            slots: captured.slots,
+            tokens: captured.tokens,
+        };
+        capture.validate().map(|()| capture)
+    };
+    captured.layers.iter().map(of_layer).collect()
+}
+
+fn acceptance(problem: &VerifierProblem) -> Option<AcceptProblem> {
+    let VerifierProblem { target, limits, .. } = problem;
+    problem.acceptance.map(|own| AcceptProblem {
+        batch: limits.max_batch,
+        rows: limits.rows,
+        total_rows: limits.max_batch.saturating_mul(limits.rows),
+        vocabulary: target.share.geometry().vocabulary,
+        target: own.target,
+        draft: own.draft,
+        tree: problem.mask == Mask::Tree,
+        new_lengths: true,
+    })
 }
 
 fn gather(
@@ -266,12 +351,20 @@ pub(crate) fn unread(stage: Stage) -> InvalidInput {
     )
 }
 
+/// That the verifier does not accept drafts.
+pub(crate) fn unaccepted() -> InvalidInput {
+    InvalidInput::new(OPERATION, "stage", "one of the problem's", "acceptance, which is the engine's")
+}
+
 /// The number of one of the target's layers as an index.
 ///
 /// # Errors
 /// There is no such layer.
 pub(crate) fn require_layer(stages: &Stages, layer: u32) -> Result<usize, InvalidInput> {
-    let layers = stages.compaction.layers;
+    require_below(stages.compaction.layers, layer)
+}
+
+fn require_below(layers: u32, layer: u32) -> Result<usize, InvalidInput> {
     if layer >= layers {
         return Err(InvalidInput::new(OPERATION, "layer", format!("below {layers}"), layer));
     }

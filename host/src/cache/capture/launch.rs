@@ -10,7 +10,7 @@ use dustin_kernels::{
 use super::{
     OPERATION,
     arrays::{CaptureStrides, require_places},
-    problem::CaptureProblem,
+    problem::{CaptureProblem, require_total_rows},
 };
 use crate::{
     cache::launch::{WORKSPACE_ALIGNMENT, WorkspaceLayout, blocks, least},
@@ -109,7 +109,21 @@ impl CapturePlan {
     /// An address is missing or misaligned, the workspace is too small, a stride is not as documented, slots have no such
     /// token, or there are fewer than sequences and none are named.
     pub fn params(&self, buffers: &CaptureBuffers) -> Result<CaptureParams, InvalidInput> {
+        self.params_of_rows(buffers, self.problem.total_rows)
+    }
+
+    /// The same for a batch of `total_rows` rows in the place of the problem's: neither grid nor workspace depend on them, and prompts
+    /// have other rows than steps.
+    ///
+    /// # Errors
+    /// As [`params`](Self::params); `total_rows` is not as [`CaptureProblem::total_rows`] must be.
+    pub fn params_of_rows(
+        &self,
+        buffers: &CaptureBuffers,
+        total_rows: u32,
+    ) -> Result<CaptureParams, InvalidInput> {
         let (problem, strides) = (&self.problem, &buffers.strides);
+        require_total_rows(total_rows)?;
         strides.validate(problem)?;
         require_places(problem, buffers.token, buffers.slots != 0)?;
         for (field, address, alignment) in [
@@ -144,7 +158,7 @@ impl CapturePlan {
             head_list: head_list(&problem.heads),
             heads: problem.heads.len() as u32,
             slot_capacity: problem.slots,
-            total_rows: problem.total_rows,
+            total_rows,
             word_shift: (problem.head_dim / 8).trailing_zeros(),
         })
     }
@@ -233,5 +247,7 @@ mod tests {
         assert_eq!(field(|b| b.workspace_bytes = 7), "workspace_bytes");
         assert_eq!(field(|b| b.strides.query_head = 4), "strides.query_head");
         assert_eq!(field(|b| b.strides.token = 8), "strides.token");
+        assert_eq!(plan().params_of_rows(&buffers(), 0).unwrap_err().field, "total_rows");
+        assert_eq!(plan().params_of_rows(&buffers(), 1 << 20).unwrap().total_rows, 1 << 20);
     }
 }

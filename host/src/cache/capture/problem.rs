@@ -47,7 +47,6 @@ impl CaptureProblem {
         let most = i32::MAX as u32;
         for (field, actual, most) in [
             ("batch", self.batch, 65_535),
-            ("total_rows", self.total_rows, most),
             ("query_heads", self.query_heads, 65_535),
             ("slots", self.slots, most),
             ("tokens", self.tokens, most),
@@ -56,6 +55,7 @@ impl CaptureProblem {
                 return Err(InvalidInput::new(OPERATION, field, format!("from 1 to {most}"), actual));
             }
         }
+        require_total_rows(self.total_rows)?;
         if ![64, 128].contains(&self.head_dim) {
             return Err(InvalidInput::new(OPERATION, "head_dim", "64 or 128", self.head_dim));
         }
@@ -71,6 +71,14 @@ impl CaptureProblem {
             None => Ok(()),
         }
     }
+}
+
+/// Refuses a number of rows that no batch has.
+pub(super) fn require_total_rows(total_rows: u32) -> Result<(), InvalidInput> {
+    if !(1..=i32::MAX as u32).contains(&total_rows) {
+        return Err(InvalidInput::new(OPERATION, "total_rows", "from 1 to 2^31 - 1", total_rows));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! A verifier on the CPU: the stages of a step, each by itself, over arrays in host memory.
 
+mod accept;
 mod arrays;
 
 use dustin_kernels::fault::Fault;
 
 pub use self::arrays::{
-    AcceptedArrays, AppendRowArrays, AttentionRowArrays, DraftArrays, SetArrays, StepArrays,
+    AcceptanceArrays, AcceptedArrays, AppendRowArrays, AttentionRowArrays, CaptureRowArrays, DraftArrays,
+    SetArrays, StepArrays,
 };
 use super::{CpuBackend, CpuCandidate, LseMut, OutputMut, score, select};
 use crate::{
@@ -13,10 +15,7 @@ use crate::{
         arrays::{AttentionArrays, AttentionStrides},
         problem::AttentionProblem,
     },
-    cache::{
-        append::arrays::AppendArrays, compact::arrays::CompactArrays, layer::LayerMut,
-        step::StepArrays as Rows,
-    },
+    cache::{append::arrays::AppendArrays, layer::LayerMut, step::StepArrays as Rows},
     error::{InvalidInput, require_items},
     profile::{Choice, CpuCatalogue, DeviceId, Tuned},
     score::{
@@ -32,8 +31,11 @@ use crate::{
 
 const OPERATION: &str = "verifier on the CPU";
 
-/// What appending and compacting are, whatever the choice.
+/// What appending, compacting and capturing are, whatever the choice.
 const COPIES: Served = Served::Fixed { variant: "copies in order" };
+
+/// What acceptance is.
+const WALKS: Served = Served::Fixed { variant: "sequences in parallel" };
 
 /// The stages of a step on the CPU, with the threads and the memory that they work in. Threads of the caller need one each.
 #[derive(Debug)]
@@ -70,13 +72,19 @@ impl CpuVerifier {
         let stages = Stages::new(problem)?;
         let mut choices = LookUp::new(tuned, device);
         let target_score = scored(&mut choices, Stage::TargetScore, &stages.target_score)?;
+        choices.note_capture(Stage::DraftCapture, &stages.draft_score, COPIES);
         let draft_score = scored(&mut choices, Stage::DraftScore, &stages.draft_score)?;
         let selection = choices.choose(Stage::Selection, &stages.selection, Choice::cpu_selection)?;
         choices.note(Stage::Append, COPIES);
         let attention = choices.choose(Stage::Attention, &stages.attention, Choice::cpu_attention)?;
         let full_attention =
             choices.choose(Stage::FullAttention, &stages.full_attention, Choice::cpu_attention)?;
+        match stages.acceptance {
+            Some(_) => choices.note(Stage::Acceptance, WALKS),
+            None => choices.note_unaccepted(),
+        }
         choices.note(Stage::Compaction, COPIES);
+        choices.note_capture(Stage::TargetCapture, &stages.target_score, COPIES);
         Ok(Self {
             backend,
             problem: problem.clone(),
@@ -272,28 +280,6 @@ impl CpuVerifier {
         let arrays = attended(problem, self.problem.target.scale, step, none, rows);
         let word = self.backend.attention(problem, &self.full_attention, &arrays, output, lse)?;
         self.found(Stage::FullAttention, word);
-        Ok(())
-    }
-
-    /// Moves the accepted rows up behind the confirmed tokens in all `layers` of the target. A chain's rows are there already:
-    /// that is for trees.
-    ///
-    /// # Errors
-    /// A stride is not as documented, an array too short, or there are other than the target's layers.
-    pub fn compact(
-        &mut self,
-        step: &StepArrays<'_>,
-        accepted: &AcceptedArrays<'_>,
-        layers: &mut [LayerMut<'_>],
-    ) -> Result<(), InvalidInput> {
-        let arrays = CompactArrays {
-            step: step.rows(),
-            accepted: accepted.rows,
-            accepted_stride: accepted.stride,
-            counts: Some(accepted.counts),
-        };
-        let word = self.backend.compact(&self.stages.compaction, &arrays, layers)?;
-        self.found(Stage::Compaction, word);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! A verifier on a GPU: the stages of a step, each launched by itself on the caller's stream.
 
+mod accept;
 mod scorer;
 mod side;
 mod workspace;
@@ -7,8 +8,9 @@ mod workspace;
 use self::scorer::Scorer;
 pub use self::{side::SideStream, workspace::VerifierWorkspace};
 use super::{
+    accept::AcceptKernel,
     attention::AttentionKernel,
-    cache::{AppendKernel, CompactKernel},
+    cache::{AppendKernel, CaptureKernel, CompactKernel},
     context::Context,
     error::CudaError,
     memory::{DeviceBuffer, fill},
@@ -17,9 +19,10 @@ use super::{
     stream::Stream,
 };
 use crate::{
+    cache::capture::launch::CapturePlan,
     error::{InvalidInput, require_address},
     verifier::{
-        AcceptedBuffers, AppendRows, AttentionRows, EngineMemory, Gather, Stage, StepBuffers, VerifierPlan,
+        AppendRows, AttentionRows, EngineMemory, Gather, Stage, StepBuffers, VerifierPlan,
         stages::{require_layer, unread},
     },
 };
@@ -40,7 +43,10 @@ pub struct Verifier {
     append: AppendKernel,
     attention: AttentionKernel,
     full_attention: AttentionKernel,
+    acceptance: Option<AcceptKernel>,
     compaction: CompactKernel,
+    target_capture: Vec<CaptureKernel>,
+    draft_capture: Vec<CaptureKernel>,
     /// The addresses of all layers' key caches, and of their value caches.
     layers: [DeviceBuffer<u64>; 2],
 }
@@ -74,6 +80,9 @@ impl Verifier {
             let (captured, keys) = (&stages.draft_captured, &memory.draft_keys);
             Scorer::new(modules, stream, score, captured, keys, memory.draft_queries)
         })?;
+        let captures = |plans: &[CapturePlan]| {
+            plans.iter().map(|plan| CaptureKernel::new(modules, plan.clone())).collect::<Result<_, _>>()
+        };
         Ok(Self {
             context: modules.context().clone(),
             memory: memory.clone(),
@@ -83,7 +92,10 @@ impl Verifier {
             append: AppendKernel::new(modules, plan.append().clone())?,
             attention: AttentionKernel::new(modules, plan.attention().clone())?,
             full_attention: AttentionKernel::new(modules, plan.full_attention().clone())?,
+            acceptance: plan.acceptance().map(|plan| AcceptKernel::new(modules, plan.clone())).transpose()?,
             compaction: CompactKernel::new(modules, plan.compaction().clone())?,
+            target_capture: captures(plan.target_capture())?,
+            draft_capture: captures(plan.draft_capture())?,
             layers: [
                 DeviceBuffer::of(stream, &memory.target_keys)?,
                 DeviceBuffer::of(stream, &memory.target_values)?,
@@ -231,28 +243,6 @@ impl Verifier {
         unsafe {
             self.attend(&self.full_attention, Stage::FullAttention, stream, workspace, layer, step, rows)
         }
-    }
-
-    /// Moves the accepted rows up behind the confirmed tokens in all layers of the target. A chain's rows are there already:
-    /// that is for trees.
-    ///
-    /// # Safety
-    /// As [`CompactKernel::launch`] for the arrays of `step` and `accepted` and all layers' caches, likewise.
-    ///
-    /// # Errors
-    /// An address that is missing or misaligned; a stream of another context; what the driver returns.
-    pub unsafe fn compact(
-        &self,
-        stream: &Stream,
-        workspace: &VerifierWorkspace,
-        step: &StepBuffers,
-        accepted: &AcceptedBuffers,
-    ) -> Result<(), CudaError> {
-        let layers = [self.layers[0].address(), self.layers[1].address()];
-        let part = workspace.part(Stage::Compaction)?;
-        let buffers = self.plan.compaction_buffers(layers, step, accepted, part);
-        // SAFETY: the caller's promise.
-        unsafe { self.compaction.launch(stream, &buffers) }
     }
 
     /// # Safety

@@ -1,4 +1,4 @@
-//! The device addresses of a step's arrays, and those of each stage's launch.
+//! The device addresses of a step's arrays, and those of each stage's launch up to attention.
 //!
 //! All structs are plain addresses: an array that the plan has no use for is 0. Where an array is missing, misaligned or not asked
 //! for, the stage that reads it says so.
@@ -11,7 +11,6 @@ use crate::{
     },
     cache::{
         append::{arrays::AppendStrides, launch::AppendBuffers},
-        compact::launch::CompactBuffers,
         launch,
     },
     score::launch::{ScoreBuffers, SourceBuffers},
@@ -108,17 +107,6 @@ pub struct AttentionRows {
     pub lse_base: LogBase,
     /// [`AttentionBuffers::stable`]: in every layer whose rows were appended right before.
     pub stable: bool,
-}
-
-/// Which of the step's own rows were accepted.
-#[derive(Clone, Copy, Debug)]
-pub struct AcceptedBuffers {
-    /// The accepted rows of each sequence, i32 `[batch, γ + 1]`: numbers of its own rows, from 0, ascending.
-    pub rows: u64,
-    /// Items from one sequence's list to the next.
-    pub stride: u64,
-    /// Rows in each list, i32 `[batch]`.
-    pub counts: u64,
 }
 
 /// A stage's part of a workspace: address and bytes.
@@ -258,29 +246,11 @@ impl VerifierPlan {
             stable: rows.stable,
         }
     }
-
-    /// The buffers of the compaction, of layers whose addresses lie in `key_caches` and `value_caches`.
-    pub(crate) fn compaction_buffers(
-        &self,
-        [key_caches, value_caches]: [u64; 2],
-        step: &StepBuffers,
-        accepted: &AcceptedBuffers,
-        workspace: Memory,
-    ) -> CompactBuffers {
-        CompactBuffers {
-            step: step.rows(workspace),
-            key_caches,
-            value_caches,
-            accepted: accepted.rows,
-            accepted_stride: accepted.stride,
-            accepted_counts: accepted.counts,
-        }
-    }
 }
 
 impl StepBuffers {
     /// What appending and compacting are told of the step.
-    fn rows(&self, (workspace, workspace_bytes): Memory) -> launch::StepBuffers {
+    pub(super) fn rows(&self, (workspace, workspace_bytes): Memory) -> launch::StepBuffers {
         launch::StepBuffers {
             block_table: self.block_table,
             table_stride: self.table_stride,

@@ -1,9 +1,11 @@
 //! The plans of all stages.
 
 use crate::{
+    accept::launch::{AcceptPlan, default_variants},
     attention::{launch::AttentionPlan, problem::AttentionProblem},
     cache::{
         append::{self, launch::AppendPlan},
+        capture::{self, launch::CapturePlan, problem::CaptureProblem},
         compact::{self, launch::CompactPlan},
     },
     cuda::Plan,
@@ -28,7 +30,10 @@ pub struct VerifierPlan {
     append: AppendPlan,
     attention: AttentionPlan,
     full_attention: AttentionPlan,
+    acceptance: Option<AcceptPlan>,
     compaction: CompactPlan,
+    target_capture: Vec<CapturePlan>,
+    draft_capture: Vec<CapturePlan>,
     workspace: WorkspaceLayout,
     report: Report,
 }
@@ -49,6 +54,9 @@ impl VerifierPlan {
         let limits = &tuned.catalogue().limits;
         let mut choices = LookUp::new(tuned, device);
         let target_score = score(&mut choices, Stage::TargetScore, &stages.target_score)?;
+        let of_layers = capture::launch::default_variant(limits)?;
+        let copies = Served::Fixed { variant: of_layers.id };
+        choices.note_capture(Stage::DraftCapture, &stages.draft_score, copies.clone());
         let draft_score = score(&mut choices, Stage::DraftScore, &stages.draft_score)?;
         let point = choices.choose(Stage::Selection, &stages.selection, Choice::gpu_selection)?;
         let selection = SelectPlan::new(&stages.selection, point.variant, point.cluster)?;
@@ -56,20 +64,41 @@ impl VerifierPlan {
         choices.note(Stage::Append, Served::Fixed { variant: append.variant().id });
         let attention = attend(&mut choices, Stage::Attention, &stages.attention)?;
         let full_attention = attend(&mut choices, Stage::FullAttention, &stages.full_attention)?;
+        let acceptance = match &stages.acceptance {
+            Some(problem) => {
+                let (rows, walk) = default_variants(limits)?;
+                choices.note(Stage::Acceptance, Served::Fixed { variant: walk.id });
+                Some(AcceptPlan::new(problem, rows, walk)?)
+            }
+            None => {
+                choices.note_unaccepted();
+                None
+            }
+        };
         let compaction = CompactPlan::new(&stages.compaction, compact::launch::default_variant(limits)?)?;
         choices.note(Stage::Compaction, Served::Fixed { variant: compaction.variant().id });
 
-        let scores = [(Stage::TargetScore, &target_score), (Stage::DraftScore, &draft_score)];
-        let scores =
-            scores.into_iter().filter_map(|(stage, plan)| plan.heads().map(|plan| part(stage, plan)));
-        let others = [
-            part(Stage::Selection, &selection),
-            part(Stage::Append, &append),
-            part(Stage::Attention, &attention),
-            part(Stage::FullAttention, &full_attention),
-            part(Stage::Compaction, &compaction),
+        choices.note_capture(Stage::TargetCapture, &stages.target_score, copies);
+        let captures = |problems: &[CaptureProblem]| {
+            problems.iter().map(|problem| CapturePlan::new(problem, of_layers)).collect::<Result<Vec<_>, _>>()
+        };
+        let (target_capture, draft_capture) =
+            (captures(&stages.target_capture)?, captures(&stages.draft_capture)?);
+
+        // The layers' captures report in one place.
+        let parts = [
+            target_score.heads().map(|plan| part(Stage::TargetScore, plan)),
+            draft_capture.first().map(|plan| part(Stage::DraftCapture, plan)),
+            draft_score.heads().map(|plan| part(Stage::DraftScore, plan)),
+            Some(part(Stage::Selection, &selection)),
+            Some(part(Stage::Append, &append)),
+            Some(part(Stage::Attention, &attention)),
+            Some(part(Stage::FullAttention, &full_attention)),
+            acceptance.as_ref().map(|plan| part(Stage::Acceptance, plan)),
+            Some(part(Stage::Compaction, &compaction)),
+            target_capture.first().map(|plan| part(Stage::TargetCapture, plan)),
         ];
-        let workspace = WorkspaceLayout::new(scores.chain(others));
+        let workspace = WorkspaceLayout::new(parts.into_iter().flatten());
         Ok(Self {
             problem: problem.clone(),
             target_score,
@@ -78,7 +107,10 @@ impl VerifierPlan {
             append,
             attention,
             full_attention,
+            acceptance,
             compaction,
+            target_capture,
+            draft_capture,
             workspace,
             report: choices.report(),
             stages,
@@ -157,10 +189,28 @@ impl VerifierPlan {
         &self.full_attention
     }
 
+    /// The launches that accept; nothing where the engine does.
+    #[must_use]
+    pub const fn acceptance(&self) -> Option<&AcceptPlan> {
+        self.acceptance.as_ref()
+    }
+
     /// The launch that compacts.
     #[must_use]
     pub const fn compaction(&self) -> &CompactPlan {
         &self.compaction
+    }
+
+    /// The launches that capture the target's queries, layer by layer as in [`Stages::target_captured`].
+    #[must_use]
+    pub fn target_capture(&self) -> &[CapturePlan] {
+        &self.target_capture
+    }
+
+    /// The launches that capture the draft's, as in [`Stages::draft_captured`].
+    #[must_use]
+    pub fn draft_capture(&self) -> &[CapturePlan] {
+        &self.draft_capture
     }
 }
 

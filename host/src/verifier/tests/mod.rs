@@ -1,3 +1,4 @@
+mod accept;
 mod buffers;
 mod plan;
 mod problem;
@@ -7,6 +8,8 @@ use dustin_kernels::registry::Dtype;
 
 use super::*;
 use crate::{
+    accept::problem::{self as acceptance, ScoreKind, ScoreType, Scores},
+    attention::problem::Mask,
     geometry::{ModelShare, preset},
     kv::{KvLayout, PagedKv},
     profile::LayerHeads,
@@ -21,6 +24,14 @@ fn model(name: &str, tp_size: u32, tp_rank: u32, pages: u32) -> Model {
 
 fn heads(layer: u32, heads: &[u32]) -> LayerHeads {
     LayerHeads { layer, heads: heads.to_vec() }
+}
+
+/// The verifier that accepts, too: logits in bf16, drafts of a chain or a tree.
+fn accepting(mask: Mask) -> VerifierProblem {
+    let scores = Scores { dtype: ScoreType::Bf16, kind: ScoreKind::Logits };
+    let draft = acceptance::Draft { scores, rows: 64, without_replacement: false };
+    let acceptance = Some(Acceptance { target: scores, draft: Some(draft) });
+    VerifierProblem { mask, acceptance, ..problem(1, 0) }
 }
 
 /// Qwen2.5-72B verified at batch 16 and 32k, with Qwen2.5-0.5B as the draft, on rank `tp_rank` of `tp_size`.

@@ -32,7 +32,7 @@ fn chosen(report: &Report, stage: Stage) -> &Chosen {
 
 #[test]
 fn every_stage_has_a_part_of_the_workspace_of_its_own() {
-    let plan = plan(&problem(1, 0), vec![]);
+    let plan = plan(&accepting(Mask::Causal), vec![]);
     let parts = plan.workspace().parts();
     assert!(parts.iter().map(|part| part.stage).eq(Stage::ALL));
     for pair in parts.windows(2) {
@@ -54,28 +54,35 @@ fn every_stage_has_a_part_of_the_workspace_of_its_own() {
 #[test]
 fn a_rank_without_heads_has_neither_workspace_nor_launch_for_them_and_says_why() {
     let plan = plan(&problem(8, 1), vec![]);
-    assert!(plan.workspace().parts().iter().all(|part| part.stage != Stage::TargetScore));
-    let idle = plan.report().served(Stage::TargetScore).unwrap();
-    assert_eq!(idle.to_string(), "nothing to launch: this rank has none of its heads, its share is zero");
+    let none = [Stage::TargetScore, Stage::TargetCapture, Stage::Acceptance];
+    assert!(plan.workspace().parts().iter().all(|part| !none.contains(&part.stage)));
+    let idle = none.map(|stage| plan.report().served(stage).unwrap().to_string());
+    assert_eq!(idle[0], "nothing to launch: this rank has none of its heads, its share is zero");
+    assert_eq!(idle[1], "nothing to launch: this rank has none of the map's heads");
+    assert_eq!(idle[2], "nothing to launch: the engine accepts drafts itself");
     let mut by_target = problem(8, 0);
     by_target.rules.m = 0;
     let plan = self::plan(&by_target, vec![]);
     let idle = plan.report().served(Stage::DraftScore).unwrap();
     assert_eq!(idle.to_string(), "nothing to launch: no set depends on it");
+    let idle = plan.report().served(Stage::DraftCapture).unwrap();
+    assert_eq!(idle.to_string(), "nothing to launch: no set depends on the map");
 }
 
 #[test]
 fn without_a_profile_every_choice_is_the_default_and_says_that_nothing_was_tuned() {
-    let plan = plan(&problem(1, 0), vec![]);
+    let plan = plan(&accepting(Mask::Causal), vec![]);
     let report = plan.report();
     assert!(!report.is_exact());
+    let fixed =
+        [Stage::DraftCapture, Stage::Append, Stage::Acceptance, Stage::Compaction, Stage::TargetCapture];
     for stage in Stage::ALL {
         match report.served(stage).unwrap() {
             Served::Chosen(chosen) => {
                 assert_eq!(chosen.source, Source::Default, "{stage}");
                 assert!(!chosen.misses.is_empty(), "{stage}");
             }
-            Served::Fixed { .. } => assert!(matches!(stage, Stage::Append | Stage::Compaction), "{stage}"),
+            Served::Fixed { .. } => assert!(fixed.contains(&stage), "{stage}"),
             Served::Idle { .. } => panic!("{stage}"),
         }
     }
