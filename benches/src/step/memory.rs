@@ -51,9 +51,9 @@ impl Memory {
         let engine = EngineMemory {
             target_keys,
             target_values,
-            target_queries: arrays.random(sizes.target_queries as usize)?,
+            target_queries: arrays.queries(sizes.target_queries as usize)?,
             draft_keys,
-            draft_queries: arrays.random(sizes.draft_queries as usize)?,
+            draft_queries: arrays.queries(sizes.draft_queries as usize)?,
         };
 
         let (batch, rows) = (shape.batch as usize, problem.limits.rows);
@@ -146,9 +146,7 @@ struct Arrays<'a> {
 impl<'a> Arrays<'a> {
     fn new(stream: &'a Stream) -> Self {
         let mut random = Pcg64Mcg::seed_from_u64(SEED);
-        // The upper half of a float is the bf16 next to it, towards zero.
-        let item = |random: &mut Pcg64Mcg| (random.random_range(-1.0f32..1.0).to_bits() >> 16) as u16;
-        let block = (0..BLOCK).map(|_| item(&mut random)).collect();
+        let block = (0..BLOCK).map(|_| bf16(&mut random, 1.0)).collect();
         Self { stream, random, block, items: Vec::new(), maps: Vec::new(), indices: Vec::new() }
     }
 
@@ -159,6 +157,13 @@ impl<'a> Arrays<'a> {
             array.upload(self.stream, first, &self.block[..BLOCK.min(len - first)])?;
         }
         Ok(keep(&mut self.items, array))
+    }
+
+    /// `len` random bf16 items between -4 and 4: captured queries, whose logits then spread by more than one, as those of heads that
+    /// retrieve do. Maps without peaks are a case of their own for selection.
+    fn queries(&mut self, len: usize) -> Result<u64, CudaError> {
+        let items: Vec<u16> = (0..len).map(|_| bf16(&mut self.random, 4.0)).collect();
+        Ok(keep(&mut self.items, DeviceBuffer::of(self.stream, &items)?))
     }
 
     /// A map, with nothing in it.
@@ -178,6 +183,11 @@ impl<'a> Arrays<'a> {
         pages.shuffle(&mut self.random);
         self.of(&pages)
     }
+}
+
+/// A random item between minus and plus `bound`: the upper half of a float is the bf16 next to it, towards zero.
+fn bf16(random: &mut Pcg64Mcg, bound: f32) -> u16 {
+    (random.random_range(-bound..bound).to_bits() >> 16) as u16
 }
 
 /// Puts `array` behind the others; its address.

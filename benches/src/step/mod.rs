@@ -99,7 +99,8 @@ impl<'a> Step<'a> {
             sparse: self.median(&layers, 1)?,
             full: self.median(&[Append, AttendAll], 1)?,
             appends: self.median(&[Append], 1)?,
-            step: self.median(&[&[Target, Draft, Select], &layers[..]].concat(), 1)?,
+            // What selection has to load again is then the draft's map, of which it reads less.
+            step: self.median(&[&[Draft, Target, Select], &layers[..]].concat(), 1)?,
             step_beside: self.median(&[&[BothMaps, Select], &layers[..]].concat(), 1)?,
             step_off: self.median(&[&[Draft, Select], &layers[..]].concat(), 1)?,
         };
