@@ -97,12 +97,13 @@ impl<'a> Step<'a> {
             both_maps: self.median(&[BothMaps], 1)?,
             selection: self.median(&[Select; SELECTIONS as usize], SELECTIONS)?,
             sparse: self.median(&layers, 1)?,
-            full: self.median(&[Append, AttendAll], 1)?,
             appends: self.median(&[Append], 1)?,
             // What selection has to load again is then the draft's map, of which it reads less.
             step: self.median(&[&[Draft, Target, Select], &layers[..]].concat(), 1)?,
             step_beside: self.median(&[&[BothMaps, Select], &layers[..]].concat(), 1)?,
             step_off: self.median(&[&[Draft, Select], &layers[..]].concat(), 1)?,
+            // Last: it draws so much power that the clock is lowered, for longer than it takes itself.
+            full: self.median(&[Append, AttendAll], 1)?,
         };
         let faults = self.workspace.status(self.stream)?;
         ensure!(faults.is_empty(), "the device reports {faults:?}");
