@@ -1,5 +1,6 @@
 //! Batches of a world's sequences.
 
+use super::proposals::Proposals;
 use super::world::{Caches, NAN, Rows, Sequence, World, vector};
 
 /// The arrays of a step that are made for it: some of a world's sequences in some order, and behind them none.
@@ -25,10 +26,12 @@ pub struct Batch {
     pub masks: Vec<u64>,
     /// The step's own rows, layer by layer; NaN behind the last.
     pub rows: Vec<Rows>,
-    /// Accepted rows: a path that leaves out every other row.
+    /// Accepted rows: a path that leaves out every other row, or that of the proposals.
     pub accepted: Vec<i32>,
     /// How many there are of each sequence.
     pub accepted_counts: Vec<i32>,
+    /// What acceptance reads, if the verifier accepts.
+    pub proposals: Option<Proposals>,
 }
 
 impl World {
@@ -70,9 +73,20 @@ impl World {
             masks.extend(order.iter().flat_map(|&sequence| &self.sequences[sequence].masks));
             masks.resize(batch * most, u64::MAX);
         }
+        let counts_of = |sequence: usize| {
+            let rows = self.sequences[sequence].rows.div_ceil(2);
+            rows.min(self.stages.compaction.accepted) as i32
+        };
+        let mut accepted_counts = of(&counts_of, 0);
+        let row_starts = sums(&counts);
+        let proposals = self.stages.acceptance.map(|_| Proposals::new(self, order, &row_starts));
+        if let Some(proposals) = &proposals {
+            accepted = proposals.paths();
+            accepted_counts = proposals.counts();
+        }
         Batch {
             order: order.to_vec(),
-            row_starts: sums(&counts),
+            row_starts,
             block_table: tables(self.problem.target_table_width(), |sequence| &sequence.target_table),
             draft_table: tables(self.problem.draft_table_width(), |sequence| &sequence.draft_table),
             map_starts: sums(&lengths),
@@ -82,13 +96,8 @@ impl World {
             masks,
             rows: self.rows.iter().map(|rows| self.rows_of(rows, order)).collect(),
             accepted,
-            accepted_counts: of(
-                &|sequence| {
-                    let rows = self.sequences[sequence].rows.div_ceil(2);
-                    rows.min(self.stages.compaction.accepted) as i32
-                },
-                0,
-            ),
+            accepted_counts,
+            proposals,
         }
     }
 

@@ -1,23 +1,25 @@
 //! A step on the CPU.
 
 use dustin::{
+    accept::arrays::AcceptOutput,
     attention::arrays::{AttentionStrides, LogBase},
     cache::{append::arrays::AppendStrides, layer::LayerMut},
     cpu::{
-        AcceptedArrays, AppendRowArrays, AttentionRowArrays, CpuBackend, CpuVerifier, DraftArrays, LseMut,
-        OutputMut, SetArrays, StepArrays,
+        AcceptedArrays, AppendRowArrays, AttentionRowArrays, CaptureRowArrays, CpuBackend, CpuVerifier,
+        DraftArrays, LseMut, OutputMut, SetArrays, StepArrays,
     },
     profile::{CpuCatalogue, DeviceId, Tuned},
     select::{
         arrays::{SelectOutput, SelectStrides},
-        compare::Selected,
+        compare::{Selected, UNWRITTEN},
     },
     verifier::VerifierProblem,
 };
 
 use super::{
     batch::Batch,
-    outcome::{Attended, Outcome, POISON},
+    outcome::{Attended, Outcome, POISON, Settled},
+    proposals::Proposals,
     world::{Caches, NAN, World},
 };
 use crate::gpu::text;
@@ -142,16 +144,23 @@ pub fn from_maps(
             if all { &mut full } else { &mut sparse }.push(Attended { output, lse });
         }
     }
+    let mut settled = None;
+    if let Some(proposals) = &batch.proposals {
+        settled = Some(accept(verifier, world, &step, proposals)?);
+    }
     let mut compacted = appended.clone();
     let mut layers: Vec<LayerMut<'_>> =
         compacted.iter_mut().map(|Caches { key, value }| LayerMut::Separate { key, value }).collect();
     let accepted = AcceptedArrays {
-        rows: &batch.accepted,
+        rows: settled.as_ref().map_or(&batch.accepted, |settled| &settled.path),
         stride: stages.compaction.accepted.into(),
-        counts: &batch.accepted_counts,
+        counts: if settled.is_some() { &[] } else { &batch.accepted_counts },
     };
     verifier.compact(&step, &accepted, &mut layers).map_err(text)?;
     drop(layers);
+    if let Some(settled) = settled.as_mut().filter(|_| stages.target_score.is_read()) {
+        capture(verifier, world, batch, settled)?;
+    }
     Ok(Outcome {
         target_map,
         draft_map,
@@ -160,6 +169,59 @@ pub fn from_maps(
         full,
         appended,
         compacted,
+        settled,
         status: verifier.status(),
     })
+}
+
+/// Accepts the drafts of `proposals`.
+fn accept(
+    verifier: &mut CpuVerifier,
+    world: &World,
+    step: &StepArrays<'_>,
+    proposals: &Proposals,
+) -> Result<Settled, String> {
+    let unwritten = |items: u64| vec![UNWRITTEN; items as usize];
+    let (sizes, batch) = (verifier.sizes(), world.problem.limits.max_batch.into());
+    let mut settled = Settled {
+        accepted: unwritten(batch),
+        emitted: unwritten(sizes.emitted),
+        path: unwritten(sizes.accepted),
+        last_rows: unwritten(batch),
+        new_lengths: unwritten(batch),
+        target_queries: world.target_queries.clone(),
+    };
+    let output = AcceptOutput {
+        accepted: &mut settled.accepted,
+        emitted: &mut settled.emitted,
+        path: &mut settled.path,
+        last_rows: &mut settled.last_rows,
+        new_lengths: Some(&mut settled.new_lengths),
+    };
+    verifier.accept(step, &proposals.arrays(), output).map_err(text)?;
+    Ok(settled)
+}
+
+/// Captures the queries of the last accepted rows, layer by layer: those that have none to capture are left alone.
+fn capture(
+    verifier: &mut CpuVerifier,
+    world: &World,
+    batch: &Batch,
+    settled: &mut Settled,
+) -> Result<(), String> {
+    let strides = AttentionStrides::dense(&world.stages.attention);
+    let slots = world.capture_slots(batch);
+    for (layer, rows) in (0..).zip(&batch.rows) {
+        let rows = CaptureRowArrays {
+            query: &rows.query,
+            query_row: strides.query_row,
+            query_head: strides.query_head,
+            total_rows: world.stages.attention.total_rows,
+            row_starts: &batch.row_starts,
+            rows: Some(&settled.last_rows),
+            slots: Some(&slots),
+        };
+        verifier.capture_target(layer, &rows, &mut settled.target_queries).map_err(text)?;
+    }
+    Ok(())
 }

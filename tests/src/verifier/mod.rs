@@ -5,6 +5,8 @@ pub mod batch;
 pub mod cpu;
 pub mod cuda;
 pub mod needles;
+pub mod next;
 pub mod outcome;
+pub mod proposals;
 pub mod share;
 pub mod world;

@@ -57,8 +57,27 @@ pub struct Outcome {
     pub appended: Vec<Caches>,
     /// The caches once the accepted rows are moved up.
     pub compacted: Vec<Caches>,
+    /// What was accepted, if the verifier accepts.
+    pub settled: Option<Settled>,
     /// What stages found wrong.
     pub status: Vec<(Stage, Fault, u32)>,
+}
+
+/// What acceptance and the capture behind it wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Accepted drafts.
+    pub accepted: Vec<i32>,
+    /// Emitted tokens.
+    pub emitted: Vec<i32>,
+    /// Paths.
+    pub path: Vec<i32>,
+    /// Last rows.
+    pub last_rows: Vec<i32>,
+    /// Lengths behind the step.
+    pub new_lengths: Vec<i32>,
+    /// The target's captured queries.
+    pub target_queries: Vec<u16>,
 }
 
 impl Outcome {
@@ -126,6 +145,9 @@ impl Outcome {
         }
         if self.compacted != world.compacted(batch) {
             return Err("the accepted rows are not where compacting puts them".into());
+        }
+        if self.settled != world.settled(batch) {
+            return Err(format!("{:?} were accepted", self.settled));
         }
         let problems = [(&world.stages.attention, &self.sparse), (&world.stages.full_attention, &self.full)];
         for (problem, layers) in problems {

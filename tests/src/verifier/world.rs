@@ -3,12 +3,13 @@
 pub use dustin::attention::synthetic::NAN;
 use dustin::{
     Dtype,
+    accept::problem::{self as accept, ScoreKind, ScoreType, Scores},
     attention::problem::{Entries, Mask},
     element::encode,
     geometry::{Geometry, ModelShare},
     kv::{KvLayout, PagedKv},
     profile::LayerHeads,
-    verifier::{Draft, DraftCache, Limits, Model, Rules, Stages, VerifierProblem},
+    verifier::{Acceptance, Draft, DraftCache, Limits, Model, Rules, Stages, VerifierProblem},
 };
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
@@ -26,6 +27,9 @@ pub const TARGET: Geometry = Geometry {
 
 /// A draft with other heads.
 pub const DRAFT: Geometry = Geometry { layers: 2, query_heads: 6, kv_heads: 2, hidden: 384, ..TARGET };
+
+/// Steps whose rows a sequence has pages for.
+const STEPS: u32 = 2;
 
 /// What a world is made of.
 #[derive(Clone, Debug)]
@@ -48,6 +52,8 @@ pub struct Recipe {
     pub entries: Entries,
     /// Whether appending brings the queries, and attention gives the log-sum-exp.
     pub everything_asked: bool,
+    /// Whether the verifier accepts drafts.
+    pub accepts: bool,
     /// Element type of both models.
     pub dtype: Dtype,
     /// The same seed gives the same world.
@@ -77,6 +83,7 @@ impl Recipe {
             mask: Mask::Causal,
             entries: Entries::Positions,
             everything_asked: false,
+            accepts: false,
             dtype: Dtype::Bf16,
             seed,
         }
@@ -155,13 +162,13 @@ pub struct World {
 }
 
 /// Random items.
-struct Normals {
-    rng: Pcg64Mcg,
-    dtype: Dtype,
+pub(super) struct Normals {
+    pub(super) rng: Pcg64Mcg,
+    pub(super) dtype: Dtype,
 }
 
 impl Normals {
-    fn fill(&mut self, items: &mut [u16]) {
+    pub(super) fn fill(&mut self, items: &mut [u16]) {
         for item in items {
             // The method of Box and Muller; 1 - x lies in (0, 1].
             let (radius, angle): (f32, f32) = (1.0 - self.rng.random::<f32>(), self.rng.random());
@@ -170,10 +177,21 @@ impl Normals {
         }
     }
 
-    fn items(&mut self, count: usize) -> Vec<u16> {
+    pub(super) fn items(&mut self, count: usize) -> Vec<u16> {
         let mut items = vec![0; count];
         self.fill(&mut items);
         items
+    }
+
+    /// Rows of all layers.
+    pub(super) fn rows(&mut self, count: usize) -> Vec<Rows> {
+        let items = |heads: u32| count * (heads * TARGET.head_dim) as usize;
+        let layer = |_| Rows {
+            key: self.items(items(TARGET.kv_heads)),
+            value: self.items(items(TARGET.kv_heads)),
+            query: self.items(items(TARGET.query_heads)),
+        };
+        (0..TARGET.layers).map(layer).collect()
     }
 }
 
@@ -184,7 +202,7 @@ impl World {
     /// The recipe is of no valid problem.
     #[must_use]
     pub fn new(recipe: &Recipe) -> Self {
-        let longest = recipe.lengths.iter().max().expect("a sequence") + recipe.rows;
+        let longest = recipe.lengths.iter().max().expect("a sequence") + STEPS * recipe.rows;
         let limits = Limits {
             max_batch: recipe.max_batch,
             max_total_tokens: recipe.lengths.iter().sum::<u32>() + longest,
@@ -194,7 +212,7 @@ impl World {
             slots: recipe.max_batch.max(recipe.lengths.len() as u32) + 2,
         };
         let pages = |page_size: u32| {
-            let of_sequence = |&length: &u32| (length + recipe.rows).div_ceil(page_size);
+            let of_sequence = |&length: &u32| (length + STEPS * recipe.rows).div_ceil(page_size);
             recipe.lengths.iter().map(of_sequence).sum::<u32>() + 3
         };
         let target = PagedKv::dense(KvLayout::Nhd, pages(16), 16, TARGET.kv_heads, TARGET.head_dim);
@@ -206,6 +224,7 @@ impl World {
             lse: recipe.everything_asked,
             entries: recipe.entries,
             copies_queries: recipe.everything_asked,
+            acceptance: recipe.accepts.then(|| acceptance(recipe)),
             ..VerifierProblem::new(model(TARGET, target), Some(draft), limits, recipe.rules.clone())
         };
         let stages = Stages::new(&problem).expect("a valid problem");
@@ -231,15 +250,7 @@ impl World {
             .collect();
         let draft_keys =
             (0..DRAFT.layers).map(|_| cache(&draft_kv, |sequence| &sequence.draft_table)).collect();
-        let own = recipe.lengths.len() * recipe.rows as usize;
-        let items = |heads: u32| own * (heads * TARGET.head_dim) as usize;
-        let rows = (0..TARGET.layers)
-            .map(|_| Rows {
-                key: random.items(items(TARGET.kv_heads)),
-                value: random.items(items(TARGET.kv_heads)),
-                query: random.items(items(TARGET.query_heads)),
-            })
-            .collect();
+        let rows = random.rows(recipe.lengths.len() * recipe.rows as usize);
         Self {
             target_queries: random.items(stages.target_captured.items() as usize),
             draft_queries: random.items(stages.draft_captured.items() as usize),
@@ -251,6 +262,13 @@ impl World {
             rows,
         }
     }
+}
+
+/// Logits of both models, of every row.
+fn acceptance(recipe: &Recipe) -> Acceptance {
+    let scores = Scores { dtype: ScoreType::F32, kind: ScoreKind::Logits };
+    let rows = recipe.max_batch * recipe.rows;
+    Acceptance { target: scores, draft: Some(accept::Draft { scores, rows, without_replacement: false }) }
 }
 
 /// The sequences, on pages of their own, in slots that are not in their order.
@@ -265,7 +283,7 @@ fn sequences(recipe: &Recipe, problem: &VerifierProblem, rng: &mut Pcg64Mcg) -> 
     let of = |(index, &length): (usize, &u32)| {
         // One in four has fewer rows.
         let rows = if index % 4 == 3 { 2 } else { recipe.rows };
-        let pages = |page_size: u32| (length + recipe.rows).div_ceil(page_size) as usize;
+        let pages = |page_size: u32| (length + STEPS * recipe.rows).div_ceil(page_size) as usize;
         let mut masks: Vec<u64> = Vec::new();
         for row in 0..rows as usize {
             let parent = row.checked_sub(1).map_or(0, |last| masks[rng.random_range(0..=last)]);

@@ -1,6 +1,7 @@
 //! The verifier on the CPU back end: whole steps against the f64 references, bit for bit where that is due, and the ranks of
 //! tensor parallelism.
 
+mod accept;
 mod needles;
 mod ranks;
 mod sequences;

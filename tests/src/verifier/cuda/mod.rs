@@ -193,6 +193,7 @@ impl Engine {
             full: get(1)?,
             appended,
             compacted: self.caches(stream)?,
+            settled: None,
             status: step.workspace.status(stream)?,
         })
     }
