@@ -6,9 +6,10 @@
 use std::{collections::BTreeMap, env, fs, path::PathBuf, process::ExitCode};
 
 use dustin::{
+    accept::arrays::AcceptStrides,
     cache::append::arrays::AppendStrides,
     cuda::{Context, CudaError, Graph, ModuleCache, SYMBOLS, SideStream, Stream},
-    verifier::{AppendRows, Stages, StepBuffers},
+    verifier::{AcceptanceBuffers, AppendRows, CaptureRows, Stages, StepBuffers},
 };
 use dustin_tests::{
     fake_driver::{build, meet, unavailable, unless},
@@ -74,8 +75,15 @@ fn count(calls: &[String], name: &str) -> usize {
 
 fn only_launches() -> Result<(), Failed> {
     let calls = calls()?;
-    // Two sources and a fold for each map; a launch for each other stage, of 3 layers.
-    let launches = [("choose", 7), ("layers", 9), ("compact", 1), ("choose of a rank without heads", 4)];
+    // Two sources and a fold for each map; a launch for each other stage, of 3 layers, of two of which queries are captured. Acceptance
+    // has two.
+    let launches = [
+        ("choose", 7),
+        ("layers", 9),
+        ("compact", 1),
+        ("accept, compact and capture", 5),
+        ("choose of a rank without heads", 4),
+    ];
     for (stage, launches) in launches {
         let called = calls.get(stage).ok_or_else(|| format!("no stage {stage}"))?;
         if let Some(other) = called.iter().find(|call| !ALLOWED.contains(&call.as_str())) {
@@ -129,6 +137,10 @@ fn refused() -> Result<(), Failed> {
         ("score without a table", "block_table"),
         ("score in a workspace without it", "plan"),
         ("score of an unread map", "stage"),
+        ("acceptance by the engine", "stage"),
+        ("capture for an unread map", "stage"),
+        ("capture of a layer too many", "layer"),
+        ("capture of a forward too many", "token"),
         ("score on a stream of another context", "stream"),
     ] {
         let words = calls.get(stage).ok_or_else(|| format!("no line of {stage}"))?;
@@ -160,8 +172,15 @@ fn run_stages(log: PathBuf) -> Result<(), String> {
     print("choose")?;
     engine.layers(&stream, &step).map_err(text)?;
     print("layers")?;
-    engine.compact(&stream, &step).map_err(text)?;
+    engine.settle(&stream, &step).map_err(text)?;
     print("compact")?;
+    let accepting = Recipe { lengths: vec![60, 130], uncaptured: vec![], accepts: true, ..Recipe::usual(1) };
+    let accepting = World::new(&accepting);
+    let other = Engine::new(&modules, &stream, &accepting)?;
+    let its_step = other.step(&stream, &accepting.batch(&[0, 1])).map_err(text)?;
+    print("accepting")?;
+    other.settle(&stream, &its_step).map_err(text)?;
+    print("accept, compact and capture")?;
     engine.choose(&stream, Some(&mut side), &step).map_err(text)?;
     print("choose beside")?;
     let failed: Result<(), String> =
@@ -219,6 +238,36 @@ fn run_refused(
         tell("score without a table", verifier.score_target(stream, workspace, &bad))?;
         tell("score in a workspace without it", verifier.score_draft(stream, &of_other.workspace, &good))?;
         tell("score of an unread map", other.verifier.score_draft(stream, &of_other.workspace, &good))?;
+        let buffers = AcceptanceBuffers {
+            target: 256,
+            draft: 0,
+            draft_rows: 0,
+            tokens: 256,
+            parents: 0,
+            temperatures: 256,
+            seeds: 256,
+            step: 256,
+            accepted: 256,
+            emitted: 256,
+            path: 256,
+            last_rows: 256,
+            new_lengths: 256,
+            strides: AcceptStrides { target_row: 1000, draft_row: 0, emitted: 5, path: 5 },
+        };
+        tell("acceptance by the engine", verifier.accept(stream, workspace, &good, &buffers))?;
+        let rows = CaptureRows {
+            query: 256,
+            query_row: 1024,
+            query_head: 64,
+            total_rows: 9,
+            row_starts: 256,
+            rows: 0,
+            slots: 256,
+        };
+        let unread = other.verifier.capture_draft(stream, &of_other.workspace, 0, 0, &rows);
+        tell("capture for an unread map", unread)?;
+        tell("capture of a layer too many", verifier.capture_target(stream, workspace, 3, &rows))?;
+        tell("capture of a forward too many", verifier.capture_draft(stream, workspace, 0, 4, &rows))?;
         tell("score on a stream of another context", verifier.score_target(&their_stream, workspace, &good))
     }
 }

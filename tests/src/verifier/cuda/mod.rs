@@ -1,5 +1,6 @@
 //! A step on the GPU.
 
+mod settle;
 mod step;
 
 use dustin::{
@@ -26,9 +27,10 @@ pub struct Engine {
     pub verifier: Verifier,
     world: World,
     target: Vec<[DeviceBuffer<u16>; 2]>,
-    // Keep the memory that the verifier was made for.
+    /// Captured queries, the target's and the draft's.
+    queries: [DeviceBuffer<u16>; 2],
+    // Keeps the memory that the verifier was made for.
     _draft_keys: Vec<DeviceBuffer<u16>>,
-    _queries: [DeviceBuffer<u16>; 2],
 }
 
 impl Engine {
@@ -65,12 +67,12 @@ impl Engine {
             verifier: Verifier::new(modules, stream, plan, &memory)?,
             world: world.clone(),
             target,
+            queries,
             _draft_keys: draft_keys,
-            _queries: queries,
         })
     }
 
-    /// Makes the caches what they were before any step.
+    /// Makes the caches and the captured queries what they were before any step.
     ///
     /// # Errors
     /// What the driver returns.
@@ -79,6 +81,7 @@ impl Engine {
             key.upload(stream, 0, &caches.key)?;
             value.upload(stream, 0, &caches.value)?;
         }
+        self.queries[0].upload(stream, 0, &self.world.target_queries)?;
         Ok(())
     }
 
@@ -155,15 +158,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Submits the compaction.
-    ///
-    /// # Errors
-    /// What the driver returns.
-    pub fn compact(&self, stream: &Stream, step: &Step) -> Result<(), CudaError> {
-        // SAFETY: the arrays have the shapes of the plan, and outlive the step; nothing else touches them meanwhile.
-        unsafe { self.verifier.compact(stream, &step.workspace, &step.buffers, &step.accepted) }
-    }
-
     /// What a step has written. `appended` are the caches as they were [read](Self::caches) before the compaction.
     ///
     /// # Errors
@@ -193,7 +187,7 @@ impl Engine {
             full: get(1)?,
             appended,
             compacted: self.caches(stream)?,
-            settled: None,
+            settled: self.settled(stream, step)?,
             status: step.workspace.status(stream)?,
         })
     }
@@ -222,7 +216,7 @@ impl Engine {
         self.choose(stream, side, step)?;
         self.layers(stream, step)?;
         let appended = self.caches(stream)?;
-        self.compact(stream, step)?;
+        self.settle(stream, step)?;
         self.outcome(stream, step, appended)
     }
 }

@@ -6,7 +6,7 @@ use dustin::{
     verifier::{AcceptedBuffers, DraftBuffers, Sizes, StepBuffers},
 };
 
-use super::Engine;
+use super::{Engine, settle::Settling};
 use crate::verifier::{batch::Batch, outcome::POISON, world::NAN};
 
 /// One step's arrays in device memory. Steps that read the same engine's caches append to them, so that at a time there is one.
@@ -15,6 +15,8 @@ pub struct Step {
     pub(super) buffers: StepBuffers,
     pub(super) accepted: AcceptedBuffers,
     pub(super) layers: Vec<Layer>,
+    /// What acceptance reads and writes, if the verifier accepts.
+    pub(super) settling: Option<Settling>,
     /// The workspace, which held poison.
     pub workspace: VerifierWorkspace,
     pub(super) maps: [DeviceBuffer<f32>; 2],
@@ -144,6 +146,7 @@ impl Engine {
             buffers,
             accepted,
             layers,
+            settling: self.settling(stream, batch)?,
             workspace,
             maps,
             set,
@@ -170,6 +173,9 @@ impl Engine {
             layer.query.upload(stream, 0, &rows.query)?;
         }
         self.renew_caches(stream)?;
+        if let (Some(settling), Some(proposals)) = (&mut step.settling, &batch.proposals) {
+            settling.renew(stream, proposals, &self.world.capture_slots(batch))?;
+        }
         for map in &mut step.maps {
             map.upload(stream, 0, &vec![POISON; map.len()])?;
         }

@@ -26,7 +26,7 @@ fn replayed(gpu: &'static Gpu) -> Result<(), String> {
         let mut graph = Graph::capture(&stream, || {
             engine.choose(&stream, Some(&mut side), &step)?;
             engine.layers(&stream, &step)?;
-            engine.compact(&stream, &step)
+            engine.settle(&stream, &step)
         })
         .map_err(text)?;
         for order in orders {

@@ -31,6 +31,9 @@ pub(super) fn trials() -> Vec<Trial> {
             recipes.iter().try_for_each(|recipe| around_the_threshold(gpu, recipe))
         }),
         trial("a_verifiers_sets_come_from_one_map_or_none_where_the_rules_say_so", one_map_or_none),
+        trial("a_verifier_accepts_and_captures_what_the_next_step_starts_from", |gpu| {
+            [Recipe::usual(7), Recipe::all_asked(8)].into_iter().try_for_each(|recipe| two_steps(gpu, recipe))
+        }),
         trial("a_verifier_selects_all_planted_needles", needles),
         trial("sanitize_a_verifiers_step", |gpu| {
             let recipe = Recipe {
@@ -53,6 +56,19 @@ fn judged(gpu: &Gpu, world: &World, order: &[usize]) -> Result<Outcome, String> 
     let outcome = engine.run(&stream, Some(&mut side), &step).map_err(text)?;
     outcome.judge(world, &batch).map_err(|error| format!("{order:?}: {error}"))?;
     Ok(outcome)
+}
+
+fn two_steps(gpu: &Gpu, recipe: Recipe) -> Result<(), String> {
+    let world = World::new(&Recipe { accepts: true, ..recipe });
+    let order = [8, 0, 1, 2, 3, 5, 6, 7];
+    let outcome = judged(gpu, &world, &order)?;
+    let next = world.next(&world.batch(&order), &outcome, 9);
+    let after = judged(gpu, &next, &order)?;
+    // Sequence 8 had no query, so that all of its tokens were read; now it has.
+    match (outcome.selected.set_sizes[0], after.selected.set_sizes[0]) {
+        (EVERYTHING, 48) => Ok(()),
+        other => Err(format!("sizes {other:?}")),
+    }
 }
 
 fn around_the_threshold(gpu: &Gpu, recipe: &Recipe) -> Result<(), String> {
@@ -147,6 +163,6 @@ fn from_sum(engine: &Engine, stream: &Stream, step: &mut Step, sum: &[f32]) -> R
     engine.select(stream, step).map_err(text)?;
     engine.layers(stream, step).map_err(text)?;
     let appended = engine.caches(stream).map_err(text)?;
-    engine.compact(stream, step).map_err(text)?;
+    engine.settle(stream, step).map_err(text)?;
     engine.outcome(stream, step, appended).map_err(text)
 }
