@@ -1,6 +1,7 @@
 //! What the tests of several back ends share: random problems, the back ends, and the verdict on what a back end gave.
 
 pub mod accept_statistics;
+pub mod capi;
 pub mod cuda_accept;
 pub mod cuda_backend;
 pub mod cuda_cache;
