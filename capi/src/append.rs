@@ -180,7 +180,9 @@ pub unsafe extern "C" fn dustin_append_launch(
 ) -> dustin_status {
     call(OPERATION, || {
         let operation = handle::find(OPERATION, "operation", operation)?;
-        let Work::Append(append) = &operation.work else { return Err(operation.other(OPERATION, "append")) };
+        let Work::Append(append) = &operation.work else {
+            return Err(operation.other(OPERATION, "append operation"));
+        };
         // SAFETY: the caller's promise.
         let (args, stream) = unsafe {
             (versioned::read(OPERATION, "args", args)?, operation.context.stream(OPERATION, stream)?)

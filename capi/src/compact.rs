@@ -166,7 +166,7 @@ pub unsafe extern "C" fn dustin_compact_launch(
     call(OPERATION, || {
         let operation = handle::find(OPERATION, "operation", operation)?;
         let Work::Compact(compact) = &operation.work else {
-            return Err(operation.other(OPERATION, "compact"));
+            return Err(operation.other(OPERATION, "compact operation"));
         };
         // SAFETY: the caller's promise.
         let (args, stream) = unsafe {

@@ -11,7 +11,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     InvalidInput(#[from] InvalidInput),
     /// A handle that is none, or of another kind.
-    #[error("{operation}: {field} must be a live handle of a {required}, but is {actual}")]
+    #[error("{operation}: {field} must be a live {required} handle, but is {actual}")]
     Handle { operation: &'static str, field: &'static str, required: &'static str, actual: String },
     /// The CUDA back end's.
     #[error(transparent)]

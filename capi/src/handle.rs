@@ -74,7 +74,7 @@ pub(crate) fn find<H: Handle>(
         None => format!("{:#x}, which is none or was destroyed", handle.addr()),
         Some((kind, value)) => match value.downcast() {
             Ok(value) => return Ok(value),
-            Err(_) => format!("that of a {kind}"),
+            Err(_) => format!("a live {kind} handle"),
         },
     };
     Err(Error::Handle { operation, field, required: H::KIND, actual })
@@ -140,7 +140,7 @@ mod tests {
         let handle = number(7);
         assert_eq!(*find("test", "number", handle.cast_const()).unwrap(), 7);
         let error = find::<Text>("test", "text", handle.cast()).unwrap_err().to_string();
-        assert_eq!(error, "test: text must be a live handle of a text, but is that of a number");
+        assert_eq!(error, "test: text must be a live text handle, but is a live number handle");
         destroy("test", handle).unwrap();
         let error = find("test", "number", handle.cast_const()).unwrap_err().to_string();
         assert!(error.ends_with("which is none or was destroyed"), "{error}");

@@ -89,11 +89,11 @@ impl Plan for Space {
 impl Operation {
     const fn name(&self) -> &'static str {
         match self.work {
-            Work::Score(_) => "score",
-            Work::Select(_) => "select",
-            Work::Append(_) => "append",
-            Work::Attention(_) => "attention",
-            Work::Compact(_) => "compact",
+            Work::Score(_) => "score operation",
+            Work::Select(_) => "select operation",
+            Work::Append(_) => "append operation",
+            Work::Attention(_) => "attention operation",
+            Work::Compact(_) => "compact operation",
         }
     }
 
@@ -103,7 +103,7 @@ impl Operation {
             operation,
             field: "operation",
             required,
-            actual: format!("that of operation {}", self.name()),
+            actual: format!("a live {} handle", self.name()),
         }
     }
 }

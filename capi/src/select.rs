@@ -211,7 +211,9 @@ pub unsafe extern "C" fn dustin_select_launch(
 ) -> dustin_status {
     call(OPERATION, || {
         let operation = handle::find(OPERATION, "operation", operation)?;
-        let Work::Select(select) = &operation.work else { return Err(operation.other(OPERATION, "select")) };
+        let Work::Select(select) = &operation.work else {
+            return Err(operation.other(OPERATION, "select operation"));
+        };
         // SAFETY: the caller's promise.
         let (args, stream) = unsafe {
             (versioned::read(OPERATION, "args", args)?, operation.context.stream(OPERATION, stream)?)

@@ -112,7 +112,7 @@ pub unsafe extern "C" fn dustin_attention_launch(
     call(OPERATION, || {
         let operation = handle::find(OPERATION, "operation", operation)?;
         let Work::Attention(attention) = &operation.work else {
-            return Err(operation.other(OPERATION, "attention"));
+            return Err(operation.other(OPERATION, "attention operation"));
         };
         // SAFETY: the caller's promise.
         let (args, stream) = unsafe {

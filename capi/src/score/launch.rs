@@ -98,7 +98,9 @@ pub unsafe extern "C" fn dustin_score_launch(
 ) -> dustin_status {
     call(OPERATION, || {
         let operation = handle::find(OPERATION, "operation", operation)?;
-        let Work::Score(score) = &operation.work else { return Err(operation.other(OPERATION, "score")) };
+        let Work::Score(score) = &operation.work else {
+            return Err(operation.other(OPERATION, "score operation"));
+        };
         // SAFETY: the caller's promise.
         let (args, stream) = unsafe {
             (versioned::read(OPERATION, "args", args)?, operation.context.stream(OPERATION, stream)?)
