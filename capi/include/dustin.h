@@ -326,6 +326,12 @@ enum dustin_stage
   DUSTIN_STAGE_FULL_ATTENTION = 6,
   // Moving the accepted rows up in all layers.
   DUSTIN_STAGE_COMPACTION = 7,
+  // Capturing queries of a forward of the draft.
+  DUSTIN_STAGE_DRAFT_CAPTURE = 8,
+  // Finding the drafts to keep, and the next token.
+  DUSTIN_STAGE_ACCEPTANCE = 9,
+  // Capturing the target's queries of the last accepted row.
+  DUSTIN_STAGE_TARGET_CAPTURE = 10,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -805,6 +811,27 @@ typedef struct dustin_select_args {
   // From one sequence's set to the next.
   uint64_t set_stride;
 } dustin_select_args;
+
+// One layer's queries, of which some are captured: of a step's rows, of a forward of the draft, or of prompts.
+typedef struct dustin_capture_rows {
+  // sizeof(dustin_capture_rows).
+  uint32_t struct_size;
+  // Rows of the array.
+  uint32_t total_rows;
+  // Queries of the rows after rotary embedding, 16-bit items `[total_rows, query_heads, head_dim]`; aligned to 16 bytes on a GPU.
+  const void *query;
+  // First row of each sequence and, last, the number of rows, int32 `[max_batch + 1]`.
+  const void *row_starts;
+  // The row to capture of each sequence, counted from its first, int32 `[max_batch]`; null: each sequence's last row, as behind a
+  // prompt or a draft's forward.
+  const void *rows;
+  // The slot of each sequence, int32 `[max_batch]`, no two the same; negative: nothing is captured. Null: that of its own number.
+  const void *slots;
+  // From one row to the next; 0 for rows without gaps.
+  uint64_t query_row_stride;
+  // From one query head to the next; 0 for heads without gaps.
+  uint64_t query_head_stride;
+} dustin_capture_rows;
 
 // A model as this rank holds it.
 typedef struct dustin_model {
@@ -1373,6 +1400,29 @@ dustin_status dustin_select_launch(const struct dustin_operation *operation,
 
 // The name of a status, such as `DUSTIN_STATUS_OK`: a text for ever. Numbers that are none have one, too.
 const char *dustin_status_name(int32_t status);
+
+// Captures the queries of `layer` that the target's map comes from in the next step: behind acceptance of each sequence's last accepted
+// row, behind a prompt of its last. They go to the engine's `target_queries`. A layer none of whose heads are captured on this
+// rank is left alone. An error if no set depends on the map.
+//
+// # Safety
+// As `dustin_verifier_score_target`; nobody else touches the captured queries.
+dustin_status dustin_verifier_capture_target(const struct dustin_verifier *verifier,
+                                             const struct dustin_verifier_workspace *workspace,
+                                             uint32_t layer,
+                                             const struct dustin_capture_rows *rows,
+                                             void *stream);
+
+// Captures the queries of `layer` of the draft's forward `token`, from 0 to gamma - 1, likewise, to the engine's `draft_queries`.
+//
+// # Safety
+// As `dustin_verifier_capture_target`.
+dustin_status dustin_verifier_capture_draft(const struct dustin_verifier *verifier,
+                                            const struct dustin_verifier_workspace *workspace,
+                                            uint32_t layer,
+                                            uint32_t token,
+                                            const struct dustin_capture_rows *rows,
+                                            void *stream);
 
 // Plans and compiles all stages for the caches and captured queries at `memory`. On a GPU it puts tables of heads and layers into device
 // memory and waits for these; on a CPU the verifier has as many threads as the context, of its own. `profile` is null for built-in

@@ -69,8 +69,12 @@ impl HostVerifier {
         &self.report
     }
 
+    pub(super) const fn memory(&self) -> &EngineMemory {
+        &self.memory
+    }
+
     /// Runs a stage, and takes down in the step's own workspace what it found.
-    fn run(
+    pub(super) fn run(
         &self,
         workspace: &Workspace,
         stage: impl FnOnce(&mut MutexGuard<'_, CpuVerifier>) -> Result<(), InvalidInput>,
@@ -299,7 +303,7 @@ impl HostVerifier {
 }
 
 /// An address of the engine's memory as a pointer.
-fn host(address: u64) -> *mut c_void {
+pub(super) fn host(address: u64) -> *mut c_void {
     with_exposed_provenance_mut(address as usize)
 }
 

@@ -8,9 +8,10 @@
 //! | `report` | which choice serves each stage, and why |
 //! | `workspace` | what steps work in, and what stages found |
 //! | `step` | a step's arrays |
-//! | `stages` | a call for each stage |
+//! | `stages`, `capture` | a call for each stage |
 //! | `host` | the stages on a CPU |
 
+mod capture;
 mod create;
 mod engine;
 mod host;
@@ -23,7 +24,8 @@ mod step;
 mod workspace;
 
 pub use self::{
-    create::*, engine::*, model::*, problem::*, report::*, rules::*, stages::*, step::*, workspace::*,
+    capture::*, create::*, engine::*, model::*, problem::*, report::*, rules::*, stages::*, step::*,
+    workspace::*,
 };
 
 const OPERATION: &str = "verifier";

@@ -36,6 +36,12 @@ pub enum dustin_stage {
     FullAttention = 6,
     /// Moving the accepted rows up in all layers.
     Compaction = 7,
+    /// Capturing queries of a forward of the draft.
+    DraftCapture = 8,
+    /// Finding the drafts to keep, and the next token.
+    Acceptance = 9,
+    /// Capturing the target's queries of the last accepted row.
+    TargetCapture = 10,
 }
 
 pub(super) const STAGES: Words<Stage> = Words {
@@ -48,6 +54,9 @@ pub(super) const STAGES: Words<Stage> = Words {
         (dustin_stage::Attention as u32, Stage::Attention),
         (dustin_stage::FullAttention as u32, Stage::FullAttention),
         (dustin_stage::Compaction as u32, Stage::Compaction),
+        (dustin_stage::DraftCapture as u32, Stage::DraftCapture),
+        (dustin_stage::Acceptance as u32, Stage::Acceptance),
+        (dustin_stage::TargetCapture as u32, Stage::TargetCapture),
     ],
 };
 

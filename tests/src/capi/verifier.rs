@@ -234,7 +234,7 @@ impl VerifierSpace {
         let mut found = Vec::new();
         for stage in Stage::ALL {
             let (mut fault, mut sequence) = (0, 0);
-            let number = dustin_stage::TargetScore as u32 + stage as u32;
+            let number = stage_number(stage) as u32;
             // SAFETY: the caller's promise.
             check(unsafe {
                 dustin_verifier_workspace_status(self.0, number, stream, &mut fault, &mut sequence)
@@ -252,6 +252,22 @@ impl Drop for VerifierSpace {
     fn drop(&mut self) {
         let status = dustin_verifier_workspace_destroy(self.0);
         assert_eq!(status, dustin_c::dustin_status::Ok, "{}", super::last_error());
+    }
+}
+
+/// A stage's number in the header.
+const fn stage_number(stage: Stage) -> dustin_stage {
+    match stage {
+        Stage::TargetScore => dustin_stage::TargetScore,
+        Stage::DraftCapture => dustin_stage::DraftCapture,
+        Stage::DraftScore => dustin_stage::DraftScore,
+        Stage::Selection => dustin_stage::Selection,
+        Stage::Append => dustin_stage::Append,
+        Stage::Attention => dustin_stage::Attention,
+        Stage::FullAttention => dustin_stage::FullAttention,
+        Stage::Acceptance => dustin_stage::Acceptance,
+        Stage::Compaction => dustin_stage::Compaction,
+        Stage::TargetCapture => dustin_stage::TargetCapture,
     }
 }
 
