@@ -360,6 +360,46 @@ typedef uint32_t dustin_draft_cache;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// The item type of a model's scores.
+enum dustin_score_type
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // bfloat16.
+  DUSTIN_SCORE_TYPE_BF16 = 1,
+  // IEEE half precision.
+  DUSTIN_SCORE_TYPE_F16 = 2,
+  // fp32.
+  DUSTIN_SCORE_TYPE_F32 = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum dustin_score_type dustin_score_type;
+#else
+typedef uint32_t dustin_score_type;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What a score says of a token.
+enum dustin_score_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // A logit: the token's weight is exp(logit / temperature).
+  DUSTIN_SCORE_KIND_LOGITS = 1,
+  // A probability, with the temperature at work already.
+  DUSTIN_SCORE_KIND_PROBABILITIES = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum dustin_score_kind dustin_score_kind;
+#else
+typedef uint32_t dustin_score_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // Where launches run: a CUDA context with the kernels that were compiled for it, or threads of the CPU. May be used by several
 // threads at once; launches of one CPU context take turns.
 typedef struct dustin_context dustin_context;
@@ -812,6 +852,96 @@ typedef struct dustin_select_args {
   uint64_t set_stride;
 } dustin_select_args;
 
+// A step's arrays that do not depend on the layer. Those that no stage reads are null. Strides count items; 0 stands for that of an
+// array without gaps.
+//
+// A batch of fewer sequences than `max_batch` has sequences of length 0, without rows, of slot -1 behind them.
+typedef struct dustin_step {
+  // sizeof(dustin_step).
+  uint32_t struct_size;
+  // Reserved: 0.
+  uint32_t reserved;
+  // Confirmed lengths, int32 `[max_batch]`.
+  const void *lengths;
+  // First row of each sequence and, last, the number of rows, int32 `[max_batch + 1]`.
+  const void *row_starts;
+  // Physical page numbers of the target's caches, int32 `[max_batch, table_width]`.
+  const void *block_table;
+  // First position of each sequence's part of the maps and, last, the end, int32 `[max_batch + 1]`. Each part is at least as long as
+  // the sequence.
+  const void *map_starts;
+  // The slot of each sequence's captured target query, int32 `[max_batch]`, negative where there is none; null if the target's map
+  // is not read.
+  const void *slots;
+  // The target's map, float `[max_total_tokens]`; null if it is not read.
+  void *target_map;
+  // The draft's map, likewise.
+  void *draft_map;
+  // Positions of the sets, int32 `[max_batch, k]`.
+  void *set;
+  // The same tokens as slots of the target's caches, int32 `[max_batch, k]`; null unless attention reads them.
+  void *physical;
+  // Sizes of the sets, int32 `[max_batch]`.
+  void *set_sizes;
+  // Rows that each row sees, uint64 `[max_batch * rows]`; null unless the mask is a tree.
+  const void *masks;
+  // Tokens of each sequence that the draft's caches hold, int32 `[max_batch]`: the target's lengths, whose array may be given. Null, as the
+  // next two, if the draft's map is not read.
+  const void *draft_lengths;
+  // Physical page numbers of the draft's caches, int32 `[max_batch, draft_table_width]`.
+  const void *draft_block_table;
+  // The slot of each sequence's captured draft queries, int32 `[max_batch]`; null: that of its own number.
+  const void *draft_slots;
+  // From one sequence's block table to the next.
+  uint64_t table_stride;
+  // From one sequence's block table of the draft to the next.
+  uint64_t draft_table_stride;
+} dustin_step;
+
+// What acceptance reads and writes, in the context's memory. Strides count items; 0 stands for that of an array without gaps.
+typedef struct dustin_acceptance_args {
+  // sizeof(dustin_acceptance_args).
+  uint32_t struct_size;
+  // Reserved: 0.
+  uint32_t reserved;
+  // The target's scores of the rows, `[max_batch * rows, vocabulary]`; aligned to an item, as are the draft's.
+  const void *target;
+  // The token of each row, int32 `[max_batch * rows]`.
+  const void *tokens;
+  // Temperature of each sequence, float `[max_batch]`; 0: greedy.
+  const void *temperatures;
+  // Seed of each sequence, uint64 `[max_batch]`.
+  const void *seeds;
+  // How many steps have been taken, one uint64, which each launch counts on.
+  void *step;
+  // Accepted drafts of each sequence, int32 `[max_batch]`.
+  void *accepted;
+  // Their tokens and, last, the next pending one, int32 `[max_batch, rows]`; -1 behind it.
+  void *emitted;
+  // Accepted rows, the pending token's first, int32 `[max_batch, rows]`; -1 behind them: what `dustin_accepted` names.
+  void *path;
+  // The last of them, int32 `[max_batch]`: what `dustin_capture_rows` names.
+  void *last_rows;
+  // Confirmed lengths behind the step, int32 `[max_batch]`; not where the step's own stand, if compaction follows.
+  void *new_lengths;
+  // The draft's scores; null unless the problem has them.
+  const void *draft;
+  // The row of the draft's scores that the drafts behind each row were drawn from, int32 `[max_batch * rows]`; null unless there are such
+  // scores and the mask is a tree.
+  const void *draft_rows;
+  // The row that each row continues, counted from its sequence's first, int32 `[max_batch * rows]`, -1 for the first; null unless the mask
+  // is a tree.
+  const void *parents;
+  // From one row of the target's scores to the next.
+  uint64_t target_row_stride;
+  // From one row of the draft's scores to the next.
+  uint64_t draft_row_stride;
+  // From one sequence's emitted tokens to the next's.
+  uint64_t emitted_stride;
+  // From one sequence's path to the next.
+  uint64_t path_stride;
+} dustin_acceptance_args;
+
 // One layer's queries, of which some are captured: of a step's rows, of a forward of the draft, or of prompts.
 typedef struct dustin_capture_rows {
   // sizeof(dustin_capture_rows).
@@ -899,6 +1029,26 @@ typedef struct dustin_rules {
   uint32_t reserved;
 } dustin_rules;
 
+// How a verifier accepts drafts: over the target's vocabulary, trees where the mask is one, else chains.
+typedef struct dustin_acceptance {
+  // sizeof(dustin_acceptance).
+  uint32_t struct_size;
+  // Item type of the target's scores, a `dustin_score_type`.
+  uint32_t target_type;
+  // What they say, a `dustin_score_kind`.
+  uint32_t target_kind;
+  // Item type of the scores that drafts were drawn from; 0 if there are none: then each draft counts as certain.
+  uint32_t draft_type;
+  // What they say.
+  uint32_t draft_kind;
+  // Rows of them: for chains `max_batch * (rows - 1)`, those of a sequence one behind the other.
+  uint32_t draft_rows;
+  // 1 if the drafts behind one row of a tree were drawn without replacement.
+  uint32_t without_replacement;
+  // Reserved: 0.
+  uint32_t reserved;
+} dustin_acceptance;
+
 // What a verifier is made for: models, limits and rules. All of it is known before the first step, and read by the call that
 // makes the verifier.
 typedef struct dustin_verifier_problem {
@@ -940,6 +1090,8 @@ typedef struct dustin_verifier_problem {
   uint32_t batch_invariant;
   // Reserved: 0.
   uint32_t reserved_too;
+  // How drafts are accepted; null if the engine does that itself.
+  const struct dustin_acceptance *acceptance;
 } dustin_verifier_problem;
 
 // The caches and captured queries of an engine, in the context's memory: 16-bit items, aligned to 16 bytes. The lists of addresses
@@ -992,7 +1144,7 @@ typedef struct dustin_verifier_sizes {
   uint64_t target_queries;
   // The draft's captured queries, 16 bits.
   uint64_t draft_queries;
-  // Accepted rows, int32 `[max_batch, gamma + 1]`.
+  // Accepted rows, int32 `[max_batch, gamma + 1]`; where the verifier accepts, paths, int32 `[max_batch, rows]`.
   uint64_t accepted;
   // First query rows, and first positions of the maps' parts, int32 `[max_batch + 1]` each.
   uint64_t starts;
@@ -1002,53 +1154,13 @@ typedef struct dustin_verifier_sizes {
   uint32_t draft_table_width;
   // Reserved: 0.
   uint32_t reserved;
+  // The target's scores, `[max_batch * rows, vocabulary]`; none where the engine accepts.
+  uint64_t target_scores;
+  // The draft's scores.
+  uint64_t draft_scores;
+  // Emitted tokens, int32 `[max_batch, rows]`.
+  uint64_t emitted;
 } dustin_verifier_sizes;
-
-// A step's arrays that do not depend on the layer. Those that no stage reads are null. Strides count items; 0 stands for that of an
-// array without gaps.
-//
-// A batch of fewer sequences than `max_batch` has sequences of length 0, without rows, of slot -1 behind them.
-typedef struct dustin_step {
-  // sizeof(dustin_step).
-  uint32_t struct_size;
-  // Reserved: 0.
-  uint32_t reserved;
-  // Confirmed lengths, int32 `[max_batch]`.
-  const void *lengths;
-  // First row of each sequence and, last, the number of rows, int32 `[max_batch + 1]`.
-  const void *row_starts;
-  // Physical page numbers of the target's caches, int32 `[max_batch, table_width]`.
-  const void *block_table;
-  // First position of each sequence's part of the maps and, last, the end, int32 `[max_batch + 1]`. Each part is at least as long as
-  // the sequence.
-  const void *map_starts;
-  // The slot of each sequence's captured target query, int32 `[max_batch]`, negative where there is none; null if the target's map
-  // is not read.
-  const void *slots;
-  // The target's map, float `[max_total_tokens]`; null if it is not read.
-  void *target_map;
-  // The draft's map, likewise.
-  void *draft_map;
-  // Positions of the sets, int32 `[max_batch, k]`.
-  void *set;
-  // The same tokens as slots of the target's caches, int32 `[max_batch, k]`; null unless attention reads them.
-  void *physical;
-  // Sizes of the sets, int32 `[max_batch]`.
-  void *set_sizes;
-  // Rows that each row sees, uint64 `[max_batch * rows]`; null unless the mask is a tree.
-  const void *masks;
-  // Tokens of each sequence that the draft's caches hold, int32 `[max_batch]`: the target's lengths, whose array may be given. Null, as the
-  // next two, if the draft's map is not read.
-  const void *draft_lengths;
-  // Physical page numbers of the draft's caches, int32 `[max_batch, draft_table_width]`.
-  const void *draft_block_table;
-  // The slot of each sequence's captured draft queries, int32 `[max_batch]`; null: that of its own number.
-  const void *draft_slots;
-  // From one sequence's block table to the next.
-  uint64_t table_stride;
-  // From one sequence's block table of the draft to the next.
-  uint64_t draft_table_stride;
-} dustin_step;
 
 // The step's own rows of one layer, as its projections leave them: 16-bit items, aligned to 16 bytes on a GPU.
 typedef struct dustin_append_rows {
@@ -1115,9 +1227,10 @@ typedef struct dustin_accepted {
   uint32_t struct_size;
   // Reserved: 0.
   uint32_t reserved;
-  // The accepted rows of each sequence, int32 `[max_batch, gamma + 1]`: numbers of its own rows, from 0, ascending.
+  // The accepted rows of each sequence, int32 `[max_batch, gamma + 1]`, where the verifier accepts its paths: numbers of its own rows, from
+  // 0, ascending.
   const void *rows;
-  // Rows of each list, int32 `[max_batch]`.
+  // Rows of each list, int32 `[max_batch]`; null where the verifier accepts: then -1 ends a list of up to `rows` entries.
   const void *counts;
   // From one sequence's list to the next; 0 for lists without gaps.
   uint64_t stride;
@@ -1400,6 +1513,17 @@ dustin_status dustin_select_launch(const struct dustin_operation *operation,
 
 // The name of a status, such as `DUSTIN_STATUS_OK`: a text for ever. Numbers that are none have one, too.
 const char *dustin_status_name(int32_t status);
+
+// Finds which drafts each sequence keeps, its next token, and its length behind the step, by the same random numbers on every rank: what
+// `dustin_verifier_compact` and `dustin_verifier_capture_target` then read. An error if the problem has no `dustin_acceptance`.
+//
+// # Safety
+// As `dustin_verifier_score_target`.
+dustin_status dustin_verifier_accept(const struct dustin_verifier *verifier,
+                                     const struct dustin_verifier_workspace *workspace,
+                                     const struct dustin_step *step,
+                                     const struct dustin_acceptance_args *args,
+                                     void *stream);
 
 // Captures the queries of `layer` that the target's map comes from in the next step: behind acceptance of each sequence's last accepted
 // row, behind a prompt of its last. They go to the engine's `target_queries`. A layer none of whose heads are captured on this

@@ -109,7 +109,7 @@ pub struct dustin_verifier_sizes {
     pub target_queries: u64,
     /// The draft's captured queries, 16 bits.
     pub draft_queries: u64,
-    /// Accepted rows, int32 `[max_batch, gamma + 1]`.
+    /// Accepted rows, int32 `[max_batch, gamma + 1]`; where the verifier accepts, paths, int32 `[max_batch, rows]`.
     pub accepted: u64,
     /// First query rows, and first positions of the maps' parts, int32 `[max_batch + 1]` each.
     pub starts: u64,
@@ -119,11 +119,17 @@ pub struct dustin_verifier_sizes {
     pub draft_table_width: u32,
     /// Reserved: 0.
     pub reserved: u32,
+    /// The target's scores, `[max_batch * rows, vocabulary]`; none where the engine accepts.
+    pub target_scores: u64,
+    /// The draft's scores.
+    pub draft_scores: u64,
+    /// Emitted tokens, int32 `[max_batch, rows]`.
+    pub emitted: u64,
 }
 
 versioned!(dustin_verifier_sizes { struct_size target_table_width } {
     workspace_bytes target_map draft_map set physical set_sizes target_queries draft_queries accepted starts masks
-    draft_table_width reserved
+    draft_table_width reserved target_scores draft_scores emitted
 });
 
 impl dustin_verifier_sizes {
@@ -145,6 +151,9 @@ impl dustin_verifier_sizes {
             masks: sizes.masks,
             draft_table_width: widths[1],
             reserved: 0,
+            target_scores: sizes.target_scores,
+            draft_scores: sizes.draft_scores,
+            emitted: sizes.emitted,
         }
     }
 }

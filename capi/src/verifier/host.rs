@@ -243,6 +243,8 @@ impl HostVerifier {
         let problem = &self.stages.compaction;
         let batch = u64::from(problem.step.batch);
         let lists = (batch - 1).saturating_mul(*stride).saturating_add(problem.accepted.into());
+        require_absent(OPERATION, "accepted.counts", accepted.counts, problem.counted)?;
+        let counts = if problem.counted { batch } else { 0 };
         let all = |addresses: &[u64]| addresses.iter().map(|&own| host(own).cast_const()).collect::<Vec<_>>();
         let (keys, values) = (all(&self.memory.target_keys), all(&self.memory.target_values));
         // SAFETY: the caller's promise.
@@ -251,7 +253,7 @@ impl HostVerifier {
             let arrays = AcceptedArrays {
                 rows: slice(OPERATION, "accepted.rows", accepted.rows, lists)?,
                 stride: *stride,
-                counts: slice(OPERATION, "accepted.counts", accepted.counts, batch)?,
+                counts: slice(OPERATION, "accepted.counts", accepted.counts, counts)?,
             };
             let mut caches = layers(OPERATION, &keys, &values, &problem.step.kv)?;
             self.run(workspace, |verifier| verifier.compact(&step_arrays, &arrays, &mut caches))
@@ -271,7 +273,7 @@ impl HostVerifier {
     ///
     /// # Safety
     /// Those that are not null have the shapes of the problem.
-    unsafe fn step<'a>(&self, step: &dustin_step) -> Result<StepArrays<'a>, InvalidInput> {
+    pub(super) unsafe fn step<'a>(&self, step: &dustin_step) -> Result<StepArrays<'a>, InvalidInput> {
         let [table_stride, draft_table_stride] = step.table_strides(&self.problem);
         let batch = u64::from(self.problem.limits.max_batch);
         let tables =

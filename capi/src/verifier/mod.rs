@@ -8,9 +8,10 @@
 //! | `report` | which choice serves each stage, and why |
 //! | `workspace` | what steps work in, and what stages found |
 //! | `step` | a step's arrays |
-//! | `stages`, `capture` | a call for each stage |
+//! | `stages`, `capture`, `accept` | a call for each stage |
 //! | `host` | the stages on a CPU |
 
+mod accept;
 mod capture;
 mod create;
 mod engine;
@@ -24,8 +25,8 @@ mod step;
 mod workspace;
 
 pub use self::{
-    capture::*, create::*, engine::*, model::*, problem::*, report::*, rules::*, stages::*, step::*,
-    workspace::*,
+    accept::*, capture::*, create::*, engine::*, model::*, problem::*, report::*, rules::*, stages::*,
+    step::*, workspace::*,
 };
 
 const OPERATION: &str = "verifier";

@@ -8,7 +8,7 @@ use dustin::{
     verifier::{Limits, Rules, VerifierProblem},
 };
 
-use super::{OPERATION, model::dustin_model, rules::dustin_rules};
+use super::{OPERATION, accept::dustin_acceptance, model::dustin_model, rules::dustin_rules};
 use crate::{
     error::invalid,
     text,
@@ -59,18 +59,22 @@ pub struct dustin_verifier_problem {
     pub batch_invariant: u32,
     /// Reserved: 0.
     pub reserved_too: u32,
+    /// How drafts are accepted; null if the engine does that itself.
+    pub acceptance: *const dustin_acceptance,
 }
 
 versioned!(dustin_verifier_problem {
     struct_size max_batch max_total_tokens max_length rows gamma slots reserved target draft rules
-} { target_name draft_name mask lse entries copies_queries batch_invariant reserved_too });
+} { target_name draft_name mask lse entries copies_queries batch_invariant reserved_too acceptance });
 
 impl dustin_verifier_problem {
     /// # Safety
     /// All that it points to is null, or as documented.
     pub(super) unsafe fn read(&self, profile: Option<&Read>) -> Result<VerifierProblem, InvalidInput> {
         require_reserved(OPERATION, &[("reserved", self.reserved), ("reserved_too", self.reserved_too)])?;
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's promise, here and below.
+        let acceptance = unsafe { dustin_acceptance::read(self.acceptance)? };
+        // SAFETY: as above.
         let (target, draft, rules) = unsafe {
             (dustin_model::target(self.target)?, dustin_model::draft(self.draft)?, self.rules(profile)?)
         };
@@ -82,6 +86,7 @@ impl dustin_verifier_problem {
             entries: ENTRIES.read(OPERATION, "entries", self.entries)?,
             copies_queries: FLAGS.read(OPERATION, "copies_queries", self.copies_queries)?,
             batch_invariant: FLAGS.read(OPERATION, "batch_invariant", self.batch_invariant)?,
+            acceptance,
             ..VerifierProblem::new(target, draft, limits, rules)
         })
     }

@@ -17,8 +17,8 @@ use super::{
 use crate::{boundary::call, error::Error, handle, status::dustin_status, versioned};
 
 /// What the stages of a step are called with.
-struct Call {
-    verifier: Arc<Verifier>,
+pub(super) struct Call {
+    pub(super) verifier: Arc<Verifier>,
     workspace: Arc<Workspace>,
     step: dustin_step,
     stream: Option<Stream>,
@@ -27,7 +27,7 @@ struct Call {
 impl Call {
     /// # Safety
     /// As every stage.
-    unsafe fn read(
+    pub(super) unsafe fn read(
         verifier: *const dustin_verifier,
         workspace: *const dustin_verifier_workspace,
         step: *const dustin_step,
@@ -44,7 +44,7 @@ impl Call {
     }
 
     /// Launches a stage on a GPU, or runs it on a CPU.
-    fn run(
+    pub(super) fn run(
         &self,
         launch: impl FnOnce(&CudaVerifier, &Stream, &VerifierWorkspace, &StepBuffers) -> Result<(), CudaError>,
         host: impl FnOnce(&HostVerifier, &Workspace, &dustin_step) -> Result<(), Error>,

@@ -229,9 +229,10 @@ pub struct dustin_accepted {
     pub struct_size: u32,
     /// Reserved: 0.
     pub reserved: u32,
-    /// The accepted rows of each sequence, int32 `[max_batch, gamma + 1]`: numbers of its own rows, from 0, ascending.
+    /// The accepted rows of each sequence, int32 `[max_batch, gamma + 1]`, where the verifier accepts its paths: numbers of its own rows, from
+    /// 0, ascending.
     pub rows: *const c_void,
-    /// Rows of each list, int32 `[max_batch]`.
+    /// Rows of each list, int32 `[max_batch]`; null where the verifier accepts: then -1 ends a list of up to `rows` entries.
     pub counts: *const c_void,
     /// From one sequence's list to the next; 0 for lists without gaps.
     pub stride: u64,

@@ -193,6 +193,7 @@ fn sizes(
         copies_queries: 0,
         batch_invariant: 0,
         reserved_too: 0,
+        acceptance: null(),
     };
     change(&mut problem, &mut target);
     problem.target = from_ref(&target);

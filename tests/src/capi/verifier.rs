@@ -93,6 +93,7 @@ impl VerifierDescription {
             copies_queries: problem.copies_queries.into(),
             batch_invariant: problem.batch_invariant.into(),
             reserved_too: 0,
+            acceptance: std::ptr::null(),
         }
     }
 }
