@@ -5,28 +5,38 @@ use std::ptr::null_mut;
 use dustin::{
     attention::arrays::{AttentionStrides, LogBase, OutputType},
     cache::append::arrays::AppendStrides,
-    select::{arrays::SelectStrides, compare::Selected},
-    verifier::{AcceptedBuffers, AppendRows, AttentionRows, DraftBuffers, EngineMemory, Sizes, StepBuffers},
+    select::{
+        arrays::SelectStrides,
+        compare::{Selected, UNWRITTEN},
+    },
+    verifier::{
+        AcceptanceBuffers, AcceptedBuffers, AppendRows, AttentionRows, CaptureRows, DraftBuffers,
+        EngineMemory, Sizes, StepBuffers,
+    },
 };
 use dustin_c::{
-    dustin_verifier_append, dustin_verifier_attention, dustin_verifier_compact,
-    dustin_verifier_full_attention, dustin_verifier_score_draft, dustin_verifier_score_target,
-    dustin_verifier_select,
+    dustin_step, dustin_verifier_accept, dustin_verifier_append, dustin_verifier_attention,
+    dustin_verifier_capture_target, dustin_verifier_compact, dustin_verifier_full_attention,
+    dustin_verifier_score_draft, dustin_verifier_score_target, dustin_verifier_select,
 };
 
-use super::{Context, Verifier, accepted, append_rows, attention_rows, check, host, host_mut, step};
+use super::{
+    Context, Verifier, VerifierSpace, acceptance_args, accepted, append_rows, attention_rows, capture_rows,
+    check, host, host_mut, step,
+};
 use crate::verifier::{
     batch::Batch,
-    outcome::{Attended, Outcome, POISON},
+    outcome::{Attended, Outcome, POISON, Settled},
+    proposals::Proposals,
     world::{Caches, NAN, World},
 };
 
 /// The addresses of a world's caches and captured queries.
-fn memory(world: &World, caches: &mut [Caches]) -> EngineMemory {
+fn memory(world: &World, caches: &mut [Caches], target_queries: &mut [u16]) -> EngineMemory {
     EngineMemory {
         target_keys: caches.iter_mut().map(|own| host_mut(&mut own.key)).collect(),
         target_values: caches.iter_mut().map(|own| host_mut(&mut own.value)).collect(),
-        target_queries: host(&world.target_queries),
+        target_queries: host_mut(target_queries),
         draft_keys: world.draft_keys.iter().map(|own| host(own)).collect(),
         draft_queries: host(&world.draft_queries),
     }
@@ -39,7 +49,8 @@ fn memory(world: &World, caches: &mut [Caches]) -> EngineMemory {
 pub fn run_step(context: &Context, world: &World, batch: &Batch) -> Result<Outcome, String> {
     let (stages, sizes) = (&world.stages, Sizes::new(&world.stages));
     let mut caches = world.target.clone();
-    let engine = memory(world, &mut caches);
+    let mut target_queries = world.target_queries.clone();
+    let engine = memory(world, &mut caches, &mut target_queries);
     // SAFETY: the memory has the world's shapes, and lives as long as the verifier.
     let verifier = unsafe { Verifier::new(context, &world.problem, &engine)? };
     // SAFETY: a CPU has no streams.
@@ -119,15 +130,96 @@ pub fn run_step(context: &Context, world: &World, batch: &Batch) -> Result<Outco
         }
     }
     let appended = caches.clone();
+    let mut settled = None;
+    if let Some(proposals) = &batch.proposals {
+        settled = Some(accept(&verifier, &space, world, &arrays, proposals)?);
+    }
     let rows = accepted(&AcceptedBuffers {
-        rows: host(&batch.accepted),
+        rows: host(settled.as_ref().map_or(&batch.accepted, |settled| &settled.path)),
         stride: 0,
-        counts: host(&batch.accepted_counts),
+        counts: if settled.is_some() { 0 } else { host(&batch.accepted_counts) },
     });
     // SAFETY: as above.
-    let status = unsafe {
-        check(dustin_verifier_compact(own, work, &arrays, &rows, null_mut()))?;
-        space.status(null_mut())?
+    check(unsafe { dustin_verifier_compact(own, work, &arrays, &rows, null_mut()) })?;
+    if let Some(settled) = settled.as_mut().filter(|_| stages.target_score.is_read()) {
+        capture(&verifier, &space, world, batch, settled)?;
+        settled.target_queries.copy_from_slice(&target_queries);
+    }
+    // SAFETY: a CPU has no streams.
+    let status = unsafe { space.status(null_mut())? };
+    let compacted = caches;
+    Ok(Outcome { target_map, draft_map, selected, sparse, full, appended, compacted, settled, status })
+}
+
+/// Accepts the drafts of `proposals`.
+fn accept(
+    verifier: &Verifier,
+    space: &VerifierSpace,
+    world: &World,
+    step: &dustin_step,
+    proposals: &Proposals,
+) -> Result<Settled, String> {
+    let unwritten = |items: u64| vec![UNWRITTEN; items as usize];
+    let (sizes, batch) = (Sizes::new(&world.stages), world.problem.limits.max_batch.into());
+    let mut settled = Settled {
+        accepted: unwritten(batch),
+        emitted: unwritten(sizes.emitted),
+        path: unwritten(sizes.accepted),
+        last_rows: unwritten(batch),
+        new_lengths: unwritten(batch),
+        target_queries: world.target_queries.clone(),
     };
-    Ok(Outcome { target_map, draft_map, selected, sparse, full, appended, compacted: caches, status })
+    let first = proposals.arrays().step;
+    let mut count = [first];
+    let optional = |items: &Option<Vec<i32>>| items.as_ref().map_or(0, |items| host(items));
+    let args = acceptance_args(&AcceptanceBuffers {
+        target: host(&proposals.target),
+        draft: host(&proposals.draft),
+        draft_rows: optional(&proposals.draft_rows),
+        tokens: host(&proposals.tokens),
+        parents: optional(&proposals.parents),
+        temperatures: host(&proposals.temperatures),
+        seeds: host(&proposals.seeds),
+        step: host_mut(&mut count),
+        accepted: host_mut(&mut settled.accepted),
+        emitted: host_mut(&mut settled.emitted),
+        path: host_mut(&mut settled.path),
+        last_rows: host_mut(&mut settled.last_rows),
+        new_lengths: host_mut(&mut settled.new_lengths),
+        strides: proposals.strides,
+    });
+    // SAFETY: all arrays have the shapes of the world's problem.
+    check(unsafe { dustin_verifier_accept(verifier.handle(), space.handle(), step, &args, null_mut()) })?;
+    if count != [first + 1] {
+        Err(format!("{count:?} steps are counted behind {first}"))
+    } else {
+        Ok(settled)
+    }
+}
+
+/// Captures the queries of the last accepted rows, layer by layer.
+fn capture(
+    verifier: &Verifier,
+    space: &VerifierSpace,
+    world: &World,
+    batch: &Batch,
+    settled: &Settled,
+) -> Result<(), String> {
+    let slots = world.capture_slots(batch);
+    for (layer, rows) in (0..).zip(&batch.rows) {
+        let rows = capture_rows(&CaptureRows {
+            query: host(&rows.query),
+            query_row: 0,
+            query_head: 0,
+            total_rows: world.stages.attention.total_rows,
+            row_starts: host(&batch.row_starts),
+            rows: host(&settled.last_rows),
+            slots: host(&slots),
+        });
+        // SAFETY: as above.
+        check(unsafe {
+            dustin_verifier_capture_target(verifier.handle(), space.handle(), layer, &rows, null_mut())
+        })?;
+    }
+    Ok(())
 }

@@ -5,13 +5,14 @@ mod host_step;
 mod problems;
 mod verifier;
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
 
 pub use self::{addresses::*, host_step::run_step, problems::*, verifier::*};
 use dustin_c::{
-    dustin_context, dustin_context_create_cpu, dustin_context_create_cuda, dustin_context_destroy,
-    dustin_last_error, dustin_operation, dustin_operation_clear_status, dustin_operation_destroy,
-    dustin_operation_initialise, dustin_operation_status, dustin_operation_workspace_bytes, dustin_status,
+    dustin_context, dustin_context_borrow_cuda, dustin_context_create_cpu, dustin_context_create_cuda,
+    dustin_context_destroy, dustin_last_error, dustin_operation, dustin_operation_clear_status,
+    dustin_operation_destroy, dustin_operation_initialise, dustin_operation_status,
+    dustin_operation_workspace_bytes, dustin_status,
 };
 
 /// What the last call that failed on this thread was refused for.
@@ -58,6 +59,20 @@ impl Context {
         let mut context = std::ptr::null_mut();
         // SAFETY: the handle may be written.
         check(unsafe { dustin_context_create_cuda(0, &mut context) })?;
+        Ok(Self(context))
+    }
+
+    /// A caller's context.
+    ///
+    /// # Errors
+    /// There is no GPU.
+    ///
+    /// # Safety
+    /// It exists as long as the result, and all that is made with it.
+    pub unsafe fn borrow(raw: *mut c_void) -> Result<Self, String> {
+        let mut context = std::ptr::null_mut();
+        // SAFETY: the caller's promise, and the handle may be written.
+        check(unsafe { dustin_context_borrow_cuda(raw, &mut context) })?;
         Ok(Self(context))
     }
 

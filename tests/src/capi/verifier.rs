@@ -3,16 +3,18 @@
 use std::{ffi::c_void, ptr::null_mut};
 
 use dustin::{
+    accept::problem::{ScoreKind, ScoreType, Scores},
     geometry::Geometry,
     profile::LayerHeads,
     verifier::{
-        AcceptedBuffers, AppendRows, AttentionRows, Draft, DraftCache, EngineMemory, Model, Stage,
-        StepBuffers, VerifierProblem,
+        Acceptance, AcceptanceBuffers, AcceptedBuffers, AppendRows, AttentionRows, CaptureRows, Draft,
+        DraftCache, EngineMemory, Model, Stage, StepBuffers, VerifierProblem,
     },
 };
 use dustin_c::{
-    dustin_accepted, dustin_append_rows, dustin_attention_rows, dustin_draft_cache, dustin_engine_memory,
-    dustin_geometry, dustin_layer_heads, dustin_model, dustin_rules, dustin_stage, dustin_step,
+    dustin_acceptance, dustin_acceptance_args, dustin_accepted, dustin_append_rows, dustin_attention_rows,
+    dustin_capture_rows, dustin_draft_cache, dustin_engine_memory, dustin_geometry, dustin_layer_heads,
+    dustin_model, dustin_rules, dustin_score_kind, dustin_score_type, dustin_stage, dustin_step,
     dustin_verifier, dustin_verifier_create, dustin_verifier_destroy, dustin_verifier_problem,
     dustin_verifier_workspace, dustin_verifier_workspace_create, dustin_verifier_workspace_destroy,
     dustin_verifier_workspace_status,
@@ -31,6 +33,7 @@ pub struct VerifierDescription {
     models: Vec<dustin_model>,
     heads: [Vec<dustin_layer_heads>; 2],
     rules: Vec<dustin_rules>,
+    acceptance: Vec<dustin_acceptance>,
 }
 
 impl VerifierDescription {
@@ -45,13 +48,14 @@ impl VerifierDescription {
             models: Vec::new(),
             heads: [Vec::new(), Vec::new()],
             rules: Vec::new(),
+            acceptance: problem.acceptance.iter().map(acceptance).collect(),
         }
     }
 
     /// The struct, valid as long as this is.
     #[must_use]
     pub fn problem(&mut self) -> dustin_verifier_problem {
-        let Self { problem, geometries, models, heads, rules } = self;
+        let Self { problem, geometries, models, heads, rules, acceptance } = self;
         *models = vec![model(&problem.target, &geometries[0], DraftCache::Complete)];
         models.extend(problem.draft.map(|Draft { model: own, cache }| model(&own, &geometries[1], cache)));
         let own = &problem.rules;
@@ -93,8 +97,35 @@ impl VerifierDescription {
             copies_queries: problem.copies_queries.into(),
             batch_invariant: problem.batch_invariant.into(),
             reserved_too: 0,
-            acceptance: std::ptr::null(),
+            acceptance: acceptance.first().map_or(std::ptr::null(), std::ptr::from_ref),
         }
+    }
+}
+
+fn acceptance(own: &Acceptance) -> dustin_acceptance {
+    let scores = |scores: Scores| {
+        let item = match scores.dtype {
+            ScoreType::Bf16 => dustin_score_type::Bf16,
+            ScoreType::F16 => dustin_score_type::F16,
+            ScoreType::F32 => dustin_score_type::F32,
+        };
+        let kind = match scores.kind {
+            ScoreKind::Logits => dustin_score_kind::Logits,
+            ScoreKind::Probabilities => dustin_score_kind::Probabilities,
+        };
+        (item as u32, kind as u32)
+    };
+    let (target_type, target_kind) = scores(own.target);
+    let (draft_type, draft_kind) = own.draft.map_or((0, 0), |draft| scores(draft.scores));
+    dustin_acceptance {
+        struct_size: sized::<dustin_acceptance>(),
+        target_type,
+        target_kind,
+        draft_type,
+        draft_kind,
+        draft_rows: own.draft.map_or(0, |draft| draft.rows),
+        without_replacement: own.draft.is_some_and(|draft| draft.without_replacement).into(),
+        reserved: 0,
     }
 }
 
@@ -345,5 +376,46 @@ pub fn accepted(buffers: &AcceptedBuffers) -> dustin_accepted {
         rows: address(buffers.rows),
         counts: address(buffers.counts),
         stride: buffers.stride,
+    }
+}
+
+/// What acceptance reads and writes.
+#[must_use]
+pub fn acceptance_args(buffers: &AcceptanceBuffers) -> dustin_acceptance_args {
+    dustin_acceptance_args {
+        struct_size: sized::<dustin_acceptance_args>(),
+        reserved: 0,
+        target: address(buffers.target),
+        tokens: address(buffers.tokens),
+        temperatures: address(buffers.temperatures),
+        seeds: address(buffers.seeds),
+        step: address(buffers.step),
+        accepted: address(buffers.accepted),
+        emitted: address(buffers.emitted),
+        path: address(buffers.path),
+        last_rows: address(buffers.last_rows),
+        new_lengths: address(buffers.new_lengths),
+        draft: address(buffers.draft),
+        draft_rows: address(buffers.draft_rows),
+        parents: address(buffers.parents),
+        target_row_stride: buffers.strides.target_row,
+        draft_row_stride: buffers.strides.draft_row,
+        emitted_stride: buffers.strides.emitted,
+        path_stride: buffers.strides.path,
+    }
+}
+
+/// Queries of which some are captured.
+#[must_use]
+pub fn capture_rows(rows: &CaptureRows) -> dustin_capture_rows {
+    dustin_capture_rows {
+        struct_size: sized::<dustin_capture_rows>(),
+        total_rows: rows.total_rows,
+        query: address(rows.query),
+        row_starts: address(rows.row_starts),
+        rows: address(rows.rows),
+        slots: address(rows.slots),
+        query_row_stride: rows.query_row,
+        query_head_stride: rows.query_head,
     }
 }

@@ -11,7 +11,10 @@ use dustin_tests::{
 #[test]
 fn whole_steps_are_those_of_the_library() {
     let context = Context::cpu(2).unwrap();
-    for recipe in [Recipe::usual(1), Recipe::all_asked(2)] {
+    let accepting = |recipe| Recipe { accepts: true, ..recipe };
+    for recipe in
+        [Recipe::usual(1), Recipe::all_asked(2), accepting(Recipe::usual(3)), accepting(Recipe::all_asked(4))]
+    {
         let world = World::new(&recipe);
         let mut verifier = cpu::verifier(&world.problem, 2).unwrap();
         for order in [vec![0, 1, 2, 3, 4, 5, 6, 7, 8], vec![8, 3, 0], vec![]] {
@@ -20,6 +23,11 @@ fn whole_steps_are_those_of_the_library() {
             let found = run_step(&context, &world, &batch).unwrap();
             assert_eq!(found.bits(), expected.bits(), "{order:?}");
             assert_eq!(found.selected, expected.selected, "{order:?}");
+            assert_eq!(
+                (&found.settled, found.settled.is_some()),
+                (&expected.settled, recipe.accepts),
+                "{order:?}"
+            );
             assert_eq!(found.status, expected.status, "{order:?}");
         }
     }

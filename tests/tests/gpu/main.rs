@@ -9,6 +9,7 @@
 //! | `graphs` | capture and replay |
 //! | `layers` | layers of a step, append and attention in turn |
 //! | `callers` | contexts, streams, memory and threads of the caller |
+//! | `capi` | the same through the C ABI |
 //! | `large` | caches beyond 2^31 items |
 //! | `errors` | errors that only a driver with a device can give |
 //! | `score`, `select`, `cache`, `accept` | score gathering, selection, writing to caches and acceptance, likewise |
@@ -20,6 +21,7 @@ mod accept;
 mod attention;
 mod cache;
 mod callers;
+mod capi;
 mod chain;
 mod determinism;
 mod errors;
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         determinism::trials(),
         graphs::trials(),
         callers::trials(),
+        capi::trials(),
         large::trials(),
         layers::trials(),
         errors::trials(),
