@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from importlib import metadata
 from multiprocessing.connection import Connection
 from typing import Any, TextIO, Union
@@ -252,14 +253,18 @@ def flashinfer_workspace() -> Any:
     return torch.empty(512 << 20, dtype=torch.uint8, device=DEVICE)
 
 
-def flashinfer_wrapper(shape: Attention, pages: Any, page_size: int, workspace: Any) -> Any:
-    """FlashAttention-2 over the pages of all sequences, as many full ones of each."""
+# FlashInfer's back ends that take such caches: cuDNN's declines their pages, trtllm-gen's is for later GPUs.
+FLASHINFER_BACKENDS = ("fa2", "fa3")
+
+
+def flashinfer_wrapper(shape: Attention, pages: Any, page_size: int, workspace: Any, backend: str) -> Any:
+    """Attention over the pages of all sequences, as many full ones of each."""
     import flashinfer
 
     def starts(step: int) -> Any:
         return torch.arange(0, (shape.batch + 1) * step, step, dtype=torch.int32, device=DEVICE)
 
-    wrapper = flashinfer.BatchPrefillWithPagedKVCacheWrapper(workspace, "NHD", backend="fa2")
+    wrapper = flashinfer.BatchPrefillWithPagedKVCacheWrapper(workspace, "NHD", backend=backend)
     wrapper.plan(
         starts(shape.rows),
         starts(pages.numel() // shape.batch),
@@ -276,11 +281,10 @@ def flashinfer_wrapper(shape: Attention, pages: Any, page_size: int, workspace: 
     return wrapper
 
 
-@peer(SPARSE, "FlashInfer", of_attention(full=False))
-def flashinfer_sparse(shape: Attention) -> Job:
+def flashinfer_sparse(shape: Attention, backend: str) -> Job:
     """Tokens as pages of one."""
     gather, query, workspace = Gather(shape), flashinfer_query(shape), flashinfer_workspace()
-    wrappers = [flashinfer_wrapper(shape, tokens, 1, workspace) for tokens in gather.sets]
+    wrappers = [flashinfer_wrapper(shape, tokens, 1, workspace, backend) for tokens in gather.sets]
     caches = [(key.unsqueeze(1), value.unsqueeze(1)) for key, value in gather.caches]
 
     def launch(turn: int) -> object:
@@ -327,15 +331,19 @@ def sdpa_cudnn(shape: Attention) -> Job:
     return contiguous(shape, "CUDNN_ATTENTION")
 
 
-@peer(FULL, "FlashInfer", of_attention(full=True))
-def flashinfer_full(shape: Attention) -> Job:
+def flashinfer_full(shape: Attention, backend: str) -> Job:
     """Pages of 16 tokens in random order."""
     pages, query = shape.batch * shape.context // 16, flashinfer_query(shape)
     order = torch.randperm(pages, device=DEVICE)
-    wrapper = flashinfer_wrapper(shape, order, 16, flashinfer_workspace())
+    wrapper = flashinfer_wrapper(shape, order, 16, flashinfer_workspace(), backend)
     cache = (pages, 2, 16, shape.kv_heads, TARGET.head_dim)
     caches = [bf16(*cache) for _ in range(turns(cache_bytes(shape)))]
     return Job(len(caches), lambda turn: wrapper.run(query, caches[turn]))
+
+
+for name in FLASHINFER_BACKENDS:
+    peer(SPARSE, f"FlashInfer {name}", of_attention(full=False))(partial(flashinfer_sparse, backend=name))
+    peer(FULL, f"FlashInfer {name}", of_attention(full=True))(partial(flashinfer_full, backend=name))
 
 
 def compiled_score(shape: Score, logits: Callable[[Any, Any], Any]) -> Job:

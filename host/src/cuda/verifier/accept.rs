@@ -34,7 +34,7 @@ impl Verifier {
     /// that is for trees.
     ///
     /// # Safety
-    /// As [`CompactKernel::launch`] for the arrays of `step` and `accepted` and all layers' caches, likewise.
+    /// As [`CompactKernel::launch`](crate::cuda::CompactKernel::launch) for the arrays of `step` and `accepted` and all layers' caches, likewise.
     ///
     /// # Errors
     /// An address that is missing or misaligned; a stream of another context; what the driver returns.
