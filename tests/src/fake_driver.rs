@@ -7,8 +7,12 @@ use std::{
     process::{Command, Output},
 };
 
+use dustin::cuda::SYMBOLS;
 use libtest_mimic::{Completion, Failed, Trial};
 use tempfile::TempDir;
+
+/// Names the file that a [recording] driver writes to, for it and for the child.
+pub const LOG: &str = "DUSTIN_TEST_DRIVER_CALLS";
 
 /// Why fake drivers cannot be built or found here.
 #[must_use]
@@ -64,4 +68,53 @@ pub fn meet(directory: &Path, set: &[(&str, &Path)]) -> Result<String, Failed> {
         return Err(format!("the child ended with {status}: {stdout}{stderr}").into());
     }
     Ok(stdout.into_owned())
+}
+
+/// A driver of one GPU that takes down what is called and does nothing.
+#[must_use]
+pub fn recording() -> String {
+    let head = format!(
+        r#"
+use std::{{io::Write, sync::atomic::{{AtomicU64, Ordering}}}};
+static NEXT: AtomicU64 = AtomicU64::new(1 << 40);
+fn take_down(name: &str) {{
+    let path = std::env::var_os("{LOG}").unwrap();
+    let mut log = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+    writeln!(log, "{{name}}").unwrap();
+}}
+/// Handles and addresses are numbers that nobody else has.
+fn fresh(bytes: u64) -> u64 {{ NEXT.fetch_add((bytes | 255) + 1, Ordering::Relaxed) }}
+"#
+    );
+    let functions = SYMBOLS.iter().map(|&symbol| {
+        let (arguments, body) = match symbol {
+            "cuDriverGetVersion" => ("out: *mut i32", "unsafe { *out = 12040 }"),
+            "cuDeviceGetCount" | "cuOccupancyMaxActiveBlocksPerMultiprocessor" => {
+                ("out: *mut i32", "unsafe { *out = 1 }")
+            }
+            "cuDeviceGet" | "cuCtxGetDevice" | "cuFuncGetAttribute" => {
+                ("out: *mut i32", "unsafe { *out = 0 }")
+            }
+            // Compute capability 9.0, 132 multiprocessors, an H200's shared memory.
+            "cuDeviceGetAttribute" => (
+                "out: *mut i32, attribute: i32",
+                "unsafe { *out = match attribute { 75 => 9, 76 => 0, 16 => 132, 97 => 232448, _ => 1024 } }",
+            ),
+            "cuDeviceGetName" | "cuDeviceGetPCIBusId" => ("out: *mut u8", "unsafe { *out = 0 }"),
+            "cuMemAlloc_v2" => ("out: *mut u64, bytes: u64", "unsafe { *out = fresh(bytes) }"),
+            "cuStreamEndCapture" => ("_stream: u64, out: *mut u64", "unsafe { *out = fresh(0) }"),
+            "cuDevicePrimaryCtxRetain"
+            | "cuStreamCreate"
+            | "cuEventCreate"
+            | "cuModuleLoadDataEx"
+            | "cuModuleGetFunction"
+            | "cuDeviceTotalMem_v2"
+            | "cuGraphInstantiateWithFlags" => ("out: *mut u64", "unsafe { *out = fresh(0) }"),
+            _ => ("", ""),
+        };
+        format!(
+            "#[unsafe(no_mangle)] pub unsafe extern \"C\" fn {symbol}({arguments}) -> i32 {{ take_down(\"{symbol}\"); {body}; 0 }}\n"
+        )
+    });
+    head + &functions.collect::<String>()
 }

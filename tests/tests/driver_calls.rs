@@ -8,11 +8,11 @@ use std::{collections::BTreeMap, env, fs, path::PathBuf, process::ExitCode};
 use dustin::{
     accept::arrays::AcceptStrides,
     cache::append::arrays::AppendStrides,
-    cuda::{Context, CudaError, Graph, ModuleCache, SYMBOLS, SideStream, Stream},
+    cuda::{Context, CudaError, Graph, ModuleCache, SideStream, Stream},
     verifier::{AcceptanceBuffers, AppendRows, CaptureRows, Stages, StepBuffers},
 };
 use dustin_tests::{
-    fake_driver::{build, meet, unavailable, unless},
+    fake_driver::{LOG, build, meet, recording, unavailable, unless},
     gpu::text,
     verifier::{
         cuda::Engine,
@@ -20,9 +20,6 @@ use dustin_tests::{
     },
 };
 use libtest_mimic::{Arguments, Failed, Trial};
-
-/// Names the file that the fake driver writes to, for it and for the child.
-const LOG: &str = "DUSTIN_TEST_DRIVER_CALLS";
 
 /// What may be called between the making of a verifier and the end of a step: nothing of it allocates or waits.
 const ALLOWED: [&str; 6] = [
@@ -58,7 +55,7 @@ fn main() -> ExitCode {
 type Calls = BTreeMap<String, Vec<String>>;
 
 fn calls() -> Result<Calls, Failed> {
-    let driver = build(&source())?;
+    let driver = build(&recording())?;
     let log = driver.path().join("log");
     fs::write(&log, "")?;
     let printed = meet(driver.path(), &[(LOG, &log)])?;
@@ -270,52 +267,4 @@ fn run_refused(
         tell("capture of a forward too many", verifier.capture_draft(stream, workspace, 0, 4, &rows))?;
         tell("score on a stream of another context", verifier.score_target(&their_stream, workspace, &good))
     }
-}
-
-/// A driver of one GPU that takes down what is called and does nothing.
-fn source() -> String {
-    let head = format!(
-        r#"
-use std::{{io::Write, sync::atomic::{{AtomicU64, Ordering}}}};
-static NEXT: AtomicU64 = AtomicU64::new(1 << 40);
-fn take_down(name: &str) {{
-    let path = std::env::var_os("{LOG}").unwrap();
-    let mut log = std::fs::OpenOptions::new().append(true).open(path).unwrap();
-    writeln!(log, "{{name}}").unwrap();
-}}
-/// Handles and addresses are numbers that nobody else has.
-fn fresh(bytes: u64) -> u64 {{ NEXT.fetch_add((bytes | 255) + 1, Ordering::Relaxed) }}
-"#
-    );
-    let functions = SYMBOLS.iter().map(|&symbol| {
-        let (arguments, body) = match symbol {
-            "cuDriverGetVersion" => ("out: *mut i32", "unsafe { *out = 12040 }"),
-            "cuDeviceGetCount" | "cuOccupancyMaxActiveBlocksPerMultiprocessor" => {
-                ("out: *mut i32", "unsafe { *out = 1 }")
-            }
-            "cuDeviceGet" | "cuCtxGetDevice" | "cuFuncGetAttribute" => {
-                ("out: *mut i32", "unsafe { *out = 0 }")
-            }
-            // Compute capability 9.0, 132 multiprocessors, an H200's shared memory.
-            "cuDeviceGetAttribute" => (
-                "out: *mut i32, attribute: i32",
-                "unsafe { *out = match attribute { 75 => 9, 76 => 0, 16 => 132, 97 => 232448, _ => 1024 } }",
-            ),
-            "cuDeviceGetName" | "cuDeviceGetPCIBusId" => ("out: *mut u8", "unsafe { *out = 0 }"),
-            "cuMemAlloc_v2" => ("out: *mut u64, bytes: u64", "unsafe { *out = fresh(bytes) }"),
-            "cuStreamEndCapture" => ("_stream: u64, out: *mut u64", "unsafe { *out = fresh(0) }"),
-            "cuDevicePrimaryCtxRetain"
-            | "cuStreamCreate"
-            | "cuEventCreate"
-            | "cuModuleLoadDataEx"
-            | "cuModuleGetFunction"
-            | "cuDeviceTotalMem_v2"
-            | "cuGraphInstantiateWithFlags" => ("out: *mut u64", "unsafe { *out = fresh(0) }"),
-            _ => ("", ""),
-        };
-        format!(
-            "#[unsafe(no_mangle)] pub unsafe extern \"C\" fn {symbol}({arguments}) -> i32 {{ take_down(\"{symbol}\"); {body}; 0 }}\n"
-        )
-    });
-    head + &functions.collect::<String>()
 }
