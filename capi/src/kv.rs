@@ -11,7 +11,7 @@ use crate::{
     boundary::call,
     error::invalid,
     status::dustin_status,
-    words::{DTYPES, dustin_dtype, require_reserved},
+    words::{DTYPES, FLAGS, Words, dustin_dtype, require_reserved},
 };
 
 /// A paged cache of keys and one of values, of the same shape and strides: two arrays, or one interleaved one whose page stride
@@ -51,6 +51,11 @@ pub enum dustin_kv_layout {
     Hnd = 2,
 }
 
+const LAYOUTS: Words<KvLayout> = Words {
+    name: "dustin_kv_layout",
+    values: &[(dustin_kv_layout::Nhd as u32, KvLayout::Nhd), (dustin_kv_layout::Hnd as u32, KvLayout::Hnd)],
+};
+
 /// Sets the strides of `kv` from its shape and a `dustin_kv_layout`.
 ///
 /// `interleaved` is 0 for keys and values in two arrays, and 1 for one array `[pages, 2, ...]`, in which each page of keys stands
@@ -70,12 +75,8 @@ pub unsafe extern "C" fn dustin_paged_kv_set_strides(
         let Some(kv) = (unsafe { kv.as_mut() }) else {
             return Err(invalid(OPERATION, "kv", "the address of a dustin_paged_kv", "null").into());
         };
-        let layout = match layout {
-            number if number == dustin_kv_layout::Nhd as u32 => KvLayout::Nhd,
-            number if number == dustin_kv_layout::Hnd as u32 => KvLayout::Hnd,
-            number => return Err(invalid(OPERATION, "layout", "a dustin_kv_layout: 1, 2", number).into()),
-        };
-        let turns = crate::words::FLAGS.read(OPERATION, "interleaved", interleaved)?;
+        let layout = LAYOUTS.read(OPERATION, "layout", layout)?;
+        let turns = FLAGS.read(OPERATION, "interleaved", interleaved)?;
         let dense = PagedKv::dense(layout, kv.pages, kv.page_size, kv.kv_heads, kv.head_dim);
         kv.page_stride = dense.page_stride.saturating_mul(if turns { 2 } else { 1 });
         (kv.token_stride, kv.kv_head_stride) = (dense.token_stride, dense.kv_head_stride);
