@@ -1,0 +1,48 @@
+"""Sparse verification for long-context speculative decoding: kernels of the Dustin method for GPUs and CPUs.
+
+Functions take torch tensors, numpy arrays and what speaks DLPack or the array interface, on CUDA devices
+(asynchronously, on torch's current stream) or in host memory:
+
+    maps = dustin.score(...)         importance maps from captured queries
+    sets = dustin.select(...)        verification sets from maps
+    dustin.append(...)               a step's keys and values, to their pages
+    dustin.attention(...)            over sets, windows, or whole caches
+    dustin.compact(...)              a tree's accepted rows, moved up
+"""
+
+from ._append import append
+from ._arrays import Array, Device
+from ._attention import Attended, Sets, Window, attention
+from ._compact import Caches, compact
+from ._context import Context
+from ._errors import Error, FaultError, LibraryNotFoundError
+from ._geometry import Geometry
+from ._kv import Layout
+from ._library import abi_version
+from ._profile import Profile
+from ._score import ScoreLayer, score
+from ._select import Selection, select
+
+__all__ = [
+    "Array",
+    "Attended",
+    "Caches",
+    "Context",
+    "Device",
+    "Error",
+    "FaultError",
+    "Geometry",
+    "Layout",
+    "LibraryNotFoundError",
+    "Profile",
+    "ScoreLayer",
+    "Selection",
+    "Sets",
+    "Window",
+    "abi_version",
+    "append",
+    "attention",
+    "compact",
+    "score",
+    "select",
+]
