@@ -26,7 +26,7 @@ def attend(paged, **changed):
         ("query", lambda a: a[:, :, :32], ValueError, "must be the caches' head_dim, 64, not 32"),
         ("query", lambda a: a[:, :, ::2], ValueError, "the stride of dimension 2 must be 1"),
         ("query", lambda a: a[::-1], ValueError, "the stride of dimension 0 must be positive, not -256"),
-        ("query", lambda a: a.tolist(), TypeError, "must be an array .* not list"),
+        ("query", lambda a: a.tolist(), TypeError, "must be an array.* not list"),
         ("key_cache", lambda a: a[0], ValueError, "the shape must be"),
         ("value_cache", lambda a: a[:-1], ValueError, r"the shape must be \[24, 16, 2, 64\]"),
         ("value_cache", lambda a: a.view(np.uint16), TypeError, "items must be f16, not bf16"),
