@@ -8,6 +8,8 @@ Functions take torch tensors, numpy arrays and what speaks DLPack or the array i
     dustin.append(...)               a step's keys and values, to their pages
     dustin.attention(...)            over sets, windows, or whole caches
     dustin.compact(...)              a tree's accepted rows, moved up
+
+`Verifier` makes all of a step's stages from one plan.
 """
 
 from ._append import append
@@ -19,9 +21,12 @@ from ._errors import Error, FaultError, LibraryNotFoundError
 from ._geometry import Geometry
 from ._kv import Layout
 from ._library import abi_version
+from ._problem import Draft, LayerHeads, Limits, Model, Pair, Rules
 from ._profile import Profile
 from ._score import ScoreLayer, score
 from ._select import Selection, select
+from ._step import Step
+from ._verifier import Verifier
 
 __all__ = [
     "Array",
@@ -29,15 +34,23 @@ __all__ = [
     "Caches",
     "Context",
     "Device",
+    "Draft",
     "Error",
     "FaultError",
     "Geometry",
+    "LayerHeads",
     "Layout",
     "LibraryNotFoundError",
+    "Limits",
+    "Model",
+    "Pair",
     "Profile",
+    "Rules",
     "ScoreLayer",
     "Selection",
     "Sets",
+    "Step",
+    "Verifier",
     "Window",
     "abi_version",
     "append",

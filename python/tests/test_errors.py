@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dustin
@@ -128,6 +129,13 @@ def test_a_problem_is_planned_once(paged):
     assert len(context._plans) == 1
     attend(paged, context=context, lse=True)
     assert len(context._plans) == 2
+
+
+def test_four_threads_get_what_one_gets(paged):
+    expected = attend(paged).output
+    with ThreadPoolExecutor(4) as threads:
+        for result in threads.map(lambda _: attend(paged), range(40)):
+            np.testing.assert_array_equal(result.output, expected)
 
 
 def test_importing_the_package_imports_no_array_library():
