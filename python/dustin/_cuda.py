@@ -19,17 +19,16 @@ def _driver() -> ctypes.CDLL:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError as error:
         raise Error("DUSTIN_STATUS_NO_GPU", f"there is no CUDA driver: {error}") from error
-    _require(driver, "cuInit", 0)
+    if status := driver.cuInit(0):
+        raise Error(
+            "DUSTIN_STATUS_NO_GPU", f"the CUDA driver has no device to offer: cuInit gives error {status}"
+        )
     return driver
 
 
-def _require(driver: ctypes.CDLL, name: str, *arguments: Any) -> None:
-    if status := getattr(driver, name)(*arguments):
-        raise Error("DUSTIN_STATUS_DRIVER", f"{name} gives error {status}")
-
-
 def _call(name: str, *arguments: Any) -> None:
-    _require(_driver(), name, *arguments)
+    if status := getattr(_driver(), name)(*arguments):
+        raise Error("DUSTIN_STATUS_DRIVER", f"{name} gives error {status}")
 
 
 def current_context() -> int:

@@ -78,6 +78,16 @@ def test_what_the_library_refuses_is_its_own_sentence(paged):
     assert caught.value.status == "DUSTIN_STATUS_INVALID_INPUT"
 
 
+def test_a_gpu_that_is_not_there_is_an_error():
+    with pytest.raises(dustin.Error, match="DUSTIN_STATUS_"):
+        dustin.Context.cuda(1_000_000)
+
+
+def test_a_thread_without_a_cuda_context_has_none_to_borrow():
+    with pytest.raises(dustin.Error, match="DUSTIN_STATUS_(NO_GPU|INVALID_INPUT): .*CUDA"):
+        dustin.Context.cuda_current()
+
+
 def test_a_closed_context_is_no_handle(paged):
     context = dustin.Context.cpu(1)
     attend(paged, context=context)
