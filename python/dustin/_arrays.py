@@ -6,7 +6,6 @@ or DLPack.
 
 import sys
 from dataclasses import dataclass
-from math import prod
 from typing import Any, TypeAlias
 
 from . import _dlpack
@@ -64,14 +63,14 @@ class View:
         """What is wrong with this argument."""
         return ValueError(f"{self.name}: {must}, not {actual}")
 
-    @property
-    def items(self) -> int:
-        return prod(self.shape)
-
 
 def dense_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The strides of an array without gaps, in items."""
-    return tuple(prod(shape[i + 1 :]) for i in range(len(shape)))
+    strides, items = [], 1
+    for size in reversed(shape):
+        strides.append(items)
+        items *= size
+    return tuple(reversed(strides))
 
 
 def tensor_library(array: Any) -> Any:
@@ -104,12 +103,14 @@ def view(array: Any, name: str, stream: int | None = None) -> View:
     """What there is to know of an array. Memory of other libraries is waited for on `stream` where DLPack
     offers that.
     """
-    device = device_of(array, name)
     if tensor_library(array):
-        return _of_tensor(array, name, device)
-    for interface in ("__array_interface__", "__cuda_array_interface__"):
-        if hasattr(array, interface):
-            return _of_interface(array, getattr(array, interface), name, device)
+        return _of_tensor(array, name, _torch_device(array))
+    # Numpy makes the description anew whenever it is asked.
+    if (interface := getattr(array, "__array_interface__", None)) is not None:
+        return _of_interface(array, interface, name, CPU)
+    device = device_of(array, name)
+    if (interface := getattr(array, "__cuda_array_interface__", None)) is not None:
+        return _of_interface(array, interface, name, device)
     return _of_dlpack(array, name, device, stream if device[0] == "cuda" else None)
 
 
@@ -132,9 +133,8 @@ def _of_tensor(tensor: Any, name: str, device: Device) -> View:
 
 def _of_interface(array: Any, interface: dict[str, Any], name: str, device: Device) -> View:
     order, kind = interface["typestr"][0], interface["typestr"][1:]
-    own_name = getattr(getattr(array, "dtype", None), "name", kind)
     # Extensions of numpy, such as ml_dtypes, say no more than a size there.
-    dtype = "bf16" if own_name == "bfloat16" else _TYPES.get(kind, own_name)
+    dtype = _TYPES.get(kind) or ("bf16" if str(getattr(array, "dtype", "")) == "bfloat16" else kind)
     if order == ">" and sys.byteorder == "little":
         raise TypeError(f"{name}: items must be in the machine's byte order")
     shape = tuple(interface["shape"])

@@ -56,6 +56,13 @@ class Context(Handle):
         """The device in words, by the name that profiles know it by."""
         return _library.text("context_device_name", self.handle)
 
+    def reports(self) -> list[str]:
+        """Of each plan that functions have made the variant that serves it, where that comes from, and why it
+        is no better.
+        """
+        with self._lock:
+            return [f"{plan.kind}: {plan.report}" for plan in self._plans.values()]
+
     def close(self) -> None:
         """Frees the context and its plans, once their launches have ended. A second time does nothing."""
         with self._lock:

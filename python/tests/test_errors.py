@@ -132,13 +132,20 @@ def test_geometries_come_from_presets_and_configurations():
         dustin.Geometry.parse_config('{"model_type": "qwen2"}')
 
 
-def test_a_problem_is_planned_once(paged):
+def test_a_problem_is_planned_once_and_reported(paged):
     context = dustin.Context.cpu(1)
     attend(paged, context=context)
     attend(paged, context=context, query=paged.query.copy())
-    assert len(context._plans) == 1
+    (report,) = context.reports()
+    assert report.startswith("attention: ")
     attend(paged, context=context, lse=True)
-    assert len(context._plans) == 2
+    assert len(context.reports()) == 2
+
+
+def test_a_profile_of_a_gpu_says_what_of_it_does_not_hold_on_a_cpu():
+    context = dustin.Context.cpu(1)
+    assert context.device_name
+    assert dustin.Profile.read(PROFILES[0]).warnings(context)
 
 
 def test_four_threads_get_what_one_gets(paged):
