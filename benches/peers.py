@@ -253,7 +253,7 @@ def flashinfer_workspace() -> Any:
     return torch.empty(512 << 20, dtype=torch.uint8, device=DEVICE)
 
 
-# FlashInfer's back ends that take such caches: cuDNN's declines their pages, trtllm-gen's is for later GPUs.
+# FlashInfer's back ends that were seen to run on such caches.
 FLASHINFER_BACKENDS = ("fa2", "fa3")
 
 
