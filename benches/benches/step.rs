@@ -22,7 +22,7 @@ struct Arguments {
     /// The profile whose choices are launched [default: those made without one]
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
-    /// Times of peers on this device, as benches/peers.py has written them, in the place of the stored ones
+    /// Times of peers on this device, as benches/peers has written them, in the place of the stored ones
     #[arg(long, value_name = "FILE")]
     peers: Option<PathBuf>,
     /// What cargo starts benchmarks with.
@@ -67,10 +67,7 @@ fn steps(arguments: &Arguments) -> anyhow::Result<()> {
         arguments.names.is_empty() || arguments.names.iter().any(|part| name.contains(part.as_str()))
     };
     for shape in STEPS.iter().filter(|shape| wanted(shape.name)) {
-        let peer = match shape.full {
-            None => None,
-            Some(name) => baselines.of(&model, &workload::named(name).context("a workload")?)?,
-        };
+        let peer = baselines.of(&model, &workload::named(shape.full).context("a workload")?)?;
         report(&gpu, shape, entries.clone(), peer).with_context(|| shape.name)?;
     }
     Ok(())

@@ -19,7 +19,7 @@ const SAMPLES: u32 = 30;
 struct Arguments {
     /// Parts of the names of the workloads wanted [default: all]
     names: Vec<String>,
-    /// Times of peers on this device, as benches/peers.py has written them, in the place of the stored ones
+    /// Times of peers on this device, as benches/peers has written them, in the place of the stored ones
     #[arg(long, value_name = "FILE")]
     peers: Option<PathBuf>,
     /// What cargo starts benchmarks with.

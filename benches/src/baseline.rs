@@ -1,6 +1,6 @@
 //! What times are compared with: those of the best peer of each workload.
 //!
-//! The stored times were taken on an NVIDIA H200 in November 2026, by the method of `benches/peers.py`, with driver 580.159, torch
+//! The stored times were taken on an NVIDIA H200 in November 2026, by the method of `benches/peers`, with driver 580.159, torch
 //! 2.11.0 and FlashInfer 0.6.6. Peers are on other clocks, and may be on newer code, than what is compared with them: what is
 //! claimed is claimed of times taken in one run, which a file of [`Peers`] gives.
 
@@ -22,7 +22,7 @@ pub struct Baseline {
 pub enum Baselines {
     /// The stored times.
     Stored,
-    /// A run of `peers.py` on the device at hand.
+    /// A run of `peers` on the device at hand.
     Measured(Peers),
 }
 

@@ -3,7 +3,7 @@
 //! | bench | what it does |
 //! |---|---|
 //! | `kernels` | criterion's statistics, reports and comparison with the last run |
-//! | `table` | one line per workload: time, bandwidth, ratio to the floor and to the best peer, which `peers.py` times |
+//! | `table` | one line per workload: time, bandwidth, ratio to the floor and to the best peer, which `peers` times |
 //! | `step` | whole verification steps on a GPU: every stage, and the speedup of self-attention over the whole cache |
 //!
 //! On a GPU times are the device's own, between events around replays of a graph; inputs of attention and of scoring take

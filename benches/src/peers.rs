@@ -1,4 +1,4 @@
-//! The times of peers, as `benches/peers.py` writes them: one JSON line per figure.
+//! The times of peers, as `benches/peers` writes them: one JSON line per figure.
 
 use std::{fs, path::Path};
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::baseline::Baseline;
 
-/// The figures of one run of `peers.py` on one device.
+/// The figures of one run of `peers` on one device.
 #[derive(Clone, Debug)]
 pub struct Peers {
     file: String,
@@ -44,7 +44,7 @@ impl Peers {
     /// Reads the figures of a run on the device called `device`.
     ///
     /// # Errors
-    /// There is no such file, or it is not what `peers.py` writes for today's workloads on that device; the sentence names the
+    /// There is no such file, or it is not what `peers` writes for today's workloads on that device; the sentence names the
     /// file and the line.
     pub fn read(path: &Path, device: &str) -> anyhow::Result<Self> {
         let file = path.display().to_string();
@@ -59,12 +59,12 @@ impl Peers {
                 parse_line(line, device).map_err(|error| anyhow!("{file}, line {number}: {error}"))?;
             if figures.first().is_some_and(|first| first.run != figure.run) {
                 bail!(
-                    "{file}, line {number}: of another run than line 1; each run of peers.py has a file of its own"
+                    "{file}, line {number}: of another run than line 1; each run of peers has a file of its own"
                 );
             }
             figures.push(figure);
         }
-        ensure!(!figures.is_empty(), "{file} holds no figure; was peers.py stopped before its first?");
+        ensure!(!figures.is_empty(), "{file} holds no figure; was peers stopped before its first?");
         Ok(Self { file, figures })
     }
 
@@ -97,7 +97,7 @@ impl Peers {
     }
 }
 
-/// What `peers.py` calls the operation of a workload; nothing where it has no peers: those of attention know no trees.
+/// What `peers` calls the operation of a workload; nothing where it has no peers: those of attention know no trees.
 fn operation(workload: &Workload) -> Option<&'static str> {
     match workload.problem {
         Problem::Attention(AttentionProblem { mask: Mask::Tree, .. }) => None,
@@ -115,12 +115,12 @@ fn parse_line(line: &str, device: &str) -> anyhow::Result<Figure> {
     let figure: Figure = serde_json::from_str(line).map_err(|error| {
         // The error's own line is always the first.
         let reason = error.to_string();
-        anyhow!("not a figure of peers.py: {}", reason.split(" at line ").next().unwrap_or_default())
+        anyhow!("not a figure of peers: {}", reason.split(" at line ").next().unwrap_or_default())
     })?;
     match (figure.us, &figure.failed) {
         (Some(us), None) => ensure!(us > 0.0, "a time of {us} us"),
         (None, Some(_)) => {}
-        _ => bail!("not a figure of peers.py: it must have either a time (`us`) or a reason (`failed`)"),
+        _ => bail!("not a figure of peers: it must have either a time (`us`) or a reason (`failed`)"),
     }
     ensure!(figure.device == device, "taken on {}, but this is {device}", figure.device);
     let name = &figure.workload;
@@ -138,7 +138,7 @@ mod tests {
 
     const DEVICE: &str = "NVIDIA H200";
 
-    /// A line as `peers.py` writes it, with `outcome` for its time.
+    /// A line as `peers` writes it, with `outcome` for its time.
     fn line(workload: &str, operation: &str, peer: &str, outcome: &str) -> String {
         let shape = workload::named(workload).unwrap().describe();
         format!(
@@ -202,7 +202,7 @@ mod tests {
         let error = Peers::read(Path::new("/nowhere/peers.jsonl"), DEVICE).unwrap_err();
         let error = format!("{error:#}");
         assert!(error.starts_with("/nowhere/peers.jsonl cannot be read: "), "{error}");
-        let empty = "peers.jsonl holds no figure; was peers.py stopped before its first?";
+        let empty = "peers.jsonl holds no figure; was peers stopped before its first?";
         assert_eq!(refusal(&[]), empty);
     }
 
@@ -210,7 +210,7 @@ mod tests {
     fn a_broken_line_is_refused_by_its_number() {
         let good = timed("w1", "sparse attention", "A", 40.0);
         let second = |line: &str| refusal(&[good.clone(), line.to_owned()]);
-        let about = "peers.jsonl, line 2: not a figure of peers.py: ";
+        let about = "peers.jsonl, line 2: not a figure of peers: ";
         assert_eq!(second(&good[..20]), format!("{about}EOF while parsing a string"));
         assert_eq!(second("{}"), format!("{about}missing field `workload`"));
         assert_eq!(second("workload,us"), format!("{about}expected value"));
@@ -238,7 +238,7 @@ mod tests {
         );
         let shape = changed("k 512", "k 256");
         assert!(shape.starts_with("peers.jsonl, line 2: w1 there is \"Qwen2.5-72B, "), "{shape}");
-        let run = "of another run than line 1; each run of peers.py has a file of its own";
+        let run = "of another run than line 1; each run of peers has a file of its own";
         assert_eq!(changed("2026-11-22", "2026-11-23"), format!("peers.jsonl, line 2: {run}"));
         assert_eq!(changed("580.159", "590.1"), format!("peers.jsonl, line 2: {run}"));
     }

@@ -30,7 +30,7 @@ fn trial(name: &str, test: fn() -> Result<(), String>) -> Trial {
 }
 
 fn peers(arguments: &[&str]) -> Result<Output, String> {
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("peers.py");
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("peers");
     // Not `-B`: the variable reaches the processes that the script starts.
     let mut command = Command::new("python3");
     command.env("PYTHONDONTWRITEBYTECODE", "1").arg(script).args(arguments);
@@ -92,7 +92,7 @@ fn only() -> Result<(), String> {
 fn refused() -> Result<(), String> {
     let output = peers(&["--list", "--only", "nothing of the kind"])?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let sentence = "peers.py: no figure contains 'nothing of the kind'; --list prints them";
+    let sentence = "peers: no figure contains 'nothing of the kind'; --list prints them";
     if output.status.success() || text.trim_end() != sentence {
         return Err(text);
     }

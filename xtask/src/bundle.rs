@@ -16,8 +16,8 @@ use crate::{process, root};
 const RUN: &str = include_str!("../bundle/run");
 const README: &str =
     "Dustin's GPU tests, benchmarks and autotune: `./run --help`. Needs a GPU driver and nothing else.\n";
-/// The script that times the peers: it needs PyTorch, and without it `run` skips it.
-const PEERS: &str = "peers.py";
+/// The scripts that time the peers: they need PyTorch, and without it `run` skips them.
+const PEERS: &str = "peers";
 /// The host's half of the kernels is a hundred bodies for the executor, which nothing in a bundle runs: optimising
 /// them would take most of the build.
 const QUICK_KERNELS: &str = "profile.release.package.dustin-kernels.opt-level=0";
@@ -70,8 +70,8 @@ pub fn pack(out: &Path) -> Result<()> {
             fs::copy(&executable, folder.join(name)).with_context(|| executable.display().to_string())?;
         }
     }
-    copy_profiles(&out.join("profiles"))?;
-    fs::copy(root().join("benches").join(PEERS), out.join(PEERS)).context(PEERS)?;
+    copy_of_kind(&root().join("profiles"), "toml", &out.join("profiles"))?;
+    copy_of_kind(&root().join("benches").join(PEERS), "py", &out.join(PEERS))?;
 
     let size = size(out)?;
     ensure!(size <= SIZE_LIMIT, "the bundle takes {} MiB, more than {}", size >> 20, SIZE_LIMIT >> 20);
@@ -164,13 +164,13 @@ fn cargo() -> Command {
     cargo
 }
 
-/// Copies the tuned profiles; the folder exists also where there are none yet.
-fn copy_profiles(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder)?;
-    for file in WalkDir::new(root().join("profiles")).max_depth(1) {
-        let Ok(file) = file else { continue };
-        if file.path().extension().is_some_and(|extension| extension == "toml") {
-            fs::copy(file.path(), folder.join(file.file_name()))?;
+/// Copies the files with this extension; the folder exists also where there are none.
+fn copy_of_kind(from: &Path, extension: &str, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for file in WalkDir::new(from).max_depth(1) {
+        let file = file?;
+        if file.path().extension().is_some_and(|own| own == extension) {
+            fs::copy(file.path(), to.join(file.file_name()))?;
         }
     }
     Ok(())

@@ -17,8 +17,8 @@ const PAGE: u32 = 16;
 pub struct StepShape {
     /// Its name.
     pub name: &'static str,
-    /// The workload of `autotune` that is a layer's attention over the whole cache, if it is one: peers are timed on it.
-    pub full: Option<&'static str>,
+    /// The workload of `autotune` that is a layer's attention over the whole cache: peers are timed on it.
+    pub full: &'static str,
     /// Sequences.
     pub batch: u32,
     /// Confirmed tokens of each sequence.
@@ -40,18 +40,11 @@ const DRAFT: (u32, u32) = (3, 4);
 
 /// Every step. At W1 80 caches of their own would take 172 GB.
 pub const STEPS: [StepShape; 5] = [
-    StepShape { name: "w1", full: Some("w1-full"), batch: 16, context: 32_768, caches: 8, kv_heads_read: 4 },
-    StepShape {
-        name: "w1-1kv",
-        full: Some("w1-full"),
-        batch: 16,
-        context: 32_768,
-        caches: 8,
-        kv_heads_read: 1,
-    },
+    StepShape { name: "w1", full: "w1-full", batch: 16, context: 32_768, caches: 8, kv_heads_read: 4 },
+    StepShape { name: "w1-1kv", full: "w1-full", batch: 16, context: 32_768, caches: 8, kv_heads_read: 1 },
     StepShape {
         name: "b8-16k",
-        full: Some("w1-full-b8-16k"),
+        full: "w1-full-b8-16k",
         batch: 8,
         context: 16_384,
         caches: LAYERS,
@@ -59,13 +52,20 @@ pub const STEPS: [StepShape; 5] = [
     },
     StepShape {
         name: "b1-32k",
-        full: Some("w1-full-b1"),
+        full: "w1-full-b1",
         batch: 1,
         context: 32_768,
         caches: LAYERS,
         kv_heads_read: 4,
     },
-    StepShape { name: "b1-128k", full: None, batch: 1, context: 131_072, caches: LAYERS, kv_heads_read: 4 },
+    StepShape {
+        name: "b1-128k",
+        full: "w1-full-b1-128k",
+        batch: 1,
+        context: 131_072,
+        caches: LAYERS,
+        kv_heads_read: 4,
+    },
 ];
 
 impl StepShape {
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn the_whole_caches_of_steps_are_the_workloads_that_peers_are_timed_on() {
         for step in STEPS {
-            let Some(name) = step.full else { continue };
+            let name = step.full;
             let Problem::Attention(timed) = workload::named(name).unwrap().problem else {
                 panic!("{name} is no attention")
             };
