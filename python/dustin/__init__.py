@@ -12,6 +12,7 @@ Functions take torch tensors, numpy arrays and what speaks DLPack or the array i
 `Verifier` makes all of a step's stages from one plan.
 """
 
+from ._accept import Accepted
 from ._append import append
 from ._arrays import Array, Device
 from ._attention import Attended, Sets, Window, attention
@@ -21,7 +22,7 @@ from ._errors import Error, FaultError, LibraryNotFoundError
 from ._geometry import Geometry
 from ._kv import Layout
 from ._library import abi_version
-from ._problem import Draft, LayerHeads, Limits, Model, Pair, Rules
+from ._problem import Acceptance, Draft, LayerHeads, Limits, Model, Pair, Rules
 from ._profile import Profile
 from ._score import ScoreLayer, score
 from ._select import Selection, select
@@ -29,6 +30,8 @@ from ._step import Step
 from ._verifier import Verifier
 
 __all__ = [
+    "Acceptance",
+    "Accepted",
     "Array",
     "Attended",
     "Caches",

@@ -119,9 +119,9 @@ def attention(
     if lse_base not in ("e", "two"):
         raise ValueError(f"lse_base: must be 'e' or 'two', not {lse_base!r}")
     item = "f32" if out_dtype == "f32" else queries.dtype
-    output = _arrays.empty(query, queries.shape, item) if out is None else out
+    output = call.empty(query, queries.shape, item) if out is None else out
     outputs = call.array("out", item, queries.shape, gaps=2, writable=True, value=output)
-    sums = _arrays.empty(query, queries.shape[:2], "f32") if lse is True else None if lse is False else lse
+    sums = call.empty(query, queries.shape[:2], "f32") if lse is True else None if lse is False else lse
     log_sums = (
         None if sums is None else call.array("lse", "f32", queries.shape[:2], writable=True, value=sums)
     )

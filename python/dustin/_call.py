@@ -22,6 +22,7 @@ class Call:
         self.arrays = arrays
         self.context = context or context_for(first, name)
         self.stream = stream_for(self.context, stream, arrays.values())
+        self._names_stream = stream is not None
 
     def array(
         self,
@@ -47,6 +48,23 @@ class Call:
     def optional(self, name: str, *arguments: Any, **options: Any) -> View | None:
         """As `array`; None if the argument is not given."""
         return None if self.arrays.get(name) is None else self.array(name, *arguments, **options)
+
+    def empty(self, like: Any, shape: tuple[int, ...], dtype: str, fill: int | None = None) -> Any:
+        """As `_arrays.empty`. Memory that torch hands out, and what fills it, is in the order of its current
+        stream, so that becomes the one that the call names.
+        """
+        torch = _arrays.tensor_library(like)
+        if torch is None or not self._names_stream:
+            return _arrays.empty(like, shape, dtype, fill)
+        device = self.context.device[1]
+        # Given 0, torch makes a new stream.
+        stream = (
+            torch.cuda.ExternalStream(self.stream, device)
+            if self.stream
+            else torch.cuda.default_stream(device)
+        )
+        with torch.cuda.stream(stream):
+            return _arrays.empty(like, shape, dtype, fill)
 
     def plan(
         self,

@@ -1,5 +1,5 @@
-"""The few calls of the CUDA driver that the package needs itself: memory for workspaces, the current
-context.
+"""The few calls of the CUDA driver that the package needs itself: memory for workspaces, the current context,
+what is being captured.
 """
 
 import ctypes
@@ -11,6 +11,10 @@ from typing import Any
 from ._errors import Error
 
 _DEVICE_ORDINAL = 9  # CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+_CAPTURE_ACTIVE = 1  # CU_STREAM_CAPTURE_STATUS_ACTIVE
+_CAPTURE_RELAXED = 2  # CU_STREAM_CAPTURE_MODE_RELAXED
+_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
+_NEVER_CAPTURED = (0, 1)  # The legacy default stream, by both of its names.
 
 
 @functools.cache
@@ -70,6 +74,36 @@ def ordinal_of_address(address: int) -> int:
     device = ctypes.c_int()
     _call("cuPointerGetAttribute", ctypes.byref(device), _DEVICE_ORDINAL, ctypes.c_uint64(address))
     return device.value
+
+
+def capture_of(context: int, stream: int) -> int | None:
+    """The number of the capture that a stream is taken down by; None if it is in none."""
+    if stream in _NEVER_CAPTURED:
+        return None
+    status, number = ctypes.c_int(), ctypes.c_uint64()
+    outputs = (ctypes.byref(status), ctypes.byref(number), None, None, None)
+    with _current(context):
+        _call("cuStreamGetCaptureInfo_v2", ctypes.c_void_p(stream), *outputs)
+    return number.value if status.value == _CAPTURE_ACTIVE else None
+
+
+@contextmanager
+def beside_captures(context: int) -> Iterator[int]:
+    """A stream whose work no graph takes down, and which has ended behind the block. Within that, this thread
+    may also allocate, which captures forbid otherwise.
+    """
+    mode, stream = ctypes.c_int(_CAPTURE_RELAXED), ctypes.c_void_p()
+    _call("cuThreadExchangeStreamCaptureMode", ctypes.byref(mode))
+    try:
+        with _current(context):
+            _call("cuStreamCreate", ctypes.byref(stream), ctypes.c_uint(_NON_BLOCKING))
+            try:
+                yield stream.value or 0
+                _call("cuStreamSynchronize", stream)
+            finally:
+                _call("cuStreamDestroy_v2", stream)
+    finally:
+        _call("cuThreadExchangeStreamCaptureMode", ctypes.byref(mode))
 
 
 def allocate(context: int, size: int) -> int:

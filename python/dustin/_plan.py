@@ -2,9 +2,10 @@
 
 import ctypes
 import threading
+from collections.abc import Hashable
 from typing import Any
 
-from . import _library
+from . import _cuda, _library
 from ._context import Context
 from ._errors import FaultError
 from ._handle import Handle
@@ -25,8 +26,7 @@ class Plan(Handle):
         self.kind = kind
         self._cu_context = context.cu_context
         self._bytes = _library.number("operation_workspace_bytes", handle, kind=ctypes.c_uint64)
-        # Launches that overlap in time need a workspace each: those of other threads and streams may.
-        self._workspaces = threading.local()
+        self._workspaces: dict[Hashable, Memory] = {}
 
     @property
     def report(self) -> str:
@@ -34,12 +34,27 @@ class Plan(Handle):
         return _library.text("operation_report", self.handle)
 
     def _workspace(self, stream: int | None) -> Memory:
-        by_stream: dict[int | None, Memory] = self._workspaces.__dict__.setdefault("by_stream", {})
-        if stream not in by_stream:
+        """Launches that overlap in time need a workspace each: those of other threads and streams may, and those
+        of a graph with all others. They are kept, as nobody says when a graph is gone.
+        """
+        place: tuple[Hashable, ...] = (threading.get_ident(), stream)
+        if self._cu_context is not None:
+            capture = _cuda.capture_of(self._cu_context, stream or 0)
+            place = place if capture is None else ("graph", capture)
+        if place not in self._workspaces:
+            self._workspaces[place] = self._made()
+        return self._workspaces[place]
+
+    def _made(self) -> Memory:
+        """A workspace that is ready for every stream."""
+        if self._cu_context is None:
+            memory = Memory(None, self._bytes)
+            _library.call("operation_initialise", self.handle, memory.address, memory.size, None)
+            return memory
+        with _cuda.beside_captures(self._cu_context) as stream:
             memory = Memory(self._cu_context, self._bytes)
             _library.call("operation_initialise", self.handle, memory.address, memory.size, stream)
-            by_stream[stream] = memory
-        return by_stream[stream]
+        return memory
 
     def launch(self, arguments: ctypes.Structure, stream: int | None, check: bool | None) -> None:
         """Launches with the arguments, whose workspace is filled in.

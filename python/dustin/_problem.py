@@ -116,6 +116,40 @@ class Pair:
     draft: str
 
 
+@dataclass(frozen=True)
+class Acceptance:
+    """How drafts are accepted: over the target's vocabulary; trees where the mask is one, else chains."""
+
+    target_type: Literal["f32", "bf16", "f16"] = "f32"
+    """Item type of the target's scores."""
+    target_kind: Literal["logits", "probabilities"] = "logits"
+    """What they say: logits, or probabilities with the temperature at work already."""
+    draft_type: Literal["f32", "bf16", "f16"] | None = None
+    """Item type of the scores that drafts were drawn from; None if there are none: each draft counts as
+    certain, as one that was looked up.
+    """
+    draft_kind: Literal["logits", "probabilities"] = "logits"
+    draft_rows: int | None = None
+    """Rows of them; None for `max_batch * (rows - 1)`, a chain's."""
+    without_replacement: bool = False
+    """Whether the drafts behind one row of a tree were drawn without replacement."""
+
+    def as_struct(self, limits: Limits) -> ctypes.Structure:
+        """As the C ABI has it."""
+        made = _library.struct(
+            "acceptance",
+            target_type=choice("target_type", "SCORE_TYPE", self.target_type),
+            target_kind=choice("target_kind", "SCORE_KIND", self.target_kind),
+        )
+        if self.draft_type is not None:
+            chains = limits.max_batch * (limits.rows - 1)
+            made.draft_type = choice("draft_type", "SCORE_TYPE", self.draft_type)
+            made.draft_kind = choice("draft_kind", "SCORE_KIND", self.draft_kind)
+            made.draft_rows = chains if self.draft_rows is None else self.draft_rows
+            made.without_replacement = self.without_replacement
+        return made
+
+
 def choice(name: str, prefix: str, value: str) -> int:
     """The constant of an enumeration that a word stands for; ValueError names the argument."""
     known = _library.header().constants

@@ -77,7 +77,7 @@ def score(
     sequences = call.array("lengths", "i32", (batch,))
     starts = call.array("map_starts", "i32", (batch + 1,))
     own_slots = call.optional("slots", "i32", (batch,))
-    made = _arrays.empty(layers[0].query, (map_capacity or 0,), "f32", fill=0) if out is None else out
+    made = call.empty(layers[0].query, (map_capacity or 0,), "f32", fill=0) if out is None else out
     scores = call.array("out", "f32", (None,), writable=True, value=made)
 
     queries = [_queries(call, layer, f"layers[{i}]") for i, layer in enumerate(layers)]

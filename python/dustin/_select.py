@@ -82,9 +82,9 @@ def select(
     read = next((one for one in (target_map, draft_map) if one is not None), None)
     if out is None:
         shape = (batch, budget)
-        entries = _arrays.empty(lengths, shape, "i32", fill=-1)
-        physical = None if table is None else _arrays.empty(lengths, shape, "i32", fill=-1)
-        out = Selection(entries, _arrays.empty(lengths, (batch,), "i32"), physical)
+        entries = call.empty(lengths, shape, "i32", fill=-1)
+        physical = None if table is None else call.empty(lengths, shape, "i32", fill=-1)
+        out = Selection(entries, call.empty(lengths, (batch,), "i32"), physical)
     chosen = call.array("out.set", "i32", (batch, budget), gaps=1, writable=True, value=out.set)
     sizes = call.array("out.sizes", "i32", (batch,), writable=True, value=out.sizes)
     if (out.physical is None) != (table is None):

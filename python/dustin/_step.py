@@ -45,7 +45,7 @@ class Step(Handle):
         tables = ((*batch, sizes["target_table_width"]), (*batch, sizes["draft_table_width"]))
 
         def made(shape: tuple[int, ...], dtype: str, size: int, fill: int) -> Any:
-            return _arrays.empty(lengths, shape, dtype, fill=fill) if size else None
+            return call.empty(lengths, shape, dtype, fill=fill) if size else None
 
         entries = (limits.max_batch, sizes["set"] // limits.max_batch)
         self.target_map = made((sizes["target_map"],), "f32", sizes["target_map"], 0)

@@ -1,23 +1,35 @@
 """All stages of a verification step, from one plan."""
 
 import ctypes
-from collections.abc import Sequence
 from typing import Any, Literal
 
-from . import _arrays, _kv, _library
-from ._arrays import Array, View, address, stride
+from . import _accept, _arrays, _kv, _library
+from ._accept import Accepted
+from ._arrays import Array, address, stride
 from ._attention import Attended
 from ._call import Call
 from ._context import Context
+from ._engine import address_of, caches, sizes, with_strides
 from ._errors import FaultError
 from ._handle import Handle
-from ._problem import Draft, LayerHeads, Limits, Model, Pair, Rules, addresses, choice, model_struct
+from ._problem import (
+    Acceptance,
+    Draft,
+    LayerHeads,
+    Limits,
+    Model,
+    Pair,
+    Rules,
+    addresses,
+    choice,
+    model_struct,
+)
 from ._profile import Profile
 from ._step import Step
 
 
 class Verifier(Handle):
-    """Scores, selects, appends, attends and compacts for the caches of an engine, each stage a method.
+    """Scores, selects, appends, attends, accepts and compacts for the caches of an engine, each stage a method.
 
     Stages launch on `stream` (None for torch's current one) and allocate nothing but outputs that they are
     not given. They raise FaultError for what arrays contain, on a CPU always, on a GPU with `check=True`,
@@ -36,6 +48,7 @@ class Verifier(Handle):
         entries: Literal["positions", "slots"] = "positions",
         copies_queries: bool = False,
         batch_invariant: bool = False,
+        acceptance: Acceptance | None = None,
         profile: Profile | None = None,
         context: Context | None = None,
     ) -> None:
@@ -45,7 +58,8 @@ class Verifier(Handle):
         the pair whose selection the profile holds. mask: which of a step's own rows a row sees. lse: whether
         attention gives the log-sum-exp.
         entries: what attention reads of a set. copies_queries: whether `append` brings queries along.
-        batch_invariant: whether a sequence's bits are the same in batches of every size.
+        batch_invariant: whether a sequence's bits are the same in batches of every size. acceptance: how drafts
+        are accepted; None if the engine does that itself.
 
         Captured queries are made here: `target_queries` `[slots, 1, heads, head_dim]` and `draft_queries`
         `[slots, gamma, heads, head_dim]`, with the heads as `captured` lists them; None where none are
@@ -53,12 +67,13 @@ class Verifier(Handle):
         """
         call = Call({"target.keys": target.keys[0] if target.keys else None}, context, None)
         self.context, self.limits, self.target = call.context, limits, target
+        self.mask, self.acceptance = mask, acceptance
         self._lse, self._owners = lse, (target, draft)
-        keys = _caches(call, "target.keys", target.keys, target.layout)
-        values = _caches(call, "target.values", target.values, target.layout, like=keys[0])
+        keys = caches(call, "target.keys", target.keys, target.layout)
+        values = caches(call, "target.values", target.values, target.layout, like=keys[0])
         self.kv = _kv.paged_kv(keys[0], target.layout)
         self._dtype = keys[0].dtype
-        drafts = _caches(call, "draft.keys", draft.model.keys, draft.model.layout) if draft else []
+        drafts = caches(call, "draft.keys", draft.model.keys, draft.model.layout) if draft else []
         problem = _library.struct(
             "verifier_problem",
             **vars(limits),
@@ -72,13 +87,15 @@ class Verifier(Handle):
         if draft:
             kv = _kv.paged_kv(drafts[0], draft.model.layout)
             problem.draft = ctypes.pointer(model_struct(draft.model, kv, draft.windowed))
+        if acceptance is not None:
+            problem.acceptance = ctypes.pointer(acceptance.as_struct(limits))
         if isinstance(rules, Pair):
             problem.target_name, problem.draft_name = rules.target.encode(), rules.draft.encode()
         else:
             problem.rules = ctypes.pointer(rules.as_struct())
 
         tuned = profile and profile.handle
-        self.sizes = _sizes("verifier_problem_sizes", tuned, ctypes.byref(problem))
+        self.sizes = sizes("verifier_problem_sizes", tuned, ctypes.byref(problem))
         reads_draft = self.sizes["draft_map"] > 0
         self.target_queries = self._captured_queries("target", target.keys[0], 1)
         self.draft_queries = self._captured_queries(
@@ -89,8 +106,8 @@ class Verifier(Handle):
             target_layers=len(keys),
             target_keys=addresses(one.address for one in keys),
             target_values=addresses(one.address for one in values),
-            target_queries=_address("target_queries", self.target_queries),
-            draft_queries=_address("draft_queries", self.draft_queries),
+            target_queries=address_of("target_queries", self.target_queries),
+            draft_queries=address_of("draft_queries", self.draft_queries),
         )
         if reads_draft:
             memory.draft_keys = addresses(one.address for one in drafts)
@@ -185,7 +202,7 @@ class Verifier(Handle):
             "query": call.optional("query", self._dtype, queries, gaps=2),
             "query_copy": call.optional("query_copy", self._dtype, queries, gaps=2, writable=True),
         }
-        rows = _library.struct("append_rows", stable=stable, **_with_strides(seen))
+        rows = _library.struct("append_rows", stable=stable, **with_strides(seen))
         self._launch("append", "append", step, (rows,), call, check, layer)
 
     def attention(
@@ -211,11 +228,11 @@ class Verifier(Handle):
         """
         call = self._call({"query": query}, step, stream)
         queries = call.array("query", self._dtype, (self._rows, None, self.kv.head_dim), gaps=2)
-        output = _arrays.empty(query, queries.shape, self._dtype) if out is None else out
+        output = call.empty(query, queries.shape, self._dtype) if out is None else out
         outputs = call.array("out", (self._dtype, "f32"), queries.shape, gaps=2, writable=True, value=output)
         if lse is not None and not self._lse:
             raise ValueError("lse: the verifier was made without it")
-        sums = _arrays.empty(query, queries.shape[:2], "f32") if lse is None and self._lse else lse
+        sums = call.empty(query, queries.shape[:2], "f32") if lse is None and self._lse else lse
         log_sums = (
             call.array("lse", "f32", queries.shape[:2], writable=True, value=sums) if self._lse else None
         )
@@ -225,30 +242,69 @@ class Verifier(Handle):
             output_type=choice("out", "OUTPUT_TYPE", "f32" if outputs.dtype == "f32" else "rounded"),
             lse_base=choice("lse_base", "LOG_BASE", lse_base),
             stable=stable,
-            **_with_strides({"query": queries, "output": outputs}),
+            **with_strides({"query": queries, "output": outputs}),
         )
         name = "full_attention" if full else "attention"
         self._launch(name, name, step, (rows,), call, check, layer)
         return Attended(output, sums)
 
+    def accept(
+        self,
+        step: Step,
+        scores: Array,
+        tokens: Array,
+        temperatures: Array,
+        seeds: Array,
+        steps_taken: Array,
+        *,
+        draft_scores: Array | None = None,
+        draft_rows: Array | None = None,
+        parents: Array | None = None,
+        out: Accepted | None = None,
+        stream: Any = None,
+        check: bool | None = None,
+    ) -> Accepted:
+        """Finds which drafts each sequence keeps, its next token, and its length behind the step: by the same
+        random numbers on every rank.
+
+        scores: the target's, of each row, `[max_batch * rows, vocabulary]`. tokens: of each row, int32
+        `[max_batch * rows]`, the pending one first. temperatures: float32 `[max_batch]`; 0 for greedy. seeds:
+        uint64 or int64 `[max_batch]`. steps_taken: uint64 or int64 `[1]`, which each launch counts on.
+        draft_scores: what drafts were drawn from, `[draft_rows, vocabulary]`, if the acceptance has a
+        `draft_type`; of a chain those of the rows behind the first.
+        parents: the row that each row of a tree continues, counted from its sequence's first, int32 `[max_batch *
+        rows]`; -1 for the first. draft_rows: the row of `draft_scores` that the drafts behind each row of a tree
+        were drawn from, int32 `[max_batch * rows]`.
+        """
+        arrays = {"scores": scores, "tokens": tokens, "temperatures": temperatures, "seeds": seeds}
+        arrays |= {"steps_taken": steps_taken, "draft_scores": draft_scores, "draft_rows": draft_rows}
+        call = self._call(arrays | {"parents": parents}, step, stream)
+        struct, accepted = _accept.arguments(call, self, scores, out)
+        self._launch("accept", "acceptance", step, (struct,), call, check)
+        return accepted
+
     def compact(
         self,
         step: Step,
         accepted: Array,
-        counts: Array,
+        counts: Array | None = None,
         *,
         stream: Any = None,
         check: bool | None = None,
     ) -> None:
         """Moves the accepted rows up behind the confirmed tokens in all layers; for trees.
 
-        accepted: numbers of each sequence's own rows, ascending, int32 `[max_batch, gamma + 1]`. counts:
-        int32 `[max_batch]`.
+        accepted: numbers of each sequence's own rows, ascending, int32 `[max_batch, gamma + 1]`, and counts how
+        many there are, int32 `[max_batch]`; of a verifier that accepts, its `path`, without counts.
         """
         call = self._call({"accepted": accepted, "counts": counts}, step, stream)
-        lists = call.array("accepted", "i32", (self.limits.max_batch, self.limits.gamma + 1), gaps=1)
-        listed = call.array("counts", "i32", (self.limits.max_batch,))
-        fields = {"rows": lists.address, "counts": listed.address, "stride": stride(lists, 0)}
+        accepts = self.acceptance is not None
+        if (counts is None) != accepts:
+            raise ValueError(f"counts: must {'not be' if accepts else 'be'} given here")
+        width = self.sizes["accepted"] // self.limits.max_batch
+        lists = call.array("accepted", "i32", (self.limits.max_batch, width), gaps=1)
+        listed = call.optional("counts", "i32", (self.limits.max_batch,))
+        fields = {"rows": lists.address, "counts": address(listed), "stride": stride(lists, 0)}
         self._launch("compact", "compaction", step, (_library.struct("accepted", **fields),), call, check)
 
     def capture_target(
@@ -321,7 +377,7 @@ class Verifier(Handle):
             row_starts=call.array("row_starts", "i32", (batch + 1,)).address,
             rows=address(call.optional("rows", "i32", (batch,))),
             slots=address(call.optional("slots", "i32", (batch,))),
-            **_with_strides(seen),
+            **with_strides(seen),
         )
         return call, arguments
 
@@ -342,42 +398,6 @@ class Verifier(Handle):
         read = ((step.arguments,) if shared else ()) + structs
         passed = (*numbers, *map(ctypes.byref, read), call.stream)
         _library.call(f"verifier_{name}", self.handle, step.handle, *passed)
-        if check is True or (check is None and self.context.cu_context is None):
-            if fault := step.fault(stage, call.stream):
-                raise FaultError(stage, *fault)
-
-
-def _caches(
-    call: Call, name: str, listed: Sequence[Array], layout: _kv.Layout, like: View | None = None
-) -> list[View]:
-    """The caches of all layers, of one shape and of one's strides."""
-    if not listed:
-        raise ValueError(f"{name}: must have a cache for each layer")
-    first = like or _kv.key_cache(call, layout, f"{name}[0]", value=listed[0], writable=True)
-    return [
-        _kv.value_cache(call, first, f"{name}[{i}]", value=one, writable=True) for i, one in enumerate(listed)
-    ]
-
-
-def _sizes(function: str, *arguments: Any) -> dict[str, int]:
-    sizes = _library.struct("verifier_sizes")
-    _library.call(function, *arguments, ctypes.byref(sizes))
-    return {
-        name: getattr(sizes, name) for name, *_ in sizes._fields_ if name not in ("struct_size", "reserved")
-    }
-
-
-def _address(name: str, array: Any) -> int | None:
-    return None if array is None else _arrays.view(array, name).address
-
-
-def _with_strides(seen: dict[str, View | None]) -> dict[str, int | None]:
-    """Addresses of arrays of rows and heads, and their strides, by the names of the ABI's fields."""
-    fields: dict[str, int | None] = {}
-    for name, array in seen.items():
-        fields |= {
-            name: address(array),
-            f"{name}_row_stride": stride(array, 0),
-            f"{name}_head_stride": stride(array, 1),
-        }
-    return fields
+        checked = check is True or (check is None and self.context.cu_context is None)
+        if checked and (fault := step.fault(stage, call.stream)):
+            raise FaultError(stage, *fault)

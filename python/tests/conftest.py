@@ -1,7 +1,9 @@
 """A paged cache of one layer, and float64 references."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import libraries
 import numpy as np
 import pytest
 
@@ -26,6 +28,8 @@ class Paged:
     table: np.ndarray
     lengths: np.ndarray
     row_starts: np.ndarray
+    lib: Any
+    """The package, on arrays of the library that the test runs with."""
 
     def place(self, sequence: int, position: int) -> tuple[int, int]:
         return int(self.table[sequence, position // PAGE_SIZE]), position % PAGE_SIZE
@@ -53,7 +57,12 @@ class Paged:
 
 
 @pytest.fixture
-def paged() -> Paged:
+def lib(request: pytest.FixtureRequest) -> Any:
+    return libraries.make(getattr(request, "param", "numpy"))
+
+
+@pytest.fixture
+def paged(lib: Any) -> Paged:
     generator = np.random.default_rng(7)
     shape = (PAGES, PAGE_SIZE, KV_HEADS, HEAD_DIM)
     # No page of the table twice, as 7 and 24 have no common divisor; the others are poisoned.
@@ -65,4 +74,4 @@ def paged() -> Paged:
     query = generator.standard_normal((2 * ROWS, QUERY_HEADS, HEAD_DIM)).astype(np.float16)
     lengths = np.array(LENGTHS, np.int32)
     row_starts = np.array([0, ROWS, 2 * ROWS], np.int32)
-    return Paged(keys, values, query, table.astype(np.int32), lengths, row_starts)
+    return Paged(keys, values, query, table.astype(np.int32), lengths, row_starts, lib)

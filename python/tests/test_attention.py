@@ -1,7 +1,10 @@
 import dustin
 import numpy as np
+import libraries
 import pytest
 from conftest import HEAD_DIM, KV_HEADS, LENGTHS, PAGE_SIZE, PAGES, QUERY_HEADS, ROWS
+
+pytestmark = libraries.each
 
 
 def attend(paged, query=None, keys=None, values=None, **options):
@@ -9,7 +12,7 @@ def attend(paged, query=None, keys=None, values=None, **options):
     keys = paged.keys if keys is None else keys
     values = paged.values if values is None else values
     options = {"rows": ROWS, "out_dtype": "f32"} | options
-    return dustin.attention(query, keys, values, paged.table, paged.lengths, paged.row_starts, **options)
+    return paged.lib.attention(query, keys, values, paged.table, paged.lengths, paged.row_starts, **options)
 
 
 def everything():

@@ -1,7 +1,10 @@
 import dustin
 import numpy as np
+import libraries
 import pytest
 from conftest import HEAD_DIM, KV_HEADS, LENGTHS, PAGE_SIZE, PAGES, QUERY_HEADS, softmax
+
+pytestmark = libraries.each
 
 STARTS = np.array([0, 150, 187], np.int32)
 HEADS = [0, 3]
@@ -28,7 +31,7 @@ def reference(paged, captured, weights):
 
 
 def gather(paged, layers, **options):
-    return dustin.score(layers, paged.table, paged.lengths, STARTS, query_heads=QUERY_HEADS, **options)
+    return paged.lib.score(layers, paged.table, paged.lengths, STARTS, query_heads=QUERY_HEADS, **options)
 
 
 def test_a_map_is_the_mean_of_probabilities(paged, captured):
@@ -83,33 +86,35 @@ def choose(target, draft, budget, quota, sinks, recent):
 
 def test_a_set_has_sinks_and_recent_tokens_and_the_best_of_both_maps(paged, maps):
     options = {"budget": 32, "quota": 10, "sinks": 2, "recent": 5}
-    result = dustin.select(paged.lengths, STARTS, target=maps[0], draft=maps[1], **options)
+    result = paged.lib.select(paged.lengths, STARTS, target=maps[0], draft=maps[1], **options)
     for row, size, expected in zip(result.set, result.sizes, choose(*maps, 32, 10, 2, 5)):
         assert row[:size].tolist() == expected
         assert (row[size:] == -1).all()
 
 
 def test_a_sequence_below_the_budget_is_taken_whole(paged, maps):
-    result = dustin.select(paged.lengths, STARTS, budget=64, target=maps[0])
+    result = paged.lib.select(paged.lengths, STARTS, budget=64, target=maps[0])
     assert result.sizes.tolist() == [64, 37]
     assert result.set[1, :37].tolist() == list(range(37))
 
 
 def test_short_sequences_get_the_flag_everything(paged, maps):
-    assert dustin.select(paged.lengths, STARTS, budget=16, target=maps[0], everything=40).sizes.tolist() == [
+    assert paged.lib.select(
+        paged.lengths, STARTS, budget=16, target=maps[0], everything=40
+    ).sizes.tolist() == [
         16,
         -1,
     ]
 
 
 def test_without_maps_a_set_is_a_window(paged):
-    result = dustin.select(paged.lengths, STARTS, budget=8, sinks=2, recent=6)
+    result = paged.lib.select(paged.lengths, STARTS, budget=8, sinks=2, recent=6)
     assert result.set[0].tolist() == [0, 1, *range(144, 150)]
 
 
 def test_positions_are_looked_up_in_the_block_table(paged, maps):
     table = {"block_table": paged.table, "pages": PAGES, "page_size": PAGE_SIZE}
-    result = dustin.select(paged.lengths, STARTS, budget=16, target=maps[0], **table)
+    result = paged.lib.select(paged.lengths, STARTS, budget=16, target=maps[0], **table)
     places = [paged.place(0, position) for position in result.set[0]]
     assert result.physical[0].tolist() == [page * PAGE_SIZE + token for page, token in places]
 
@@ -119,10 +124,10 @@ def test_score_select_and_attention_find_a_needle_together(paged, captured):
     for i, head in enumerate(HEADS):
         captured[0, :, i] = 3 * paged.keys[needle][head // (QUERY_HEADS // KV_HEADS)]
     scores = gather(paged, [dustin.ScoreLayer(captured, paged.keys, HEADS)], map_capacity=187)
-    chosen = dustin.select(paged.lengths, STARTS, budget=8, target=scores)
+    chosen = paged.lib.select(paged.lengths, STARTS, budget=8, target=scores)
     assert 77 in chosen.set[0]
     sets = dustin.Sets(chosen.set, chosen.sizes)
     caches = (paged.keys, paged.values, paged.table, paged.lengths, paged.row_starts)
-    result = dustin.attention(paged.query, *caches, rows=3, tokens=sets, out_dtype="f32")
+    result = paged.lib.attention(paged.query, *caches, rows=3, tokens=sets, out_dtype="f32")
     tokens = [row[:size].tolist() for row, size in zip(chosen.set, chosen.sizes)]
     np.testing.assert_allclose(result.output, paged.attention(tokens)[0], atol=2e-3)

@@ -1,7 +1,10 @@
 import dustin
 import numpy as np
+import libraries
 import pytest
 from conftest import HEAD_DIM, KV_HEADS, LENGTHS, QUERY_HEADS, ROWS, TABLE_WIDTH
+
+pytestmark = libraries.each
 
 GEOMETRY = dustin.Geometry(
     layers=2,
@@ -34,7 +37,7 @@ def engine(paged):
 
 def make(paged, **options):
     model = engine(paged)
-    return dustin.Verifier(model, dustin.Draft(model), LIMITS, options.pop("rules", RULES), **options)
+    return paged.lib.Verifier(model, dustin.Draft(model), LIMITS, options.pop("rules", RULES), **options)
 
 
 def step_of(verifier, paged):
@@ -66,12 +69,12 @@ def test_maps_are_those_that_score_gathers(paged, queries):
     gathered(verifier, step, queries)
     shared = {"query_heads": QUERY_HEADS, "map_capacity": 187}
     target = dustin.ScoreLayer(np.ascontiguousarray(queries[0][:, None, [0, 3]]), paged.values, [0, 3])
-    expected = dustin.score([target], paged.table, paged.lengths, STARTS, **shared)
+    expected = paged.lib.score([target], paged.table, paged.lengths, STARTS, **shared)
     np.testing.assert_allclose(step.target_map, expected, atol=1e-6)
     draft = dustin.ScoreLayer(
         np.ascontiguousarray(queries[1:, :, [1]].transpose(1, 0, 2, 3)), paged.keys, [1]
     )
-    expected = dustin.score([draft], paged.table, paged.lengths, STARTS, **shared)
+    expected = paged.lib.score([draft], paged.table, paged.lengths, STARTS, **shared)
     np.testing.assert_allclose(step.draft_map, expected, atol=1e-6)
 
 
@@ -80,7 +83,7 @@ def test_sets_are_those_that_select_chooses(paged, queries):
     step = step_of(verifier, paged)
     gathered(verifier, step, queries)
     rules = {"budget": 16, "quota": 4, "sinks": 2, "recent": 3}
-    expected = dustin.select(paged.lengths, STARTS, target=step.target_map, draft=step.draft_map, **rules)
+    expected = paged.lib.select(paged.lengths, STARTS, target=step.target_map, draft=step.draft_map, **rules)
     np.testing.assert_array_equal(step.set, expected.set)
     np.testing.assert_array_equal(step.set_sizes, [16, 16])
 
@@ -109,7 +112,7 @@ def test_a_layer_appends_its_rows_and_attends_to_its_set(paged, queries):
 
 def test_accepted_rows_of_a_tree_move_up_in_all_layers(paged):
     model = engine(paged)
-    verifier = dustin.Verifier(model, dustin.Draft(model), LIMITS, RULES, mask="tree")
+    verifier = paged.lib.Verifier(model, dustin.Draft(model), LIMITS, RULES, mask="tree")
     masks = np.array([0b1, 0b11, 0b101] * 2, np.uint64)
     step = verifier.step(paged.lengths, paged.row_starts, paged.table, STARTS, slots=SLOTS, masks=masks)
     caches = [*model.keys, *model.values]
@@ -132,7 +135,7 @@ def test_captured_heads_are_listed_and_each_stage_is_reported(paged):
 
 def test_a_target_without_a_draft_has_no_drafts_map(paged, queries):
     rules = dustin.Rules(k=16, target_heads=[dustin.LayerHeads(1, [0, 3])])
-    verifier = dustin.Verifier(engine(paged), None, LIMITS, rules)
+    verifier = paged.lib.Verifier(engine(paged), None, LIMITS, rules)
     step = verifier.step(paged.lengths, paged.row_starts, paged.table, STARTS, slots=SLOTS)
     assert verifier.draft_queries is None
     assert step.draft_map is None
@@ -146,7 +149,7 @@ def test_what_does_not_fit_together_is_refused(paged):
     with pytest.raises(ValueError, match="mask: must be one of causal, tree, not 'bush'"):
         make(paged, mask="bush")
     with pytest.raises(ValueError, match="target.values: must have a cache for each layer"):
-        dustin.Verifier(dustin.Model(GEOMETRY, [paged.keys]), None, LIMITS, RULES)
+        paged.lib.Verifier(dustin.Model(GEOMETRY, [paged.keys]), None, LIMITS, RULES)
     verifier = make(paged)
     step = step_of(verifier, paged)
     with pytest.raises(ValueError, match=r"query: the shape must be \[6, any, 64\], not \[5, 4, 64\]"):
