@@ -1,6 +1,5 @@
 """Moving a tree's accepted rows up behind the confirmed tokens."""
 
-import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,6 @@ from ._arrays import Array, address, stride
 from ._call import Call
 from ._context import Context
 from ._kv import Layout
-from ._memory import Memory
 
 
 class Caches:
@@ -46,10 +44,8 @@ class Caches:
         self.kv = _kv.paged_kv(views[0], layout)
         addresses = [view.address for view in others]
         self.layers = len(keys)
-        self._memory = Memory(self.context.cu_context, 8 * len(addresses))
-        self._memory.write(struct.pack(f"={len(addresses)}Q", *addresses))
-        self.key_addresses = self._memory.address
-        self.value_addresses = self._memory.address + 8 * self.layers
+        self.key_addresses = self.context.addresses(tuple(addresses))
+        self.value_addresses = self.key_addresses + 8 * self.layers
 
 
 def compact(

@@ -1,6 +1,7 @@
 """Where launches run."""
 
 import functools
+import struct
 import threading
 from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import _cuda, _library
 from ._arrays import CPU, Device, device_of, tensor_library
 from ._handle import Handle
+from ._memory import Memory
 
 if TYPE_CHECKING:
     from ._plan import Plan
@@ -27,6 +29,7 @@ class Context(Handle):
         self.device = device
         self.cu_context = cu_context
         self._plans: dict[Hashable, Plan] = {}
+        self._lists: dict[tuple[int, ...], Memory] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -69,6 +72,7 @@ class Context(Handle):
             for plan in self._plans.values():
                 plan.close()
             self._plans.clear()
+            self._lists.clear()
         super().close()
 
     def plan(self, key: Hashable, make: Callable[[], "Plan"]) -> "Plan":
@@ -77,6 +81,17 @@ class Context(Handle):
             if key not in self._plans:
                 self._plans[key] = make()
             return self._plans[key]
+
+    def addresses(self, listed: tuple[int, ...]) -> int:
+        """Where a list of addresses lies in the context's memory: written when it is new, and kept, as graphs may
+        read it.
+        """
+        with self._lock:
+            if listed not in self._lists:
+                memory = Memory(self.cu_context, 8 * len(listed))
+                memory.write(struct.pack(f"={len(listed)}Q", *listed))
+                self._lists[listed] = memory
+            return self._lists[listed].address
 
 
 @functools.cache

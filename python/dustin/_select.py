@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from . import _arrays, _library
+from . import _library
 from ._arrays import Array, address, stride
 from ._call import Call
 from ._context import Context

@@ -1,6 +1,6 @@
 import dustin
-import numpy as np
 import libraries
+import numpy as np
 import pytest
 from conftest import HEAD_DIM, KV_HEADS, LENGTHS, QUERY_HEADS, ROWS, TABLE_WIDTH
 
