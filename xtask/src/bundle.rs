@@ -21,7 +21,7 @@ const PEERS: &str = "peers";
 /// The host's half of the kernels is a hundred bodies for the executor, which nothing in a bundle runs: optimising
 /// them would take most of the build.
 const QUICK_KERNELS: &str = "profile.release.package.dustin-kernels.opt-level=0";
-/// The most that a bundle may take, in bytes: four programs, each with up to 16 MiB of PTX.
+/// The most that a bundle may take, in bytes: six programs, each with up to 16 MiB of PTX.
 const SIZE_LIMIT: u64 = 96 << 20;
 
 /// A program that cargo builds, and the folder of the bundle that it goes to.
@@ -34,7 +34,7 @@ struct Program {
     folder: &'static str,
 }
 
-const PROGRAMS: [Program; 3] = [
+const PROGRAMS: [Program; 4] = [
     Program {
         package: "dustin-tests",
         kind: "test",
@@ -43,6 +43,7 @@ const PROGRAMS: [Program; 3] = [
     },
     Program { package: "dustin-benches", kind: "bench", wanted: |_| true, folder: "benches" },
     Program { package: "dustin-autotune", kind: "bin", wanted: |name| name == "autotune", folder: "bin" },
+    Program { package: "dustin", kind: "example", wanted: |name| name == "verify_step", folder: "examples" },
 ];
 
 /// Builds the programs and packs them into `out`, replacing a bundle that lies there.
@@ -132,7 +133,8 @@ fn build(program: &Program, packages: &[Package]) -> Result<Vec<(String, PathBuf
     println!("building {}: {}", program.package, wanted.join(", "));
     let mut cargo = cargo();
     match program.kind {
-        "bin" => cargo.args(["build", "--release"]),
+        // As a test an example would be its own tests.
+        "bin" | "example" => cargo.args(["build", "--release"]),
         _ => cargo.args(["test", "--no-run", "--release"]),
     };
     cargo.args([
@@ -285,6 +287,15 @@ mod tests {
         ] {
             assert!(text.lines().any(|printed| printed == line), "{line} is not in {text}");
         }
+    }
+
+    #[test]
+    fn the_example_runs_on_the_gpu_with_the_further_arguments() {
+        let bundle = bundle(&[]);
+        fs::create_dir(bundle.path().join("examples")).unwrap();
+        script(&bundle, "examples/verify_step", "echo \"step $*\"");
+        let (text, success) = run(&bundle, &["example", "--batch", "4"]);
+        assert!(success && text.lines().any(|line| line == "step --device cuda --batch 4"), "{text}");
     }
 
     #[test]
