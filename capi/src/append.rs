@@ -1,6 +1,6 @@
 //! Appending: a step's own rows written to the caches of a layer.
 
-use std::ffi::c_void;
+use std::{ffi::c_void, ptr::null};
 
 use dustin::{
     InvalidInput,
@@ -13,20 +13,20 @@ use dustin::{
         launch::StepBuffers,
         step::{Step, StepArrays},
     },
-    cuda::AppendKernel,
+    cuda::{AppendKernel, ModuleCache, Stream},
+    profile::Read,
     verifier::Served,
 };
 
 use crate::{
-    boundary::call,
-    context::{Context, Cpu, Device, dustin_context},
+    context::{Cpu, dustin_context},
     error::Error,
-    handle,
+    kind::{self, Kind},
     kv::{dustin_paged_kv, require_no_scales},
     memory::{layer, require_absent, slice, slice_mut},
-    operation::{COPIES, Operation, Space, Work, device, dustin_operation, word},
+    operation::{COPIES, Space, device, dustin_operation, word},
     status::dustin_status,
-    versioned::{self, versioned},
+    versioned::versioned,
     words::{FLAGS, stride_or},
 };
 
@@ -119,20 +119,57 @@ versioned!(dustin_append_args {
     value_head_stride query_row_stride query_head_stride query_copy_row_stride query_copy_head_stride
 });
 
-/// Appending, planned for one problem.
-pub(crate) struct Append {
-    problem: AppendProblem,
-    /// What a GPU launches; a CPU copies, whatever the problem.
-    kernel: Option<AppendKernel>,
-}
+impl Kind for dustin_append_problem {
+    const OPERATION: &'static str = OPERATION;
+    const HANDLE: &'static str = "append operation";
+    type Problem = AppendProblem;
+    type Kernel = AppendKernel;
+    // A CPU copies, whatever the problem.
+    type Candidate = ();
+    type Args = dustin_append_args;
 
-impl dustin_append_problem {
-    fn read(&self) -> Result<AppendProblem, InvalidInput> {
+    unsafe fn read(&self) -> Result<AppendProblem, InvalidInput> {
         let Self { batch, rows, total_rows, table_width, query_heads, .. } = *self;
         let (kv, _) = self.kv.read(OPERATION)?;
         let problem = AppendProblem { step: Step { batch, rows, total_rows, kv, table_width }, query_heads };
         problem.validate()?;
         Ok(problem)
+    }
+
+    fn on_gpu(
+        modules: &ModuleCache,
+        _: Option<&Read>,
+        problem: &AppendProblem,
+    ) -> Result<(AppendKernel, Served, Space), Error> {
+        let plan = AppendPlan::new(problem, default_variant(&modules.device().limits())?)?;
+        let (space, served) = (Space::of(&plan), Served::Fixed { variant: plan.variant().id });
+        Ok((AppendKernel::new(modules, plan)?, served, space))
+    }
+
+    fn on_cpu(_: &Cpu, _: Option<&Read>, _: &AppendProblem) -> Result<((), Served), InvalidInput> {
+        Ok(((), COPIES))
+    }
+
+    unsafe fn launch(
+        kernel: &AppendKernel,
+        stream: &Stream,
+        problem: &AppendProblem,
+        args: &dustin_append_args,
+    ) -> Result<(), Error> {
+        let settings = args.settings(problem)?;
+        // SAFETY: the caller's promise.
+        unsafe { kernel.launch(stream, &args.buffers(problem, settings)) }.map_err(Error::from)
+    }
+
+    unsafe fn run(
+        (): &(),
+        cpu: &Cpu,
+        problem: &AppendProblem,
+        args: &dustin_append_args,
+    ) -> Result<(), Error> {
+        let (strides, _) = args.settings(problem)?;
+        // SAFETY: the caller's promise.
+        unsafe { args.run(cpu, problem, strides) }
     }
 }
 
@@ -146,23 +183,8 @@ pub unsafe extern "C" fn dustin_append_create(
     problem: *const dustin_append_problem,
     operation: *mut *mut dustin_operation,
 ) -> dustin_status {
-    call(OPERATION, || {
-        handle::require_place(OPERATION, operation)?;
-        let context = handle::find(OPERATION, "context", context)?;
-        // SAFETY: the caller's promise.
-        let problem = unsafe { versioned::read(OPERATION, "problem", problem)? }.read()?;
-        let (kernel, served, space) = plan(&context, &problem)?;
-        let work = Work::Append(Append { problem, kernel });
-        // SAFETY: the caller's promise.
-        unsafe { handle::give(OPERATION, Operation { context, work, served, space }, operation) }
-    })
-}
-
-fn plan(context: &Context, problem: &AppendProblem) -> Result<(Option<AppendKernel>, Served, Space), Error> {
-    let Device::Cuda(modules) = context.device() else { return Ok((None, COPIES, Space::CPU)) };
-    let plan = AppendPlan::new(problem, default_variant(&modules.device().limits())?)?;
-    let (space, served) = (Space::of(&plan), Served::Fixed { variant: plan.variant().id });
-    Ok((Some(AppendKernel::new(modules, plan)?), served, space))
+    // SAFETY: the caller's promise.
+    unsafe { kind::create(context, null(), problem, operation) }
 }
 
 /// Launches appending. On a GPU it allocates nothing, does not wait, and can be captured into a graph; `stream` is a `CUstream`, null
@@ -178,38 +200,16 @@ pub unsafe extern "C" fn dustin_append_launch(
     args: *const dustin_append_args,
     stream: *mut c_void,
 ) -> dustin_status {
-    call(OPERATION, || {
-        let operation = handle::find(OPERATION, "operation", operation)?;
-        let Work::Append(append) = &operation.work else {
-            return Err(operation.other(OPERATION, "append operation"));
-        };
-        // SAFETY: the caller's promise.
-        let (args, stream) = unsafe {
-            (versioned::read(OPERATION, "args", args)?, operation.context.stream(OPERATION, stream)?)
-        };
-        require_no_scales(OPERATION, [("key_scale", args.key_scale), ("value_scale", args.value_scale)])?;
-        let stable = FLAGS.read(OPERATION, "stable", args.stable)?;
-        let strides = args.strides(&append.problem);
-        match (&append.kernel, operation.context.device(), stream) {
-            (Some(kernel), _, Some(stream)) => {
-                let buffers = args.buffers(&append.problem, strides, stable);
-                // SAFETY: as above.
-                unsafe { kernel.launch(&stream, &buffers) }.map_err(Error::from)
-            }
-            (None, Device::Cpu(cpu), _) => {
-                // SAFETY: as above.
-                unsafe { args.run(cpu, &append.problem, strides) }
-            }
-            // An operation's launch is of its context's kind.
-            _ => unreachable!("a launch for another device than the context's"),
-        }
-    })
+    // SAFETY: the caller's promise.
+    unsafe { kind::launch::<dustin_append_problem>(operation, args, stream) }
 }
 
 impl dustin_append_args {
-    fn strides(&self, problem: &AppendProblem) -> AppendStrides {
+    /// What the arguments say besides addresses: strides, and whether launches may overlap.
+    fn settings(&self, problem: &AppendProblem) -> Result<(AppendStrides, bool), InvalidInput> {
+        require_no_scales(OPERATION, [("key_scale", self.key_scale), ("value_scale", self.value_scale)])?;
         let dense = AppendStrides::dense(problem);
-        AppendStrides {
+        let strides = AppendStrides {
             key_row: stride_or(self.key_row_stride, dense.key_row),
             key_head: stride_or(self.key_head_stride, dense.key_head),
             value_row: stride_or(self.value_row_stride, dense.value_row),
@@ -218,10 +218,11 @@ impl dustin_append_args {
             query_head: stride_or(self.query_head_stride, dense.query_head),
             query_copy_row: stride_or(self.query_copy_row_stride, dense.query_copy_row),
             query_copy_head: stride_or(self.query_copy_head_stride, dense.query_copy_head),
-        }
+        };
+        Ok((strides, FLAGS.read(OPERATION, "stable", self.stable)?))
     }
 
-    fn buffers(&self, problem: &AppendProblem, strides: AppendStrides, stable: bool) -> AppendBuffers {
+    fn buffers(&self, problem: &AppendProblem, (strides, stable): (AppendStrides, bool)) -> AppendBuffers {
         AppendBuffers {
             step: StepBuffers {
                 block_table: device(self.block_table),

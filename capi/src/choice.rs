@@ -26,18 +26,41 @@ fn entries(profile: Option<&Read>) -> impl Iterator<Item = Entry> + use<> {
     profile.map(|read| read.profile.entries.clone()).unwrap_or_default().into_iter()
 }
 
-/// The choice for a problem on `device`, read by `read` as a point of the tuning space, and where it comes from.
+/// The choice for a problem on a GPU, read by `read` as a point of the tuning space, and where it comes from.
 ///
 /// # Errors
 /// No variant serves the problem.
-pub(crate) fn choose<C: Catalogue, T>(
+pub(crate) fn on_gpu<T>(
     operation: &'static str,
-    tuned: &Tuned<C>,
-    device: &DeviceId,
+    modules: &ModuleCache,
+    profile: Option<&Read>,
     problem: impl Into<KernelKey>,
     read: fn(&Choice) -> Option<T>,
 ) -> Result<(T, Served), InvalidInput> {
-    let kernel = problem.into();
+    choose(operation, &of_gpu(profile, modules), &modules.device().id(), problem.into(), read)
+}
+
+/// The choice for a problem on a CPU, likewise.
+///
+/// # Errors
+/// As [`on_gpu`].
+pub(crate) fn on_cpu<T>(
+    operation: &'static str,
+    cpu: &Cpu,
+    profile: Option<&Read>,
+    problem: impl Into<KernelKey>,
+    read: fn(&Choice) -> Option<T>,
+) -> Result<(T, Served), InvalidInput> {
+    choose(operation, &of_cpu(profile, cpu), cpu.id(), problem.into(), read)
+}
+
+fn choose<C: Catalogue, T>(
+    operation: &'static str,
+    tuned: &Tuned<C>,
+    device: &DeviceId,
+    kernel: KernelKey,
+    read: fn(&Choice) -> Option<T>,
+) -> Result<(T, Served), InvalidInput> {
     let key = Key::of(kernel, device, Policy::of(kernel.kernel(), device));
     let found = tuned.find(&key)?;
     let point = read(&found.choice)

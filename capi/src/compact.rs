@@ -1,6 +1,6 @@
 //! Compaction: accepted rows moved up behind the confirmed tokens, in all layers.
 
-use std::ffi::c_void;
+use std::{ffi::c_void, ptr::null};
 
 use dustin::{
     InvalidInput,
@@ -13,20 +13,20 @@ use dustin::{
         launch::StepBuffers,
         step::{Step, StepArrays},
     },
-    cuda::CompactKernel,
+    cuda::{CompactKernel, ModuleCache, Stream},
+    profile::Read,
     verifier::Served,
 };
 
 use crate::{
-    boundary::call,
-    context::{Context, Cpu, Device, dustin_context},
+    context::{Cpu, dustin_context},
     error::Error,
-    handle,
+    kind::{self, Kind},
     kv::dustin_paged_kv,
     memory::{layers, require_absent, slice},
-    operation::{COPIES, Operation, Space, Work, device, dustin_operation, word},
+    operation::{COPIES, Space, device, dustin_operation, word},
     status::dustin_status,
-    versioned::{self, versioned},
+    versioned::versioned,
     words::{FLAGS, require_reserved, stride_or},
 };
 
@@ -95,15 +95,16 @@ versioned!(dustin_compact_args {
     struct_size reserved block_table lengths row_starts key_caches value_caches accepted workspace workspace_bytes
 } { accepted_counts table_stride accepted_stride });
 
-/// Compaction, planned for one problem.
-pub(crate) struct Compact {
-    problem: CompactProblem,
-    /// What a GPU launches; a CPU copies, whatever the problem.
-    kernel: Option<CompactKernel>,
-}
+impl Kind for dustin_compact_problem {
+    const OPERATION: &'static str = OPERATION;
+    const HANDLE: &'static str = "compact operation";
+    type Problem = CompactProblem;
+    type Kernel = CompactKernel;
+    // A CPU copies, whatever the problem.
+    type Candidate = ();
+    type Args = dustin_compact_args;
 
-impl dustin_compact_problem {
-    fn read(&self) -> Result<CompactProblem, InvalidInput> {
+    unsafe fn read(&self) -> Result<CompactProblem, InvalidInput> {
         let Self { batch, rows, total_rows, table_width, layers, accepted, .. } = *self;
         let (kv, _) = self.kv.read(OPERATION)?;
         let problem = CompactProblem {
@@ -114,6 +115,42 @@ impl dustin_compact_problem {
         };
         problem.validate()?;
         Ok(problem)
+    }
+
+    fn on_gpu(
+        modules: &ModuleCache,
+        _: Option<&Read>,
+        problem: &CompactProblem,
+    ) -> Result<(CompactKernel, Served, Space), Error> {
+        let plan = CompactPlan::new(problem, default_variant(&modules.device().limits())?)?;
+        let (space, served) = (Space::of(&plan), Served::Fixed { variant: plan.variant().id });
+        Ok((CompactKernel::new(modules, plan)?, served, space))
+    }
+
+    fn on_cpu(_: &Cpu, _: Option<&Read>, _: &CompactProblem) -> Result<((), Served), InvalidInput> {
+        Ok(((), COPIES))
+    }
+
+    unsafe fn launch(
+        kernel: &CompactKernel,
+        stream: &Stream,
+        problem: &CompactProblem,
+        args: &dustin_compact_args,
+    ) -> Result<(), Error> {
+        require_reserved(OPERATION, &[("reserved", args.reserved)])?;
+        // SAFETY: the caller's promise.
+        unsafe { kernel.launch(stream, &args.buffers(problem)) }.map_err(Error::from)
+    }
+
+    unsafe fn run(
+        (): &(),
+        cpu: &Cpu,
+        problem: &CompactProblem,
+        args: &dustin_compact_args,
+    ) -> Result<(), Error> {
+        require_reserved(OPERATION, &[("reserved", args.reserved)])?;
+        // SAFETY: the caller's promise.
+        unsafe { args.run(cpu, problem) }
     }
 }
 
@@ -127,26 +164,8 @@ pub unsafe extern "C" fn dustin_compact_create(
     problem: *const dustin_compact_problem,
     operation: *mut *mut dustin_operation,
 ) -> dustin_status {
-    call(OPERATION, || {
-        handle::require_place(OPERATION, operation)?;
-        let context = handle::find(OPERATION, "context", context)?;
-        // SAFETY: the caller's promise.
-        let problem = unsafe { versioned::read(OPERATION, "problem", problem)? }.read()?;
-        let (kernel, served, space) = plan(&context, &problem)?;
-        let work = Work::Compact(Compact { problem, kernel });
-        // SAFETY: the caller's promise.
-        unsafe { handle::give(OPERATION, Operation { context, work, served, space }, operation) }
-    })
-}
-
-fn plan(
-    context: &Context,
-    problem: &CompactProblem,
-) -> Result<(Option<CompactKernel>, Served, Space), Error> {
-    let Device::Cuda(modules) = context.device() else { return Ok((None, COPIES, Space::CPU)) };
-    let plan = CompactPlan::new(problem, default_variant(&modules.device().limits())?)?;
-    let (space, served) = (Space::of(&plan), Served::Fixed { variant: plan.variant().id });
-    Ok((Some(CompactKernel::new(modules, plan)?), served, space))
+    // SAFETY: the caller's promise.
+    unsafe { kind::create(context, null(), problem, operation) }
 }
 
 /// Launches compaction. On a GPU it allocates nothing, does not wait, and can be captured into a graph; `stream` is a `CUstream`,
@@ -163,29 +182,8 @@ pub unsafe extern "C" fn dustin_compact_launch(
     args: *const dustin_compact_args,
     stream: *mut c_void,
 ) -> dustin_status {
-    call(OPERATION, || {
-        let operation = handle::find(OPERATION, "operation", operation)?;
-        let Work::Compact(compact) = &operation.work else {
-            return Err(operation.other(OPERATION, "compact operation"));
-        };
-        // SAFETY: the caller's promise.
-        let (args, stream) = unsafe {
-            (versioned::read(OPERATION, "args", args)?, operation.context.stream(OPERATION, stream)?)
-        };
-        require_reserved(OPERATION, &[("reserved", args.reserved)])?;
-        match (&compact.kernel, operation.context.device(), stream) {
-            (Some(kernel), _, Some(stream)) => {
-                // SAFETY: as above.
-                unsafe { kernel.launch(&stream, &args.buffers(&compact.problem)) }.map_err(Error::from)
-            }
-            (None, Device::Cpu(cpu), _) => {
-                // SAFETY: as above.
-                unsafe { args.run(cpu, &compact.problem) }
-            }
-            // An operation's launch is of its context's kind.
-            _ => unreachable!("a launch for another device than the context's"),
-        }
-    })
+    // SAFETY: the caller's promise.
+    unsafe { kind::launch::<dustin_compact_problem>(operation, args, stream) }
 }
 
 impl dustin_compact_args {

@@ -10,7 +10,7 @@
 //! | `handle` | the table of live handles: a freed one is found, whatever it is used for |
 //! | `versioned`, `words`, `text`, `memory` | structs that may grow, enumerations, texts, and arrays behind raw addresses |
 //! | `context`, `profile`, `geometry`, `kv` | devices, tuned profiles, models, caches |
-//! | `choice`, `operation` | which variant serves an operation and why; what all operations have in common |
+//! | `choice`, `kind`, `operation` | which variant serves an operation and why; what all operations have in common |
 //! | `attention`, `score`, `select`, `append`, `compact` | each operation's problem, arguments and launch |
 //! | `verifier` | all stages of a verification step |
 
@@ -25,6 +25,7 @@ mod context;
 mod error;
 mod geometry;
 mod handle;
+mod kind;
 mod kv;
 mod memory;
 mod operation;

@@ -1,6 +1,7 @@
 //! What all operations have in common: a handle, a workspace, a status, and the reason why a variant serves it.
 
 use std::{
+    any::Any,
     ffi::{c_char, c_void},
     sync::Arc,
 };
@@ -12,17 +13,12 @@ use dustin::{
 use dustin_kernels::fault::Fault;
 
 use crate::{
-    append::Append,
-    attention::Attention,
     boundary::call,
     choice,
-    compact::Compact,
     context::Context,
     error::{Error, invalid},
     handle::{self, Handle},
     memory::slice_mut,
-    score::Score,
-    select::Select,
     status::dustin_status,
     text,
 };
@@ -43,22 +39,16 @@ impl Handle for dustin_operation {
 /// What an operation's handle stands for.
 pub(crate) struct Operation {
     pub(crate) context: Arc<Context>,
-    pub(crate) work: Work,
+    /// Its kind's name, for messages.
+    pub(crate) handle: &'static str,
+    /// What its kind has planned.
+    pub(crate) planned: Box<dyn Any + Send + Sync>,
     pub(crate) served: Served,
     pub(crate) space: Space,
 }
 
 /// What appending and compacting are on a CPU.
 pub(crate) const COPIES: Served = Served::Fixed { variant: "copies in order" };
-
-/// Which operation, and what launches it.
-pub(crate) enum Work {
-    Score(Score),
-    Select(Select),
-    Append(Append),
-    Attention(Attention),
-    Compact(Compact),
-}
 
 /// The workspace that launches need.
 pub(crate) struct Space {
@@ -83,28 +73,6 @@ impl Plan for Space {
 
     fn zeroed_bytes(&self) -> u64 {
         self.zeroed_bytes
-    }
-}
-
-impl Operation {
-    const fn name(&self) -> &'static str {
-        match self.work {
-            Work::Score(_) => "score operation",
-            Work::Select(_) => "select operation",
-            Work::Append(_) => "append operation",
-            Work::Attention(_) => "attention operation",
-            Work::Compact(_) => "compact operation",
-        }
-    }
-
-    /// That the handle is not that of the operation that is launched.
-    pub(crate) fn other(&self, operation: &'static str, required: &'static str) -> Error {
-        Error::Handle {
-            operation,
-            field: "operation",
-            required,
-            actual: format!("a live {} handle", self.name()),
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use dustin::{
     InvalidInput,
     cpu::select::Candidate,
-    cuda::SelectKernel,
+    cuda::{ModuleCache, SelectKernel, Stream},
     profile::{Choice, Read},
     select::{
         arrays::{SelectArrays, SelectOutput, SelectStrides},
@@ -16,16 +16,15 @@ use dustin::{
 };
 
 use crate::{
-    boundary::call,
     choice,
-    context::{Context, Cpu, Device, dustin_context},
+    context::{Cpu, dustin_context},
     error::Error,
-    handle,
+    kind::{self, Kind},
     memory::{Item, require_absent, slice, slice_mut},
-    operation::{Operation, Space, Work, device, dustin_operation, word},
+    operation::{Space, device, dustin_operation, word},
     profile::dustin_profile,
     status::dustin_status,
-    versioned::{self, versioned},
+    versioned::versioned,
     words::{FALLBACKS, MAPS, or, require_reserved, stride_or},
 };
 
@@ -115,19 +114,15 @@ versioned!(dustin_select_args {
     struct_size reserved map_starts lengths set set_sizes workspace workspace_bytes
 } { target draft target_slots block_table physical table_stride set_stride });
 
-/// Selection, planned for one problem.
-pub(crate) struct Select {
-    problem: SelectProblem,
-    launch: Launch,
-}
+impl Kind for dustin_select_problem {
+    const OPERATION: &'static str = OPERATION;
+    const HANDLE: &'static str = "select operation";
+    type Problem = SelectProblem;
+    type Kernel = SelectKernel;
+    type Candidate = Candidate;
+    type Args = dustin_select_args;
 
-enum Launch {
-    Cuda(SelectKernel),
-    Cpu(Candidate),
-}
-
-impl dustin_select_problem {
-    fn read(&self) -> Result<SelectProblem, InvalidInput> {
+    unsafe fn read(&self) -> Result<SelectProblem, InvalidInput> {
         let Self { pages, page_size, table_width, .. } = *self;
         let looked_up = (pages, page_size, table_width) != (0, 0, 0);
         let problem = SelectProblem {
@@ -148,6 +143,47 @@ impl dustin_select_problem {
         problem.validate()?;
         Ok(problem)
     }
+
+    fn on_gpu(
+        modules: &ModuleCache,
+        profile: Option<&Read>,
+        problem: &SelectProblem,
+    ) -> Result<(SelectKernel, Served, Space), Error> {
+        let (point, served) = choice::on_gpu(OPERATION, modules, profile, problem, Choice::gpu_selection)?;
+        let plan = SelectPlan::new(problem, point.variant, point.cluster)?;
+        let space = Space::of(&plan);
+        Ok((SelectKernel::new(modules, plan)?, served, space))
+    }
+
+    fn on_cpu(
+        cpu: &Cpu,
+        profile: Option<&Read>,
+        problem: &SelectProblem,
+    ) -> Result<(Candidate, Served), InvalidInput> {
+        choice::on_cpu(OPERATION, cpu, profile, problem, Choice::cpu_selection)
+    }
+
+    unsafe fn launch(
+        kernel: &SelectKernel,
+        stream: &Stream,
+        problem: &SelectProblem,
+        args: &dustin_select_args,
+    ) -> Result<(), Error> {
+        require_reserved(OPERATION, &[("reserved", args.reserved)])?;
+        // SAFETY: the caller's promise.
+        unsafe { kernel.launch(stream, &args.buffers(args.strides(problem))) }.map_err(Error::from)
+    }
+
+    unsafe fn run(
+        candidate: &Candidate,
+        cpu: &Cpu,
+        problem: &SelectProblem,
+        args: &dustin_select_args,
+    ) -> Result<(), Error> {
+        require_reserved(OPERATION, &[("reserved", args.reserved)])?;
+        // SAFETY: the caller's promise.
+        unsafe { args.run(cpu, problem, candidate, args.strides(problem)) }
+    }
 }
 
 /// Plans selection, and on a GPU compiles it. `profile` is null for the built-in choice.
@@ -161,39 +197,8 @@ pub unsafe extern "C" fn dustin_select_create(
     problem: *const dustin_select_problem,
     operation: *mut *mut dustin_operation,
 ) -> dustin_status {
-    call(OPERATION, || {
-        handle::require_place(OPERATION, operation)?;
-        let context = handle::find(OPERATION, "context", context)?;
-        let profile = handle::find_optional(OPERATION, "profile", profile)?;
-        // SAFETY: the caller's promise.
-        let problem = unsafe { versioned::read(OPERATION, "problem", problem)? }.read()?;
-        let (launch, served, space) = plan(&context, profile.as_deref(), &problem)?;
-        let work = Work::Select(Select { problem, launch });
-        // SAFETY: the caller's promise.
-        unsafe { handle::give(OPERATION, Operation { context, work, served, space }, operation) }
-    })
-}
-
-fn plan(
-    context: &Context,
-    profile: Option<&Read>,
-    problem: &SelectProblem,
-) -> Result<(Launch, Served, Space), Error> {
-    match context.device() {
-        Device::Cuda(modules) => {
-            let (tuned, id) = (choice::of_gpu(profile, modules), modules.device().id());
-            let (point, served) = choice::choose(OPERATION, &tuned, &id, problem, Choice::gpu_selection)?;
-            let plan = SelectPlan::new(problem, point.variant, point.cluster)?;
-            let space = Space::of(&plan);
-            Ok((Launch::Cuda(SelectKernel::new(modules, plan)?), served, space))
-        }
-        Device::Cpu(cpu) => {
-            let tuned = choice::of_cpu(profile, cpu);
-            let (point, served) =
-                choice::choose(OPERATION, &tuned, cpu.id(), problem, Choice::cpu_selection)?;
-            Ok((Launch::Cpu(point), served, Space::CPU))
-        }
-    }
+    // SAFETY: the caller's promise.
+    unsafe { kind::create(context, profile, problem, operation) }
 }
 
 /// Launches selection. On a GPU it allocates nothing, does not wait, and can be captured into a graph; `stream` is a `CUstream`, null
@@ -209,30 +214,8 @@ pub unsafe extern "C" fn dustin_select_launch(
     args: *const dustin_select_args,
     stream: *mut c_void,
 ) -> dustin_status {
-    call(OPERATION, || {
-        let operation = handle::find(OPERATION, "operation", operation)?;
-        let Work::Select(select) = &operation.work else {
-            return Err(operation.other(OPERATION, "select operation"));
-        };
-        // SAFETY: the caller's promise.
-        let (args, stream) = unsafe {
-            (versioned::read(OPERATION, "args", args)?, operation.context.stream(OPERATION, stream)?)
-        };
-        require_reserved(OPERATION, &[("reserved", args.reserved)])?;
-        let strides = args.strides(&select.problem);
-        match (&select.launch, operation.context.device(), stream) {
-            (Launch::Cuda(kernel), _, Some(stream)) => {
-                // SAFETY: as above.
-                unsafe { kernel.launch(&stream, &args.buffers(strides)) }.map_err(Error::from)
-            }
-            (Launch::Cpu(candidate), Device::Cpu(cpu), _) => {
-                // SAFETY: as above.
-                unsafe { args.run(cpu, &select.problem, candidate, strides) }
-            }
-            // An operation's launch is of its context's kind.
-            _ => unreachable!("a launch for another device than the context's"),
-        }
-    })
+    // SAFETY: the caller's promise.
+    unsafe { kind::launch::<dustin_select_problem>(operation, args, stream) }
 }
 
 impl dustin_select_args {

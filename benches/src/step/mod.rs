@@ -89,74 +89,77 @@ impl<'a> Step<'a> {
     /// # Errors
     /// The driver fails, or a stage reports a fault.
     pub fn time(&mut self) -> anyhow::Result<StepTimes> {
-        use Part::{Append, Attend, AttendAll, BothMaps, Draft, Select, Target};
-        let layers = [Append, Attend];
+        let layer = [LayerPart::Append, LayerPart::Attend];
+        let full = [LayerPart::Append, LayerPart::AttendAll];
         let times = StepTimes {
-            target_map: self.median(&[Target], 1)?,
-            draft_map: self.median(&[Draft], 1)?,
-            both_maps: self.median(&[BothMaps], 1)?,
-            selection: self.median(&[Select; SELECTIONS as usize], SELECTIONS)?,
-            sparse: self.median(&layers, 1)?,
-            appends: self.median(&[Append], 1)?,
+            target_map: self.median(&[StepPart::Target], &[], 1)?,
+            draft_map: self.median(&[StepPart::Draft], &[], 1)?,
+            both_maps: self.median(&[StepPart::BothMaps], &[], 1)?,
+            selection: self.median(&[StepPart::Select; SELECTIONS as usize], &[], SELECTIONS)?,
+            sparse: self.median(&[], &layer, 1)?,
+            appends: self.median(&[], &layer[..1], 1)?,
             // What selection has to load again is then the draft's map, of which it reads less.
-            step: self.median(&[&[Draft, Target, Select], &layers[..]].concat(), 1)?,
-            step_beside: self.median(&[&[BothMaps, Select], &layers[..]].concat(), 1)?,
-            step_off: self.median(&[&[Draft, Select], &layers[..]].concat(), 1)?,
+            step: self.median(&[StepPart::Draft, StepPart::Target, StepPart::Select], &layer, 1)?,
+            step_beside: self.median(&[StepPart::BothMaps, StepPart::Select], &layer, 1)?,
+            step_off: self.median(&[StepPart::Draft, StepPart::Select], &layer, 1)?,
             // Last: it draws so much power that the clock is lowered, for longer than it takes itself.
-            full: self.median(&[Append, AttendAll], 1)?,
+            full: self.median(&[], &full, 1)?,
         };
         let faults = self.workspace.status(self.stream)?;
         ensure!(faults.is_empty(), "the device reports {faults:?}");
         Ok(times)
     }
 
-    /// Microseconds of one of `count` times that `parts` do the same.
-    fn median(&mut self, parts: &[Part], count: u32) -> anyhow::Result<f64> {
+    /// Microseconds of one of `count` times that a graph of these parts does the same.
+    fn median(&mut self, step: &[StepPart], layer: &[LayerPart], count: u32) -> anyhow::Result<f64> {
         let stream = self.stream;
-        let mut graph = Graph::capture(stream, || self.submit(parts))?;
+        let mut graph = Graph::capture(stream, || {
+            self.submit_step(step)?;
+            self.submit_layers(layer)
+        })?;
         // SAFETY: everything captured lives as long as the step.
         let times = unsafe { time_graph(&mut graph, stream, count, POLICY)? };
         Ok(quantile(&times, 0.5))
     }
 
-    /// Submits the stages, then those of each layer.
-    fn submit(&mut self, parts: &[Part]) -> Result<(), CudaError> {
-        let Self { stream, side, verifier, workspace, memory, caches } = self;
+    fn submit_step(&mut self, parts: &[StepPart]) -> Result<(), CudaError> {
+        let Self { stream, side, verifier, workspace, memory, .. } = self;
         let step = memory.step();
-        // SAFETY: here and below, arrays and workspace are the step's own, of the plan's shapes, and outlive the graph; the
-        // launches of a layer follow each other as `stable` says.
+        // SAFETY: here and below, arrays and workspace are the step's own, of the plan's shapes, and outlive the graph.
         let target = |stream: &Stream| unsafe { verifier.score_target(stream, workspace, step) };
         // SAFETY: as above.
         let draft = |stream: &Stream| unsafe { verifier.score_draft(stream, workspace, step) };
         for part in parts {
             match part {
-                Part::Target => target(stream)?,
-                Part::Draft => draft(stream)?,
-                Part::BothMaps => side.beside(stream, target, draft)?,
+                StepPart::Target => target(stream)?,
+                StepPart::Draft => draft(stream)?,
+                StepPart::BothMaps => side.beside(stream, target, draft)?,
                 // SAFETY: as above.
-                Part::Select => unsafe { verifier.select(stream, workspace, step)? },
-                Part::Append | Part::Attend | Part::AttendAll => {}
+                StepPart::Select => unsafe { verifier.select(stream, workspace, step)? },
             }
         }
-        if !parts.iter().any(|part| matches!(part, Part::Append | Part::Attend | Part::AttendAll)) {
-            return Ok(());
-        }
+        Ok(())
+    }
+
+    /// Submits `parts` for every layer.
+    fn submit_layers(&self, parts: &[LayerPart]) -> Result<(), CudaError> {
+        let Self { stream, verifier, workspace, memory, caches, .. } = self;
+        let step = memory.step();
         for layer in 0..LAYERS {
             let cache = layer % *caches;
             for part in parts {
-                // SAFETY: as above.
+                // SAFETY: as above; the launches of a layer follow each other as `stable` says.
                 unsafe {
                     match part {
-                        Part::Append => {
+                        LayerPart::Append => {
                             verifier.append(stream, workspace, cache, step, &memory.append(layer))?;
                         }
-                        Part::Attend => {
+                        LayerPart::Attend => {
                             verifier.attention(stream, workspace, cache, step, &memory.attention())?;
                         }
-                        Part::AttendAll => {
+                        LayerPart::AttendAll => {
                             verifier.full_attention(stream, workspace, cache, step, &memory.attention())?;
                         }
-                        Part::Target | Part::Draft | Part::BothMaps | Part::Select => {}
                     }
                 }
             }
@@ -165,9 +168,9 @@ impl<'a> Step<'a> {
     }
 }
 
-/// What a graph holds: stages of the step, then, in every layer, those of a layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+/// A stage that a step has once.
+#[derive(Clone, Copy, Debug)]
+enum StepPart {
     /// The target's map.
     Target,
     /// The draft's map.
@@ -176,10 +179,15 @@ enum Part {
     BothMaps,
     /// The sets.
     Select,
-    /// In every layer: its own rows.
+}
+
+/// A stage that every layer has.
+#[derive(Clone, Copy, Debug)]
+enum LayerPart {
+    /// Its own rows.
     Append,
-    /// In every layer: attention over the sets.
+    /// Attention over the sets.
     Attend,
-    /// In every layer: attention over the whole cache.
+    /// Attention over the whole cache.
     AttendAll,
 }

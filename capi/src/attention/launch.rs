@@ -12,19 +12,19 @@ use dustin::{
     cpu::{CpuCandidate, LseMut, OutputMut},
 };
 
-use super::{OPERATION, problem::Launch};
+use super::{OPERATION, problem::dustin_attention_problem};
 use crate::{
-    boundary::call,
-    context::{Cpu, Device},
+    context::Cpu,
     error::Error,
-    handle,
+    kind,
     kv::require_no_scales,
     memory::{require_absent, slice, slice_mut},
-    operation::{Work, device, dustin_operation, word},
+    operation::{device, dustin_operation, word},
     status::dustin_status,
-    versioned::{self, versioned},
+    versioned::versioned,
     words::{FLAGS, LOG_BASES, OUTPUT_TYPES, require_reserved, stride_or},
 };
+
 /// The arrays of a launch, in the context's memory. Strides count items; 0 stands for that of an array without gaps.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -109,34 +109,13 @@ pub unsafe extern "C" fn dustin_attention_launch(
     args: *const dustin_attention_args,
     stream: *mut c_void,
 ) -> dustin_status {
-    call(OPERATION, || {
-        let operation = handle::find(OPERATION, "operation", operation)?;
-        let Work::Attention(attention) = &operation.work else {
-            return Err(operation.other(OPERATION, "attention operation"));
-        };
-        // SAFETY: the caller's promise.
-        let (args, stream) = unsafe {
-            (versioned::read(OPERATION, "args", args)?, operation.context.stream(OPERATION, stream)?)
-        };
-        let settings = args.settings(&attention.problem)?;
-        match (&attention.launch, operation.context.device(), stream) {
-            (Launch::Cuda(kernel), _, Some(stream)) => {
-                // SAFETY: the caller's promise.
-                unsafe { kernel.launch(&stream, &args.buffers(settings)) }.map_err(Error::from)
-            }
-            (Launch::Cpu(candidate), Device::Cpu(cpu), _) => {
-                // SAFETY: the caller's promise.
-                unsafe { args.run(cpu, &attention.problem, candidate, settings) }
-            }
-            // An operation's launch is of its context's kind.
-            _ => unreachable!("a launch for another device than the context's"),
-        }
-    })
+    // SAFETY: the caller's promise.
+    unsafe { kind::launch::<dustin_attention_problem>(operation, args, stream) }
 }
 
 /// What arguments say besides addresses.
 #[derive(Clone, Copy)]
-struct Settings {
+pub(super) struct Settings {
     strides: AttentionStrides,
     output_type: OutputType,
     lse_base: LogBase,
@@ -144,7 +123,7 @@ struct Settings {
 }
 
 impl dustin_attention_args {
-    fn settings(&self, problem: &AttentionProblem) -> Result<Settings, InvalidInput> {
+    pub(super) fn settings(&self, problem: &AttentionProblem) -> Result<Settings, InvalidInput> {
         require_no_scales(OPERATION, [("key_scale", self.key_scale), ("value_scale", self.value_scale)])?;
         require_reserved(OPERATION, &[("reserved", self.reserved)])?;
         let dense = AttentionStrides::dense(problem);
@@ -164,7 +143,7 @@ impl dustin_attention_args {
         })
     }
 
-    fn buffers(&self, settings: Settings) -> AttentionBuffers {
+    pub(super) fn buffers(&self, settings: Settings) -> AttentionBuffers {
         AttentionBuffers {
             query: device(self.query),
             key: device(self.key),
@@ -189,7 +168,7 @@ impl dustin_attention_args {
 
     /// # Safety
     /// As [`dustin_attention_launch`].
-    unsafe fn run(
+    pub(super) unsafe fn run(
         &self,
         cpu: &Cpu,
         problem: &AttentionProblem,

@@ -7,23 +7,22 @@ use dustin::{
         problem::{AttentionProblem, Confirmed, Sets},
     },
     cpu::CpuCandidate,
-    cuda::AttentionKernel,
+    cuda::{AttentionKernel, ModuleCache, Stream},
     profile::{Choice, Read},
     verifier::Served,
 };
 
-use super::OPERATION;
+use super::{OPERATION, launch::dustin_attention_args};
 use crate::{
-    boundary::call,
     choice,
-    context::{Context, Device, dustin_context},
+    context::{Cpu, dustin_context},
     error::Error,
-    handle,
+    kind::{self, Kind},
     kv::dustin_paged_kv,
-    operation::{Operation, Space, Work, dustin_operation},
+    operation::{Space, dustin_operation},
     profile::dustin_profile,
     status::dustin_status,
-    versioned::{self, versioned},
+    versioned::versioned,
     words::{CONFIRMED, DTYPES, ENTRIES, FLAGS, MASKS, dustin_confirmed, or, require_reserved},
 };
 
@@ -78,20 +77,15 @@ versioned!(dustin_attention_problem {
     sinks recent set_capacity set_block set_entries set_per_kv_head mask lse batch_invariant reserved
 });
 
-/// Attention, planned for one problem.
-pub(crate) struct Attention {
-    pub(super) problem: AttentionProblem,
-    pub(super) launch: Launch,
-}
+impl Kind for dustin_attention_problem {
+    const OPERATION: &'static str = OPERATION;
+    const HANDLE: &'static str = "attention operation";
+    type Problem = AttentionProblem;
+    type Kernel = AttentionKernel;
+    type Candidate = CpuCandidate;
+    type Args = dustin_attention_args;
 
-/// What launches it.
-pub(crate) enum Launch {
-    Cuda(Box<AttentionKernel>),
-    Cpu(CpuCandidate),
-}
-
-impl dustin_attention_problem {
-    fn read(&self) -> Result<AttentionProblem, InvalidInput> {
+    unsafe fn read(&self) -> Result<AttentionProblem, InvalidInput> {
         require_reserved(OPERATION, &[("reserved", self.reserved)])?;
         let dtype = DTYPES.read(OPERATION, "dtype", self.dtype)?;
         let confirmed = match CONFIRMED.read(OPERATION, "confirmed", self.confirmed)? {
@@ -120,6 +114,47 @@ impl dustin_attention_problem {
         problem.validate()?;
         Ok(problem)
     }
+
+    fn on_gpu(
+        modules: &ModuleCache,
+        profile: Option<&Read>,
+        problem: &AttentionProblem,
+    ) -> Result<(AttentionKernel, Served, Space), Error> {
+        let (point, served) = choice::on_gpu(OPERATION, modules, profile, problem, Choice::gpu_attention)?;
+        let plan = AttentionPlan::new(problem, point.variant, point.splits)?;
+        let space = Space::of(&plan);
+        Ok((AttentionKernel::new(modules, plan)?, served, space))
+    }
+
+    fn on_cpu(
+        cpu: &Cpu,
+        profile: Option<&Read>,
+        problem: &AttentionProblem,
+    ) -> Result<(CpuCandidate, Served), InvalidInput> {
+        choice::on_cpu(OPERATION, cpu, profile, problem, Choice::cpu_attention)
+    }
+
+    unsafe fn launch(
+        kernel: &AttentionKernel,
+        stream: &Stream,
+        problem: &AttentionProblem,
+        args: &dustin_attention_args,
+    ) -> Result<(), Error> {
+        let settings = args.settings(problem)?;
+        // SAFETY: the caller's promise.
+        unsafe { kernel.launch(stream, &args.buffers(settings)) }.map_err(Error::from)
+    }
+
+    unsafe fn run(
+        candidate: &CpuCandidate,
+        cpu: &Cpu,
+        problem: &AttentionProblem,
+        args: &dustin_attention_args,
+    ) -> Result<(), Error> {
+        let settings = args.settings(problem)?;
+        // SAFETY: the caller's promise.
+        unsafe { args.run(cpu, problem, candidate, settings) }
+    }
 }
 
 /// Plans attention, and on a GPU compiles it: some tens of milliseconds for a variant that the context has not met. `profile` is
@@ -134,37 +169,6 @@ pub unsafe extern "C" fn dustin_attention_create(
     problem: *const dustin_attention_problem,
     operation: *mut *mut dustin_operation,
 ) -> dustin_status {
-    call(OPERATION, || {
-        handle::require_place(OPERATION, operation)?;
-        let context = handle::find(OPERATION, "context", context)?;
-        let profile = handle::find_optional(OPERATION, "profile", profile)?;
-        // SAFETY: the caller's promise.
-        let problem = unsafe { versioned::read(OPERATION, "problem", problem)? }.read()?;
-        let (launch, served, space) = plan(&context, profile.as_deref(), &problem)?;
-        let work = Work::Attention(Attention { problem, launch });
-        // SAFETY: the caller's promise.
-        unsafe { handle::give(OPERATION, Operation { context, work, served, space }, operation) }
-    })
-}
-
-fn plan(
-    context: &Context,
-    profile: Option<&Read>,
-    problem: &AttentionProblem,
-) -> Result<(Launch, Served, Space), Error> {
-    match context.device() {
-        Device::Cuda(modules) => {
-            let (tuned, id) = (choice::of_gpu(profile, modules), modules.device().id());
-            let (point, served) = choice::choose(OPERATION, &tuned, &id, problem, Choice::gpu_attention)?;
-            let plan = AttentionPlan::new(problem, point.variant, point.splits)?;
-            let space = Space::of(&plan);
-            Ok((Launch::Cuda(Box::new(AttentionKernel::new(modules, plan)?)), served, space))
-        }
-        Device::Cpu(cpu) => {
-            let tuned = choice::of_cpu(profile, cpu);
-            let (point, served) =
-                choice::choose(OPERATION, &tuned, cpu.id(), problem, Choice::cpu_attention)?;
-            Ok((Launch::Cpu(point), served, Space::CPU))
-        }
-    }
+    // SAFETY: the caller's promise.
+    unsafe { kind::create(context, profile, problem, operation) }
 }

@@ -14,18 +14,17 @@ use dustin::{
 
 use super::{
     OPERATION,
-    problem::{Launch, Tables},
+    problem::{Tables, dustin_score_problem},
 };
 use crate::{
-    boundary::call,
-    context::{Cpu, Device},
+    context::Cpu,
     error::Error,
-    handle,
+    kind,
     kv::require_no_scales,
     memory::{Item, slice, slice_mut},
-    operation::{Work, device, dustin_operation, word},
+    operation::{device, dustin_operation, word},
     status::dustin_status,
-    versioned::{self, versioned},
+    versioned::versioned,
     words::stride_or,
 };
 
@@ -96,39 +95,12 @@ pub unsafe extern "C" fn dustin_score_launch(
     args: *const dustin_score_args,
     stream: *mut c_void,
 ) -> dustin_status {
-    call(OPERATION, || {
-        let operation = handle::find(OPERATION, "operation", operation)?;
-        let Work::Score(score) = &operation.work else {
-            return Err(operation.other(OPERATION, "score operation"));
-        };
-        // SAFETY: the caller's promise.
-        let (args, stream) = unsafe {
-            (versioned::read(OPERATION, "args", args)?, operation.context.stream(OPERATION, stream)?)
-        };
-        let count = score.problem.sources.len() as u64;
-        // SAFETY: as above.
-        let layers: &[dustin_score_layer] = unsafe { slice(OPERATION, "layers", args.layers.cast(), count)? };
-        for layer in layers {
-            require_no_scales(OPERATION, [("key_scale", layer.key_scale)])?;
-        }
-        let strides = args.strides(&score.problem);
-        match (&score.launch, operation.context.device(), stream) {
-            (Launch::Cuda(kernel, tables), _, Some(stream)) => with_sources(layers, tables, |sources| {
-                // SAFETY: as above.
-                unsafe { kernel.launch(&stream, &args.buffers(sources, strides)) }.map_err(Error::from)
-            }),
-            (Launch::Cpu(candidate), Device::Cpu(cpu), _) => {
-                // SAFETY: as above.
-                unsafe { args.run(cpu, &score.problem, candidate, layers, strides) }
-            }
-            // An operation's launch is of its context's kind.
-            _ => unreachable!("a launch for another device than the context's"),
-        }
-    })
+    // SAFETY: the caller's promise.
+    unsafe { kind::launch::<dustin_score_problem>(operation, args, stream) }
 }
 
 /// Hands the addresses of all layers to `launch`, in memory that the thread keeps: launches allocate nothing.
-fn with_sources<T>(
+pub(super) fn with_sources<T>(
     layers: &[dustin_score_layer],
     tables: &[Tables],
     launch: impl FnOnce(&[SourceBuffers]) -> T,
@@ -149,7 +121,24 @@ fn with_sources<T>(
 }
 
 impl dustin_score_args {
-    fn strides(&self, problem: &ScoreProblem) -> ScoreStrides {
+    /// What is read of each of the problem's layers.
+    ///
+    /// # Safety
+    /// As [`dustin_score_launch`].
+    pub(super) unsafe fn layers<'a>(
+        &self,
+        problem: &ScoreProblem,
+    ) -> Result<&'a [dustin_score_layer], InvalidInput> {
+        let count = problem.sources.len() as u64;
+        // SAFETY: the caller's promise.
+        let layers: &[dustin_score_layer] = unsafe { slice(OPERATION, "layers", self.layers.cast(), count)? };
+        for layer in layers {
+            require_no_scales(OPERATION, [("key_scale", layer.key_scale)])?;
+        }
+        Ok(layers)
+    }
+
+    pub(super) fn strides(&self, problem: &ScoreProblem) -> ScoreStrides {
         let dense = ScoreStrides::dense(problem);
         ScoreStrides {
             query_slot: stride_or(self.query_slot_stride, dense.query_slot),
@@ -159,7 +148,11 @@ impl dustin_score_args {
         }
     }
 
-    fn buffers<'a>(&self, sources: &'a [SourceBuffers], strides: ScoreStrides) -> ScoreBuffers<'a> {
+    pub(super) fn buffers<'a>(
+        &self,
+        sources: &'a [SourceBuffers],
+        strides: ScoreStrides,
+    ) -> ScoreBuffers<'a> {
         ScoreBuffers {
             sources,
             slots: device(self.slots),
@@ -176,7 +169,7 @@ impl dustin_score_args {
 
     /// # Safety
     /// As [`dustin_score_launch`].
-    unsafe fn run(
+    pub(super) unsafe fn run(
         &self,
         cpu: &Cpu,
         problem: &ScoreProblem,

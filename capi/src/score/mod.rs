@@ -3,7 +3,6 @@
 mod launch;
 mod problem;
 
-pub(crate) use self::problem::Score;
 pub use self::{launch::*, problem::*};
 
 const OPERATION: &str = "score";

@@ -12,19 +12,21 @@ use dustin::{
     verifier::Served,
 };
 
-use super::OPERATION;
+use super::{
+    OPERATION,
+    launch::{dustin_score_args, with_sources},
+};
 use crate::{
-    boundary::call,
     choice,
-    context::{Context, Device, dustin_context},
+    context::{Cpu, dustin_context},
     error::Error,
-    handle,
+    kind::{self, Kind},
     kv::dustin_paged_kv,
     memory::{Item, slice},
-    operation::{Operation, Space, Work, dustin_operation},
+    operation::{Space, dustin_operation},
     profile::dustin_profile,
     status::dustin_status,
-    versioned::{self, versioned},
+    versioned::versioned,
     words::{DTYPES, FLAGS, require_reserved},
 };
 
@@ -81,16 +83,10 @@ versioned!(dustin_score_problem {
     struct_size batch map_capacity tokens slots query_heads table_width dtype kv layers layer_count
 } { accumulate });
 
-/// Score gathering, planned for one problem.
-pub(crate) struct Score {
-    pub(super) problem: ScoreProblem,
-    pub(super) launch: Launch,
-}
-
-/// What launches it.
-pub(crate) enum Launch {
-    Cuda(Box<ScoreKernel>, Vec<Tables>),
-    Cpu(Candidate),
+/// What a GPU launches.
+pub(crate) struct GpuScore {
+    pub(super) kernel: ScoreKernel,
+    pub(super) tables: Vec<Tables>,
 }
 
 /// A layer's heads in device memory.
@@ -99,9 +95,14 @@ pub(crate) struct Tables {
     pub(super) weights: DeviceBuffer<f32>,
 }
 
-impl dustin_score_problem {
-    /// # Safety
-    /// The lists have as many items as they say.
+impl Kind for dustin_score_problem {
+    const OPERATION: &'static str = OPERATION;
+    const HANDLE: &'static str = "score operation";
+    type Problem = ScoreProblem;
+    type Kernel = GpuScore;
+    type Candidate = Candidate;
+    type Args = dustin_score_args;
+
     unsafe fn read(&self) -> Result<ScoreProblem, InvalidInput> {
         let dtype = DTYPES.read(OPERATION, "dtype", self.dtype)?;
         // SAFETY: the caller's promise.
@@ -139,6 +140,50 @@ impl dustin_score_problem {
         problem.validate()?;
         Ok(problem)
     }
+
+    fn on_gpu(
+        modules: &ModuleCache,
+        profile: Option<&Read>,
+        problem: &ScoreProblem,
+    ) -> Result<(GpuScore, Served, Space), Error> {
+        let (point, served) = choice::on_gpu(OPERATION, modules, profile, problem, Choice::gpu_score)?;
+        let plan = ScorePlan::new(problem, point.logits, point.fold, point.splits)?;
+        let (space, tables) = (Space::of(&plan), tables(modules, problem)?);
+        Ok((GpuScore { kernel: ScoreKernel::new(modules, plan)?, tables }, served, space))
+    }
+
+    fn on_cpu(
+        cpu: &Cpu,
+        profile: Option<&Read>,
+        problem: &ScoreProblem,
+    ) -> Result<(Candidate, Served), InvalidInput> {
+        choice::on_cpu(OPERATION, cpu, profile, problem, Choice::cpu_score)
+    }
+
+    unsafe fn launch(
+        GpuScore { kernel, tables }: &GpuScore,
+        stream: &Stream,
+        problem: &ScoreProblem,
+        args: &dustin_score_args,
+    ) -> Result<(), Error> {
+        // SAFETY: the caller's promise.
+        let layers = unsafe { args.layers(problem)? };
+        with_sources(layers, tables, |sources| {
+            // SAFETY: as above.
+            unsafe { kernel.launch(stream, &args.buffers(sources, args.strides(problem))) }
+                .map_err(Error::from)
+        })
+    }
+
+    unsafe fn run(
+        candidate: &Candidate,
+        cpu: &Cpu,
+        problem: &ScoreProblem,
+        args: &dustin_score_args,
+    ) -> Result<(), Error> {
+        // SAFETY: the caller's promise.
+        unsafe { args.run(cpu, problem, candidate, args.layers(problem)?, args.strides(problem)) }
+    }
 }
 
 /// Plans score gathering; on a GPU compiles it, puts tables of the heads into device memory, and waits for these. `profile` is null
@@ -154,38 +199,8 @@ pub unsafe extern "C" fn dustin_score_create(
     problem: *const dustin_score_problem,
     operation: *mut *mut dustin_operation,
 ) -> dustin_status {
-    call(OPERATION, || {
-        handle::require_place(OPERATION, operation)?;
-        let context = handle::find(OPERATION, "context", context)?;
-        let profile = handle::find_optional(OPERATION, "profile", profile)?;
-        // SAFETY: the caller's promise.
-        let problem = unsafe { versioned::read(OPERATION, "problem", problem)?.read()? };
-        let (launch, served, space) = plan(&context, profile.as_deref(), &problem)?;
-        let work = Work::Score(Score { problem, launch });
-        // SAFETY: the caller's promise.
-        unsafe { handle::give(OPERATION, Operation { context, work, served, space }, operation) }
-    })
-}
-
-fn plan(
-    context: &Context,
-    profile: Option<&Read>,
-    problem: &ScoreProblem,
-) -> Result<(Launch, Served, Space), Error> {
-    match context.device() {
-        Device::Cuda(modules) => {
-            let (tuned, id) = (choice::of_gpu(profile, modules), modules.device().id());
-            let (point, served) = choice::choose(OPERATION, &tuned, &id, problem, Choice::gpu_score)?;
-            let plan = ScorePlan::new(problem, point.logits, point.fold, point.splits)?;
-            let (space, tables) = (Space::of(&plan), tables(modules, problem)?);
-            Ok((Launch::Cuda(Box::new(ScoreKernel::new(modules, plan)?), tables), served, space))
-        }
-        Device::Cpu(cpu) => {
-            let tuned = choice::of_cpu(profile, cpu);
-            let (point, served) = choice::choose(OPERATION, &tuned, cpu.id(), problem, Choice::cpu_score)?;
-            Ok((Launch::Cpu(point), served, Space::CPU))
-        }
-    }
+    // SAFETY: the caller's promise.
+    unsafe { kind::create(context, profile, problem, operation) }
 }
 
 /// The tables of each layer's heads, put into device memory on a stream of their own.
