@@ -19,6 +19,23 @@
 // Addresses are of the context's memory: device memory for CUDA, host memory for a CPU. A launch for CUDA is asynchronous on the
 // caller's stream, allocates nothing, and can be captured into a graph; one for a CPU has ended when its call returns.
 //
+// Caches stay where the engine has them: dustin_paged_kv_from_tensor reads the shape and the strides of FlashInfer's and vLLM's tensors,
+//
+//   int64_t shape[] = {pages, 2, page_size, kv_heads, head_dim};  // FlashInfer, NHD
+//   dustin_paged_kv_from_tensor(shape, strides, 5, DUSTIN_KV_TENSOR_PAGES_FIRST, DUSTIN_KV_LAYOUT_NHD, DUSTIN_DTYPE_BF16, &kv, &value);
+//   key_cache = tensor;  value_cache = (uint16_t *)tensor + value;
+//
+// dustin_paged_kv_set_strides makes the strides of dense ones, and dustin_csr_to_block_tables FlashInfer's page indices block tables.
+//
+// A stage of a verifier runs on the stream that it is called with. The target's map may be gathered on a stream of the engine's own beside
+// the draft model, ordered by two events; on other streams all of a step may be captured into one graph likewise:
+//
+//   cuEventRecord(fork, main);  cuStreamWaitEvent(side, fork, 0);   // lengths, tables and captured queries stand
+//   dustin_verifier_score_target(verifier, workspace, &step, side);
+//   ... the draft's forwards and dustin_verifier_score_draft on main ...
+//   cuEventRecord(join, side);  cuStreamWaitEvent(main, join, 0);   // whatever failed meanwhile, so that a capture can end
+//   dustin_verifier_select(verifier, workspace, &step, main);
+//
 // All functions may be called by several threads at once, also with the same handles. Arrays and workspaces must not be
 // those of another launch that runs at the same time, and a handle must not be destroyed while a launch that it
 // submitted still runs.
@@ -239,7 +256,7 @@ enum dustin_source
   DUSTIN_SOURCE_OTHER_GPU = 3,
   // The built-in default.
   DUSTIN_SOURCE_DEFAULT = 4,
-  // There is nothing to tune.
+  // The built-in default of an operation that profiles have no entries for.
   DUSTIN_SOURCE_FIXED = 5,
   // There is nothing to launch.
   DUSTIN_SOURCE_IDLE = 6,
@@ -303,6 +320,32 @@ enum dustin_kv_layout
 typedef enum dustin_kv_layout dustin_kv_layout;
 #else
 typedef uint32_t dustin_kv_layout;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Which dimensions the tensor of a layer's cache has beside those of a `dustin_kv_layout`, which is the order of its shape. How they
+// lie in memory is the strides' to say: a tensor of NHD shape may be HND in memory, as vLLM's are where it is told so.
+enum dustin_kv_tensor
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Keys alone, or values alone: `[pages, page_size, kv_heads, head_dim]`, or HND. FlashInfer's tuple of two tensors, and a layer's
+  // buffers in SGLang, with pages of one token.
+  DUSTIN_KV_TENSOR_ALONE = 1,
+  // `[pages, 2, page_size, kv_heads, head_dim]`, or HND: FlashInfer's single tensor, and that of vLLM's backends that have blocks
+  // first.
+  DUSTIN_KV_TENSOR_PAGES_FIRST = 2,
+  // `[2, pages, page_size, kv_heads, head_dim]`, or HND: that of vLLM's FlashAttention backend.
+  DUSTIN_KV_TENSOR_KEYS_FIRST = 3,
+  // `[pages, page_size, kv_heads, 2 * head_dim]`, or HND, a head's value behind its key: that of vLLM's backends that pack both.
+  DUSTIN_KV_TENSOR_PACKED = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum dustin_kv_tensor dustin_kv_tensor;
+#else
+typedef uint32_t dustin_kv_tensor;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -695,6 +738,41 @@ typedef struct dustin_geometry {
   // Tokens of the vocabulary, padding included.
   uint32_t vocabulary;
 } dustin_geometry;
+
+// The pages of a batch's sequences in compressed rows, one sequence behind the other, in host memory: FlashInfer's `paged_kv_indptr`,
+// `paged_kv_indices` and `paged_kv_last_page_len`.
+typedef struct dustin_csr_tables {
+  // sizeof(dustin_csr_tables).
+  uint32_t struct_size;
+  // Sequences.
+  uint32_t batch;
+  // Where each sequence's pages begin and, last, their number, `[batch + 1]`.
+  int32_t *indptr;
+  // Physical page numbers, `[capacity]`.
+  int32_t *indices;
+  // Tokens in each sequence's last page, `[batch]`: from 1 to the page size; without meaning where it has no pages.
+  int32_t *last_page_len;
+  // Pages that `indices` has room for.
+  uint64_t capacity;
+} dustin_csr_tables;
+
+// Block tables and confirmed lengths of a batch's sequences, in host memory.
+typedef struct dustin_block_tables {
+  // sizeof(dustin_block_tables).
+  uint32_t struct_size;
+  // Sequences.
+  uint32_t batch;
+  // Physical page numbers, `[batch, table_width]`.
+  int32_t *block_table;
+  // Confirmed lengths, `[batch]`.
+  int32_t *lengths;
+  // Pages that a sequence's block table has room for.
+  uint32_t table_width;
+  // Reserved: 0.
+  uint32_t reserved;
+  // Items from one sequence's block table to the next; 0 for `table_width`.
+  uint64_t stride;
+} dustin_block_tables;
 
 // What a launch reads of one layer, in the context's memory. It is part of other structs and never grows.
 typedef struct dustin_score_layer {
@@ -1373,6 +1451,62 @@ dustin_status dustin_geometry_parse_config(const char *config, size_t length, st
 // # Safety
 // `kv` is null, or may be read and written.
 dustin_status dustin_paged_kv_set_strides(struct dustin_paged_kv *kv, uint32_t layout, uint32_t interleaved);
+
+// Writes the block tables and confirmed lengths of the sequences of `csr` to `tables`: -1 behind a sequence's pages, and behind
+// `csr`'s sequences tables of -1 and lengths of 0.
+//
+// Compressed rows have room for a step's own rows, which are not confirmed: `row_starts`, `[csr->batch + 1]`, says how many each sequence
+// has; null if none. If the call fails, some tables may be written already.
+//
+// # Safety
+// `csr` and `tables` are null or structs of the size that their first field says, whose arrays have the items that they say;
+// `row_starts` is null or has as many as `indptr`; those of `tables` are nobody else's meanwhile.
+dustin_status dustin_csr_to_block_tables(const struct dustin_csr_tables *csr,
+                                         uint32_t page_size,
+                                         const int32_t *row_starts,
+                                         const struct dustin_block_tables *tables);
+
+// Writes the sequences of `tables` to `csr` in compressed rows, and to `pages` how many pages they have: the reverse of
+// `dustin_csr_to_block_tables`. With `row_starts`, `[tables->batch + 1]`, the rows have room for a step's own rows behind the confirmed
+// tokens; null if there are none. If the call fails, some rows may be written already.
+//
+// # Safety
+// As `dustin_csr_to_block_tables`, the arrays of `csr` being those that are written; `pages` is null or may be written.
+dustin_status dustin_csr_from_block_tables(const struct dustin_block_tables *tables,
+                                           uint32_t page_size,
+                                           const int32_t *row_starts,
+                                           const struct dustin_csr_tables *csr,
+                                           uint64_t *pages);
+
+// Fills `kv` with the cache in a tensor of `dimensions` dimensions, whose sizes and strides are as PyTorch and DLPack have them: strides
+// count items, and those of dimensions of one item are not looked at. `tensor` is a `dustin_kv_tensor`, `layout` a
+// `dustin_kv_layout`, `dtype` a `dustin_dtype`. `value` gets the items from the tensor's start, where the keys begin, to where the
+// values do: the value cache of a launch is the tensor's address and twice as many bytes. It is 0 where they are in a tensor of
+// their own. Nothing is copied.
+//
+// # Safety
+// `shape` and `strides` are null or have `dimensions` numbers; `kv` and `value` are null or may be written.
+dustin_status dustin_paged_kv_from_tensor(const int64_t *shape,
+                                          const int64_t *strides,
+                                          uint32_t dimensions,
+                                          uint32_t tensor,
+                                          uint32_t layout,
+                                          uint32_t dtype,
+                                          struct dustin_paged_kv *kv,
+                                          uint64_t *value);
+
+// Fills `kv` with the cache in a tensor of keys and one of values, of four dimensions each in the order of `layout`, a
+// `dustin_kv_layout`: FlashInfer's tuple, and SGLang's pools viewed with pages of one token. Both must be alike.
+//
+// # Safety
+// The sizes and strides are null or 4 numbers each; `kv` is null or may be written.
+dustin_status dustin_paged_kv_from_pair(const int64_t *key_shape,
+                                        const int64_t *key_strides,
+                                        const int64_t *value_shape,
+                                        const int64_t *value_strides,
+                                        uint32_t layout,
+                                        uint32_t dtype,
+                                        struct dustin_paged_kv *kv);
 
 // Bytes of workspace that launches need, aligned to 256 bytes in a CUDA context, to 8 on a CPU. Launches that overlap in time
 // need one each.

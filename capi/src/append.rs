@@ -142,7 +142,7 @@ impl Kind for dustin_append_problem {
         problem: &AppendProblem,
     ) -> Result<(AppendKernel, Served, Space), Error> {
         let plan = AppendPlan::new(problem, default_variant(&modules.device().limits())?)?;
-        let (space, served) = (Space::of(&plan), Served::Fixed { variant: plan.variant().id });
+        let (space, served) = (Space::of(&plan), Served::copies(plan.variant().id));
         Ok((AppendKernel::new(modules, plan)?, served, space))
     }
 

@@ -89,7 +89,7 @@ pub(crate) fn source(served: &Served) -> dustin_source {
 pub(crate) fn variant(served: &Served) -> &str {
     match served {
         Served::Idle { .. } => "",
-        Served::Fixed { variant } => variant,
+        Served::Fixed { variant, .. } => variant,
         Served::Chosen(chosen) => &chosen.choice.variant,
     }
 }

@@ -123,7 +123,7 @@ impl Kind for dustin_compact_problem {
         problem: &CompactProblem,
     ) -> Result<(CompactKernel, Served, Space), Error> {
         let plan = CompactPlan::new(problem, default_variant(&modules.device().limits())?)?;
-        let (space, served) = (Space::of(&plan), Served::Fixed { variant: plan.variant().id });
+        let (space, served) = (Space::of(&plan), Served::copies(plan.variant().id));
         Ok((CompactKernel::new(modules, plan)?, served, space))
     }
 

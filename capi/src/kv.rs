@@ -51,7 +51,7 @@ pub enum dustin_kv_layout {
     Hnd = 2,
 }
 
-const LAYOUTS: Words<KvLayout> = Words {
+pub(crate) const LAYOUTS: Words<KvLayout> = Words {
     name: "dustin_kv_layout",
     values: &[(dustin_kv_layout::Nhd as u32, KvLayout::Nhd), (dustin_kv_layout::Hnd as u32, KvLayout::Hnd)],
 };

@@ -9,7 +9,7 @@
 //! | `status`, `error` | status codes, and the errors behind them |
 //! | `handle` | the table of live handles: a freed one is found, whatever it is used for |
 //! | `versioned`, `words`, `text`, `memory` | structs that may grow, enumerations, texts, and arrays behind raw addresses |
-//! | `context`, `profile`, `geometry`, `kv` | devices, tuned profiles, models, caches |
+//! | `context`, `profile`, `geometry`, `kv`, `layout` | devices, tuned profiles, models, caches, engines' caches and tables |
 //! | `choice`, `kind`, `operation` | which variant serves an operation and why; what all operations have in common |
 //! | `attention`, `score`, `select`, `append`, `compact` | each operation's problem, arguments and launch |
 //! | `verifier` | all stages of a verification step |
@@ -27,6 +27,7 @@ mod geometry;
 mod handle;
 mod kind;
 mod kv;
+mod layout;
 mod memory;
 mod operation;
 mod profile;
@@ -39,6 +40,6 @@ mod versioned;
 mod words;
 
 pub use self::{
-    append::*, attention::*, boundary::*, compact::*, context::*, geometry::*, kv::*, operation::*,
-    profile::*, score::*, select::*, status::*, verifier::*, words::*,
+    append::*, attention::*, boundary::*, compact::*, context::*, geometry::*, kv::*, layout::*,
+    operation::*, profile::*, score::*, select::*, status::*, verifier::*, words::*,
 };

@@ -26,6 +26,8 @@ unsafe impl Item for i32 {}
 // SAFETY: as above.
 unsafe impl Item for u64 {}
 // SAFETY: as above.
+unsafe impl Item for i64 {}
+// SAFETY: as above.
 unsafe impl Item for f32 {}
 // SAFETY: as above.
 unsafe impl<T> Item for *const T {}

@@ -48,7 +48,7 @@ pub(crate) struct Operation {
 }
 
 /// What appending and compacting are on a CPU.
-pub(crate) const COPIES: Served = Served::Fixed { variant: "copies in order" };
+pub(crate) const COPIES: Served = Served::copies("copies in order");
 
 /// The workspace that launches need.
 pub(crate) struct Space {

@@ -111,7 +111,7 @@ pub enum dustin_source {
     OtherGpu = 3,
     /// The built-in default.
     Default = 4,
-    /// There is nothing to tune.
+    /// The built-in default of an operation that profiles have no entries for.
     Fixed = 5,
     /// There is nothing to launch.
     Idle = 6,

@@ -9,10 +9,12 @@
 //! | `versions` | structs of older and newer headers |
 //! | `profiles` | profiles, reports, and the verifier's use of them |
 //! | `models` | geometry |
+//! | `layouts` | caches and tables as engines have them |
 
 mod fixture;
 mod handles;
 mod launches;
+mod layouts;
 mod models;
 mod problems;
 mod profiles;

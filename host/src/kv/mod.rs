@@ -1,10 +1,12 @@
 //! The layout of a paged KV cache, and how it follows from what engines have: [tensors](TensorLayout) of one layer, and
-//! [compressed rows](CsrTables) in the place of block tables.
+//! [compressed rows](CsrTables) in the place of [block tables](BlockTables).
 
+mod block_tables;
 mod csr;
 mod tensor;
 
 pub use self::{
+    block_tables::{BlockTables, CsrTablesMut},
     csr::{BlockTablesMut, CsrTables},
     tensor::{TensorKv, TensorLayout},
 };

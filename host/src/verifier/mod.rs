@@ -26,6 +26,7 @@ pub mod captured;
 pub mod launch;
 pub mod problem;
 pub mod report;
+pub(crate) mod role;
 pub mod rules;
 pub mod sizes;
 pub mod stages;

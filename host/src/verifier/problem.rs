@@ -164,12 +164,6 @@ impl VerifierProblem {
         self.draft.map_or(0, |draft| draft.model.table_width(self.limits.max_length))
     }
 
-    /// Layers of the draft model; 0 without one.
-    #[must_use]
-    pub(crate) fn draft_layers(&self) -> u32 {
-        self.draft.map_or(0, |draft| draft.model.share.geometry().layers)
-    }
-
     /// The rows that a list of accepted ones has room for: the pending token and all γ drafts of a path. Paths that the verifier
     /// itself finds have room for all rows, so that none is cut short in a tree deeper than γ.
     #[must_use]

@@ -1,6 +1,6 @@
 //! Which choice serves each stage, and why.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use crate::{
     InvalidInput,
@@ -20,10 +20,12 @@ pub struct Report {
 pub enum Served {
     /// A choice that profiles make.
     Chosen(Box<Chosen>),
-    /// What no profile chooses, since there is nothing to tune.
+    /// The built-in default, where profiles have no entries.
     Fixed {
-        /// What is launched.
-        variant: &'static str,
+        /// What is launched: of several kernels one after the other, with a `+` between them.
+        variant: Cow<'static, str>,
+        /// Why this one, and why no profile chooses it.
+        reason: &'static str,
     },
     /// Nothing, and why.
     Idle {
@@ -45,6 +47,14 @@ pub struct Chosen {
     pub manual: bool,
     /// Why it is nothing better: empty for an exact answer.
     pub misses: Vec<Warning>,
+}
+
+impl Served {
+    /// The kernel `variant` that copies, or what copies on a CPU.
+    #[must_use]
+    pub const fn copies(variant: &'static str) -> Self {
+        Self::Fixed { variant: Cow::Borrowed(variant), reason: "as a copy leaves nothing to tune" }
+    }
 }
 
 impl Report {
@@ -78,7 +88,7 @@ impl fmt::Display for Served {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Idle { reason } => write!(f, "nothing to launch: {reason}"),
-            Self::Fixed { variant } => write!(f, "{variant}: nothing to tune"),
+            Self::Fixed { variant, reason } => write!(f, "{variant}: built-in default, {reason}"),
             Self::Chosen(chosen) => chosen.fmt(f),
         }
     }

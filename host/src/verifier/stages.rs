@@ -203,30 +203,6 @@ impl Stages {
         stages.compaction.validate()?;
         Ok(stages)
     }
-
-    /// Which of the target's captures is that of `layer`: nothing where no heads of it are captured on this rank.
-    ///
-    /// # Errors
-    /// No set depends on the target's map, or the target has no such layer.
-    pub(crate) fn target_capture_of(&self, layer: u32) -> Result<Option<usize>, InvalidInput> {
-        if !self.target_score.is_read() {
-            return Err(unread(Stage::TargetCapture));
-        }
-        require_layer(self, layer)?;
-        Ok(self.target_captured.place(layer))
-    }
-
-    /// Which of the captures of the draft, which has `layers` layers, is that of `layer`, likewise.
-    ///
-    /// # Errors
-    /// As [`target_capture_of`](Self::target_capture_of).
-    pub(crate) fn draft_capture_of(&self, layers: u32, layer: u32) -> Result<Option<usize>, InvalidInput> {
-        if !self.draft_score.is_read() {
-            return Err(unread(Stage::DraftCapture));
-        }
-        require_below(layers, layer)?;
-        Ok(self.draft_captured.place(layer))
-    }
 }
 
 /// The captures of a model's layers.
@@ -364,7 +340,7 @@ pub(crate) fn require_layer(stages: &Stages, layer: u32) -> Result<usize, Invali
     require_below(stages.compaction.layers, layer)
 }
 
-fn require_below(layers: u32, layer: u32) -> Result<usize, InvalidInput> {
+pub(super) fn require_below(layers: u32, layer: u32) -> Result<usize, InvalidInput> {
     if layer >= layers {
         return Err(InvalidInput::new(OPERATION, "layer", format!("below {layers}"), layer));
     }

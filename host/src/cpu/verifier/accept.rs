@@ -8,9 +8,8 @@ use crate::{
         compact::arrays::CompactArrays,
         layer::LayerMut,
     },
-    cpu::CpuBackend,
     error::{InvalidInput, require_items},
-    verifier::{Captured, Stage, stages::unaccepted},
+    verifier::{Stage, role::Role, stages::unaccepted},
 };
 
 impl CpuVerifier {
@@ -78,12 +77,7 @@ impl CpuVerifier {
         rows: &CaptureRowArrays<'_>,
         queries: &mut [u16],
     ) -> Result<(), InvalidInput> {
-        let Some(place) = self.stages.target_capture_of(layer)? else { return Ok(()) };
-        let Self { backend, stages, .. } = self;
-        let (problem, captured) = (&stages.target_capture[place], &stages.target_captured);
-        let word = capture(backend, problem, captured, (place, 0), rows, queries)?;
-        self.found(Stage::TargetCapture, word);
-        Ok(())
+        self.capture(Role::Target, layer, 0, rows, queries)
     }
 
     /// Captures the queries of `layer` of the draft's forward `token`, from 0 to γ - 1, likewise of each sequence's last row unless
@@ -98,35 +92,33 @@ impl CpuVerifier {
         rows: &CaptureRowArrays<'_>,
         queries: &mut [u16],
     ) -> Result<(), InvalidInput> {
-        let layers = self.problem.draft_layers();
-        let Some(place) = self.stages.draft_capture_of(layers, layer)? else { return Ok(()) };
-        let Self { backend, stages, .. } = self;
-        let (problem, captured) = (&stages.draft_capture[place], &stages.draft_captured);
-        let word = capture(backend, problem, captured, (place, token), rows, queries)?;
-        self.found(Stage::DraftCapture, word);
+        self.capture(Role::Draft, layer, token, rows, queries)
+    }
+
+    fn capture(
+        &mut self,
+        role: Role,
+        layer: u32,
+        token: u32,
+        rows: &CaptureRowArrays<'_>,
+        queries: &mut [u16],
+    ) -> Result<(), InvalidInput> {
+        let Self { backend, problem, stages, .. } = self;
+        let Some(place) = stages.capture_of(role, problem, layer)? else { return Ok(()) };
+        let captured = stages.captured(role);
+        require_items(OPERATION, "queries", queries.len(), captured.items())?;
+        let arrays = CaptureArrays {
+            query: rows.query,
+            row_starts: rows.row_starts,
+            rows: rows.rows,
+            slots: rows.slots,
+            token,
+            strides: captured.capture_strides(rows.query_row, rows.query_head),
+        };
+        let problem = CaptureProblem { total_rows: rows.total_rows, ..stages.captures(role)[place].clone() };
+        let of_layer = &mut queries[captured.offset(&captured.layers[place]) as usize..];
+        let word = backend.capture(&problem, &arrays, of_layer)?;
+        self.found(role.capture(), word);
         Ok(())
     }
-}
-
-/// Captures token `token` of layer `place` of `captured`, and gives the status word.
-fn capture(
-    backend: &mut CpuBackend,
-    problem: &CaptureProblem,
-    captured: &Captured,
-    (place, token): (usize, u32),
-    rows: &CaptureRowArrays<'_>,
-    queries: &mut [u16],
-) -> Result<u64, InvalidInput> {
-    require_items(OPERATION, "queries", queries.len(), captured.items())?;
-    let arrays = CaptureArrays {
-        query: rows.query,
-        row_starts: rows.row_starts,
-        rows: rows.rows,
-        slots: rows.slots,
-        token,
-        strides: captured.capture_strides(rows.query_row, rows.query_head),
-    };
-    let problem = CaptureProblem { total_rows: rows.total_rows, ..problem.clone() };
-    let of_layer = &mut queries[captured.offset(&captured.layers[place]) as usize..];
-    backend.capture(&problem, &arrays, of_layer)
 }

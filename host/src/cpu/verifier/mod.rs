@@ -3,6 +3,8 @@
 mod accept;
 mod arrays;
 
+use std::borrow::Cow;
+
 use dustin_kernels::fault::Fault;
 
 pub use self::arrays::{
@@ -24,7 +26,7 @@ use crate::{
     },
     select::arrays::{SelectArrays, SelectOutput, SelectStrides},
     verifier::{
-        Captured, Gather, Report, Served, Sizes, Stage, Stages, VerifierProblem, report::LookUp,
+        Captured, Gather, Report, Served, Sizes, Stage, Stages, VerifierProblem, report::LookUp, role::Role,
         stages::unread,
     },
 };
@@ -32,10 +34,13 @@ use crate::{
 const OPERATION: &str = "verifier on the CPU";
 
 /// What appending, compacting and capturing are, whatever the choice.
-const COPIES: Served = Served::Fixed { variant: "copies in order" };
+const COPIES: Served = Served::copies("copies in order");
 
 /// What acceptance is.
-const WALKS: Served = Served::Fixed { variant: "sequences in parallel" };
+const WALKS: Served = Served::Fixed {
+    variant: Cow::Borrowed("sequences in parallel"),
+    reason: "as profiles have no entries for it: there is one way on a CPU",
+};
 
 /// The stages of a step on the CPU, with the threads and the memory that they work in. Threads of the caller need one each.
 #[derive(Debug)]
@@ -148,21 +153,7 @@ impl CpuVerifier {
         keys: &[&[u16]],
         map: &mut [f32],
     ) -> Result<(), InvalidInput> {
-        let arrays = ScoreArrays {
-            sources: sources(&self.stages.target_captured, queries, keys)?,
-            slots: Some(step.slots),
-            block_table: step.block_table,
-            lengths: step.lengths,
-            map_starts: step.map_starts,
-            scale: self.problem.target.scale,
-            strides: self.stages.target_captured.strides(step.table_stride),
-        };
-        let Self { backend, stages, target_score, .. } = self;
-        let capacity = stages.selection.map_capacity;
-        let word =
-            gather(backend, Stage::TargetScore, &stages.target_score, target_score, &arrays, capacity, map)?;
-        self.found(Stage::TargetScore, word);
-        Ok(())
+        self.score(Role::Target, step, queries, keys, map)
     }
 
     /// Gathers this rank's share of the draft's map, likewise.
@@ -176,21 +167,44 @@ impl CpuVerifier {
         keys: &[&[u16]],
         map: &mut [f32],
     ) -> Result<(), InvalidInput> {
-        let model = self.problem.draft.map_or(self.problem.target, |draft| draft.model);
-        let arrays = ScoreArrays {
-            sources: sources(&self.stages.draft_captured, queries, keys)?,
-            slots: step.draft.slots,
-            block_table: step.draft.block_table,
-            lengths: step.draft.lengths,
-            map_starts: step.map_starts,
-            scale: model.scale,
-            strides: self.stages.draft_captured.strides(step.draft.table_stride),
+        self.score(Role::Draft, step, queries, keys, map)
+    }
+
+    fn score(
+        &mut self,
+        role: Role,
+        step: &StepArrays<'_>,
+        queries: &[u16],
+        keys: &[&[u16]],
+        map: &mut [f32],
+    ) -> Result<(), InvalidInput> {
+        let Self { backend, problem, stages, target_score, draft_score, .. } = self;
+        let (candidate, cache) = match role {
+            Role::Target => (&*target_score, step.target()),
+            Role::Draft => (&*draft_score, step.draft),
         };
-        let Self { backend, stages, draft_score, .. } = self;
-        let capacity = stages.selection.map_capacity;
-        let word =
-            gather(backend, Stage::DraftScore, &stages.draft_score, draft_score, &arrays, capacity, map)?;
-        self.found(Stage::DraftScore, word);
+        let captured = stages.captured(role);
+        let arrays = ScoreArrays {
+            sources: sources(captured, queries, keys)?,
+            slots: cache.slots,
+            block_table: cache.block_table,
+            lengths: cache.lengths,
+            map_starts: step.map_starts,
+            scale: problem.model(role).scale,
+            strides: captured.strides(cache.table_stride),
+        };
+        let word = match (stages.score(role), candidate) {
+            (Gather::Heads(problem), Gather::Heads(candidate)) => {
+                backend.score(problem, candidate, &arrays, map)?
+            }
+            (Gather::Unread, _) | (_, Gather::Unread) => return Err(unread(role.score())),
+            _ => {
+                require_items(OPERATION, "map", map.len(), stages.selection.map_capacity.into())?;
+                map.fill(0.0);
+                0
+            }
+        };
+        self.found(role.score(), word);
         Ok(())
     }
 
@@ -290,6 +304,16 @@ impl CpuVerifier {
 }
 
 impl<'a> StepArrays<'a> {
+    /// What the target's map is gathered from, as the draft's is.
+    const fn target(&self) -> DraftArrays<'a> {
+        DraftArrays {
+            lengths: self.lengths,
+            block_table: self.block_table,
+            table_stride: self.table_stride,
+            slots: Some(self.slots),
+        }
+    }
+
     /// What appending and compacting are told of the step.
     const fn rows(&self) -> Rows<'a> {
         Rows {
@@ -322,27 +346,6 @@ fn sources<'a>(
         Ok(SourceArrays { query: &queries[captured.offset(own) as usize..], key: keys[own.layer as usize] })
     };
     captured.layers.iter().map(source).collect()
-}
-
-/// Gathers a map, and gives the status word.
-fn gather(
-    backend: &mut CpuBackend,
-    stage: Stage,
-    problem: &Gather<ScoreProblem>,
-    candidate: &Gather<score::Candidate>,
-    arrays: &ScoreArrays<'_>,
-    capacity: u32,
-    map: &mut [f32],
-) -> Result<u64, InvalidInput> {
-    match (problem, candidate) {
-        (Gather::Heads(problem), Gather::Heads(candidate)) => backend.score(problem, candidate, arrays, map),
-        (Gather::Unread, _) | (_, Gather::Unread) => Err(unread(stage)),
-        _ => {
-            require_items(OPERATION, "map", map.len(), capacity.into())?;
-            map.fill(0.0);
-            Ok(0)
-        }
-    }
 }
 
 fn attended<'a>(

@@ -2,8 +2,10 @@
 
 use super::{Verifier, VerifierWorkspace};
 use crate::{
-    cuda::{cache::CaptureKernel, error::CudaError, stream::Stream},
-    verifier::{AcceptanceBuffers, AcceptedBuffers, CaptureRows, Stage, StepBuffers, stages::unaccepted},
+    cuda::{error::CudaError, stream::Stream},
+    verifier::{
+        AcceptanceBuffers, AcceptedBuffers, CaptureRows, Stage, StepBuffers, role::Role, stages::unaccepted,
+    },
 };
 
 impl Verifier {
@@ -69,14 +71,8 @@ impl Verifier {
         layer: u32,
         rows: &CaptureRows,
     ) -> Result<(), CudaError> {
-        let stages = self.plan.stages();
-        let Some(place) = stages.target_capture_of(layer)? else { return Ok(()) };
-        let part = workspace.part(Stage::TargetCapture)?;
-        let (captured, queries) = (&stages.target_captured, self.memory.target_queries);
-        let buffers = rows.buffers(captured, (place, 0), queries, part);
-        let kernel: &CaptureKernel = &self.target_capture[place];
         // SAFETY: the caller's promise.
-        unsafe { kernel.launch_of_rows(stream, &buffers, rows.total_rows) }
+        unsafe { self.capture(Role::Target, stream, workspace, layer, 0, rows) }
     }
 
     /// Captures the queries of `layer` of the draft's forward `token`, from 0 to γ - 1, likewise of each sequence's last row unless
@@ -95,15 +91,30 @@ impl Verifier {
         token: u32,
         rows: &CaptureRows,
     ) -> Result<(), CudaError> {
-        let stages = self.plan.stages();
-        let Some(place) = stages.draft_capture_of(self.plan.problem().draft_layers(), layer)? else {
-            return Ok(());
-        };
-        let part = workspace.part(Stage::DraftCapture)?;
-        let (captured, queries) = (&stages.draft_captured, self.memory.draft_queries);
-        let buffers = rows.buffers(captured, (place, token), queries, part);
-        let kernel: &CaptureKernel = &self.draft_capture[place];
         // SAFETY: the caller's promise.
-        unsafe { kernel.launch_of_rows(stream, &buffers, rows.total_rows) }
+        unsafe { self.capture(Role::Draft, stream, workspace, layer, token, rows) }
+    }
+
+    /// # Safety
+    /// As [`capture_target`](Self::capture_target).
+    unsafe fn capture(
+        &self,
+        role: Role,
+        stream: &Stream,
+        workspace: &VerifierWorkspace,
+        layer: u32,
+        token: u32,
+        rows: &CaptureRows,
+    ) -> Result<(), CudaError> {
+        let stages = self.plan.stages();
+        let Some(place) = stages.capture_of(role, self.plan.problem(), layer)? else { return Ok(()) };
+        let (kernels, queries) = match role {
+            Role::Target => (&self.target_capture, self.memory.target_queries),
+            Role::Draft => (&self.draft_capture, self.memory.draft_queries),
+        };
+        let part = workspace.part(role.capture())?;
+        let buffers = rows.buffers(stages.captured(role), (place, token), queries, part);
+        // SAFETY: the caller's promise.
+        unsafe { kernels[place].launch_of_rows(stream, &buffers, rows.total_rows) }
     }
 }

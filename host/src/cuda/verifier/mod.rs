@@ -23,6 +23,7 @@ use crate::{
     error::{InvalidInput, require_address},
     verifier::{
         AppendRows, AttentionRows, EngineMemory, Gather, Stage, StepBuffers, VerifierPlan,
+        role::Role,
         stages::{require_layer, unread},
     },
 };
@@ -125,16 +126,8 @@ impl Verifier {
         workspace: &VerifierWorkspace,
         step: &StepBuffers,
     ) -> Result<(), CudaError> {
-        let scorer = match &self.target_score {
-            Gather::Unread => return Err(unread(Stage::TargetScore).into()),
-            // SAFETY: the caller's promise.
-            Gather::Zero => return unsafe { self.zero(stream, step.target_map) },
-            Gather::Heads(scorer) => scorer,
-        };
-        let part = workspace.part(Stage::TargetScore)?;
-        let buffers = self.plan.target_score_buffers(&scorer.sources, step, part);
         // SAFETY: the caller's promise.
-        unsafe { scorer.kernel.launch(stream, &buffers) }
+        unsafe { self.score(Role::Target, stream, workspace, step) }
     }
 
     /// Gathers this rank's share of the draft's map, once the draft model's forwards have left their queries and keys.
@@ -150,14 +143,31 @@ impl Verifier {
         workspace: &VerifierWorkspace,
         step: &StepBuffers,
     ) -> Result<(), CudaError> {
-        let scorer = match &self.draft_score {
-            Gather::Unread => return Err(unread(Stage::DraftScore).into()),
+        // SAFETY: the caller's promise.
+        unsafe { self.score(Role::Draft, stream, workspace, step) }
+    }
+
+    /// # Safety
+    /// As [`score_target`](Self::score_target).
+    unsafe fn score(
+        &self,
+        role: Role,
+        stream: &Stream,
+        workspace: &VerifierWorkspace,
+        step: &StepBuffers,
+    ) -> Result<(), CudaError> {
+        let gather = match role {
+            Role::Target => &self.target_score,
+            Role::Draft => &self.draft_score,
+        };
+        let scorer = match gather {
+            Gather::Unread => return Err(unread(role.score()).into()),
             // SAFETY: the caller's promise.
-            Gather::Zero => return unsafe { self.zero(stream, step.draft_map) },
+            Gather::Zero => return unsafe { self.zero(stream, step.map(role)) },
             Gather::Heads(scorer) => scorer,
         };
-        let part = workspace.part(Stage::DraftScore)?;
-        let buffers = self.plan.draft_score_buffers(&scorer.sources, step, part);
+        let part = workspace.part(role.score())?;
+        let buffers = self.plan.score_buffers(role, &scorer.sources, step, part);
         // SAFETY: the caller's promise.
         unsafe { scorer.kernel.launch(stream, &buffers) }
     }

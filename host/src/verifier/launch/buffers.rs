@@ -15,7 +15,7 @@ use crate::{
     },
     score::launch::{ScoreBuffers, SourceBuffers},
     select::{arrays::SelectStrides, launch::SelectBuffers},
-    verifier::{EngineMemory, launch::plan::VerifierPlan},
+    verifier::{EngineMemory, launch::plan::VerifierPlan, role::Role},
 };
 
 /// A step's arrays that do not depend on the layer.
@@ -113,46 +113,34 @@ pub struct AttentionRows {
 pub(crate) type Memory = (u64, u64);
 
 impl VerifierPlan {
-    /// The buffers of the job that gathers the target's map from `sources`.
-    pub(crate) fn target_score_buffers<'a>(
+    /// The buffers of the job that gathers a model's map from `sources`.
+    pub(crate) fn score_buffers<'a>(
         &self,
+        role: Role,
         sources: &'a [SourceBuffers],
         step: &StepBuffers,
         (workspace, workspace_bytes): Memory,
     ) -> ScoreBuffers<'a> {
+        let DraftBuffers { lengths, block_table, table_stride, slots } = match role {
+            Role::Target => DraftBuffers {
+                lengths: step.lengths,
+                block_table: step.block_table,
+                table_stride: step.table_stride,
+                slots: step.slots,
+            },
+            Role::Draft => step.draft,
+        };
         ScoreBuffers {
             sources,
-            slots: step.slots,
-            block_table: step.block_table,
-            lengths: step.lengths,
+            slots,
+            block_table,
+            lengths,
             map_starts: step.map_starts,
-            map: step.target_map,
+            map: step.map(role),
             workspace,
             workspace_bytes,
-            scale: self.problem().target.scale,
-            strides: self.stages().target_captured.strides(step.table_stride),
-        }
-    }
-
-    /// The buffers of the job that gathers the draft's map from `sources`.
-    pub(crate) fn draft_score_buffers<'a>(
-        &self,
-        sources: &'a [SourceBuffers],
-        step: &StepBuffers,
-        (workspace, workspace_bytes): Memory,
-    ) -> ScoreBuffers<'a> {
-        let model = self.problem().draft.map_or(self.problem().target, |draft| draft.model);
-        ScoreBuffers {
-            sources,
-            slots: step.draft.slots,
-            block_table: step.draft.block_table,
-            lengths: step.draft.lengths,
-            map_starts: step.map_starts,
-            map: step.draft_map,
-            workspace,
-            workspace_bytes,
-            scale: model.scale,
-            strides: self.stages().draft_captured.strides(step.draft.table_stride),
+            scale: self.problem().model(role).scale,
+            strides: self.stages().captured(role).strides(table_stride),
         }
     }
 

@@ -55,19 +55,21 @@ impl VerifierPlan {
         let mut choices = LookUp::new(tuned, device);
         let target_score = score(&mut choices, Stage::TargetScore, &stages.target_score)?;
         let of_layers = capture::launch::default_variant(limits)?;
-        let copies = Served::Fixed { variant: of_layers.id };
+        let copies = Served::copies(of_layers.id);
         choices.note_capture(Stage::DraftCapture, &stages.draft_score, copies.clone());
         let draft_score = score(&mut choices, Stage::DraftScore, &stages.draft_score)?;
         let point = choices.choose(Stage::Selection, &stages.selection, Choice::gpu_selection)?;
         let selection = SelectPlan::new(&stages.selection, point.variant, point.cluster)?;
         let append = AppendPlan::new(&stages.append, append::launch::default_variant(limits)?)?;
-        choices.note(Stage::Append, Served::Fixed { variant: append.variant().id });
+        choices.note(Stage::Append, Served::copies(append.variant().id));
         let attention = attend(&mut choices, Stage::Attention, &stages.attention)?;
         let full_attention = attend(&mut choices, Stage::FullAttention, &stages.full_attention)?;
         let acceptance = match &stages.acceptance {
             Some(problem) => {
                 let (rows, walk) = default_variants(limits)?;
-                choices.note(Stage::Acceptance, Served::Fixed { variant: walk.id });
+                let variant = format!("{}+{}", rows.id, walk.id).into();
+                let reason = "as profiles have no entries for it: of what runs on the device the walk of the most blocks";
+                choices.note(Stage::Acceptance, Served::Fixed { variant, reason });
                 Some(AcceptPlan::new(problem, rows, walk)?)
             }
             None => {
@@ -76,7 +78,7 @@ impl VerifierPlan {
             }
         };
         let compaction = CompactPlan::new(&stages.compaction, compact::launch::default_variant(limits)?)?;
-        choices.note(Stage::Compaction, Served::Fixed { variant: compaction.variant().id });
+        choices.note(Stage::Compaction, Served::copies(compaction.variant().id));
 
         choices.note_capture(Stage::TargetCapture, &stages.target_score, copies);
         let captures = |problems: &[CaptureProblem]| {

@@ -1,4 +1,4 @@
-use super::{plan::plan, *};
+use super::{plan::plan, role::Role, *};
 use crate::{
     accept::{arrays::AcceptStrides, problem::Draft},
     cache::capture::problem::CaptureProblem,
@@ -46,7 +46,8 @@ fn scores_that_do_not_reach_for_the_drafts_are_refused_by_name() {
 
 #[test]
 fn each_captured_layer_has_a_capture_of_its_heads_into_the_models_array() {
-    let stages = Stages::new(&problem(1, 0)).unwrap();
+    let whole = problem(1, 0);
+    let stages = Stages::new(&whole).unwrap();
     let [target] = &stages.target_capture[..] else { panic!("one layer") };
     let expected = CaptureProblem {
         batch: 16,
@@ -62,17 +63,18 @@ fn each_captured_layer_has_a_capture_of_its_heads_into_the_models_array() {
     assert_eq!((&five.heads[..], &eleven.heads[..]), (&[0, 9][..], &[13][..]));
     assert_eq!((five.query_heads, five.head_dim, five.tokens), (14, 64, 4));
 
-    assert_eq!(stages.target_capture_of(40), Ok(Some(0)));
-    assert_eq!(stages.target_capture_of(41), Ok(None));
-    assert_eq!(stages.target_capture_of(80).unwrap_err().field, "layer");
-    assert_eq!(stages.draft_capture_of(24, 11), Ok(Some(1)));
-    assert_eq!(stages.draft_capture_of(24, 24).unwrap_err().field, "layer");
+    let of = |role, layer| stages.capture_of(role, &whole, layer);
+    assert_eq!(of(Role::Target, 40), Ok(Some(0)));
+    assert_eq!(of(Role::Target, 41), Ok(None));
+    assert_eq!(of(Role::Target, 80).unwrap_err().field, "layer");
+    assert_eq!(of(Role::Draft, 11), Ok(Some(1)));
+    assert_eq!(of(Role::Draft, 24).unwrap_err().field, "layer");
     // The heads are other ranks'.
     let rank = Stages::new(&problem(8, 1)).unwrap();
-    assert_eq!((rank.target_capture.len(), rank.target_capture_of(40)), (0, Ok(None)));
+    assert_eq!((rank.target_capture.len(), rank.capture_of(Role::Target, &whole, 40)), (0, Ok(None)));
     let mut by_target = problem(1, 0);
     by_target.rules.m = 0;
-    let unread = Stages::new(&by_target).unwrap().draft_capture_of(24, 11).unwrap_err();
+    let unread = Stages::new(&by_target).unwrap().capture_of(Role::Draft, &by_target, 11).unwrap_err();
     assert!(unread.actual.starts_with("draft capture"), "{unread}");
 }
 

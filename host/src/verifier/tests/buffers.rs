@@ -1,4 +1,4 @@
-use super::{plan::plan, *};
+use super::{plan::plan, role::Role, *};
 use crate::{
     attention::{
         arrays::{AttentionStrides, LogBase, OutputType},
@@ -46,13 +46,13 @@ fn sources(count: usize) -> Vec<SourceBuffers> {
 fn maps_are_gathered_from_the_arrays_of_their_model() {
     let plan = plan(&problem(1, 0), vec![]);
     let (step, of_target, of_draft) = (step(&plan), sources(1), sources(2));
-    let target = plan.target_score_buffers(&of_target, &step, WORKSPACE);
+    let target = plan.score_buffers(Role::Target, &of_target, &step, WORKSPACE);
     assert_eq!((target.slots, target.block_table, target.lengths), (0x5000, 0x3000, 0x1000));
     assert_eq!((target.map_starts, target.map, target.strides.table), (0x4000, 0x9000, 3000));
     assert_eq!((target.strides.query_slot, target.strides.query_head), (512, 128));
     assert!((target.scale - 1.0 / 128f32.sqrt()).abs() < 1e-7);
     plan.target_score().heads().unwrap().params(0, &target).unwrap();
-    let draft = plan.draft_score_buffers(&of_draft, &step, WORKSPACE);
+    let draft = plan.score_buffers(Role::Draft, &of_draft, &step, WORKSPACE);
     assert_eq!((draft.slots, draft.block_table, draft.lengths), (0x8000, 0x7000, 0x6000));
     assert_eq!((draft.map_starts, draft.map, draft.strides.table), (0x4000, 0xa000, 4000));
     assert_eq!((draft.strides.query_slot, draft.strides.query_token), (768, 192));

@@ -1,5 +1,6 @@
 use super::*;
 use crate::{
+    accept::launch::default_variants,
     limits::DeviceLimits,
     profile::{DeviceId, Entry, GpuCatalogue, KernelKey, Key, Policy, Source, Tuned},
     verifier::stages::require_layer,
@@ -87,9 +88,13 @@ fn without_a_profile_every_choice_is_the_default_and_says_that_nothing_was_tuned
         }
     }
     let text = report.to_string();
-    assert_eq!(text.lines().filter(|line| line.contains(": built-in default")).count(), 5, "{text}");
+    assert_eq!(text.lines().filter(|line| line.contains(": built-in default")).count(), 10, "{text}");
     assert!(text.contains("\n               entry of SparseAttention"), "{text}");
     assert!(text.lines().any(|line| line.starts_with("compaction     compact_")), "{text}");
+    let (rows, walk) = default_variants(&H200.limits).unwrap();
+    let reason = "as profiles have no entries for it: of what runs on the device the walk of the most blocks";
+    let acceptance = format!("acceptance     {}+{}: built-in default, {reason}", rows.id, walk.id);
+    assert!(text.lines().any(|line| line == acceptance), "{text}");
 }
 
 #[test]
