@@ -20,6 +20,9 @@ use crate::{
 /// The numbers of splits that are tried.
 pub const SPLITS: [u32; 14] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32];
 
+/// The least tokens of which half take longer than a merge in memory does.
+const HALVED_TOKENS: u32 = 1024;
+
 /// One point of the space.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
@@ -89,7 +92,8 @@ pub fn candidates(
 ///   columns, launches that overlap. Where there are more blocks than multiprocessors, tiles of which as many fit one as it gets: their
 ///   starts and ends hide behind each other's work. Then 12 warps, or 16 where a sequence has at least 1,024 tokens, and steps of 32
 ///   tokens where a team has eight of them.
-/// * As many splits as give every multiprocessor a block; two of them, as a cluster, where the tile can.
+/// * As many splits as give every multiprocessor a block; two of them, as a cluster, where the tile can, and none where two would
+///   leave each a few hundred tokens, which take no longer than their merge in memory.
 ///
 /// So it was fastest, or close to it, on an NVIDIA H200 in every workload measured.
 ///
@@ -131,11 +135,15 @@ pub fn default_candidate(
         let reasons = variants(problem).filter_map(excluded);
         return Err(InvalidInput::no_variant("paged attention", required, reasons));
     };
-    let tiles = problem.confirmed_capacity().saturating_add(problem.rows).div_ceil(variant.tile.tokens());
-    let wanted = (limits.sm_count / blocks(variant)).clamp(1, tiles);
-    let splits = SPLITS.into_iter().rfind(|&splits| splits <= wanted).unwrap_or(1);
-    let clusters = splits > 1 && variant.tile.clusters(variant.head_dim);
-    Ok(Candidate { variant, splits: if clusters { Splits::of_cluster(2) } else { splits.into() } })
+    let tokens = problem.confirmed_capacity().saturating_add(problem.rows);
+    let wanted = (limits.sm_count / blocks(variant)).clamp(1, tokens.div_ceil(variant.tile.tokens()));
+    let splits = match SPLITS.into_iter().rfind(|&splits| splits <= wanted).unwrap_or(1) {
+        1 => 1.into(),
+        _ if variant.tile.clusters(variant.head_dim) => Splits::of_cluster(2),
+        2 if tokens < HALVED_TOKENS => 1.into(),
+        splits => splits.into(),
+    };
+    Ok(Candidate { variant, splits })
 }
 
 /// The ways to divide sequences that are tried with `variant`.
@@ -265,7 +273,8 @@ mod tests {
                 ("attention_bf16_d128_c1_t12_n1_s2_overlap", splits)
             );
         }
-        assert_eq!(default_of(&problem(8, Dtype::Bf16, 128)).variant.tile.columns, 4);
+        let eight = default_of(&problem(8, Dtype::Bf16, 128));
+        assert_eq!((eight.variant.tile.columns, eight.splits), (4, 1.into()));
     }
 
     #[test]
