@@ -44,6 +44,9 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Run the search on recorded spaces, without a device, and print how near it comes to their optimum.
     Replay(ReplayArgs),
+    /// Hold a device for another process of this program, which asks on standard input.
+    #[command(hide = true)]
+    Worker,
 }
 
 #[derive(Debug, Args)]
@@ -53,7 +56,7 @@ pub(crate) struct TuneArgs {
     #[command(flatten)]
     pub(crate) workloads: WorkloadArgs,
     /// Time for all workloads together, such as 90s or 5m [default: until every candidate had its turn].
-    #[arg(long, value_name = "TIME", value_parser = budget, allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", value_parser = time, allow_hyphen_values = true)]
     pub(crate) budget: Option<std::time::Duration>,
     /// The most candidates to try of a workload, chosen by `--method` [default: all].
     #[arg(long, value_name = "N", value_parser = range(1..))]
@@ -131,6 +134,10 @@ pub(crate) struct DeviceArgs {
     /// Number of the GPU, as the driver counts them.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) gpu: u32,
+    /// The least time that a candidate is given to be checked or timed; one that takes longer is stopped and left out.
+    /// Large problems get more.
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = time, allow_hyphen_values = true)]
+    pub(crate) candidate_timeout: std::time::Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -220,7 +227,7 @@ fn range(range: impl RangeBounds<i64>) -> RangedI64ValueParser<u32> {
     value_parser!(u32).range(range)
 }
 
-fn budget(text: &str) -> Result<std::time::Duration, String> {
+fn time(text: &str) -> Result<std::time::Duration, String> {
     let wanted = "a positive time such as 90s or 5m";
     let span: jiff::SignedDuration = text.parse().map_err(|_| format!("expected {wanted}"))?;
     match std::time::Duration::try_from(span) {
@@ -249,10 +256,10 @@ mod tests {
 
     #[test]
     fn a_budget_is_a_positive_time() {
-        assert_eq!(budget("90s"), Ok(std::time::Duration::from_secs(90)));
-        assert_eq!(budget("1m 30s"), Ok(std::time::Duration::from_secs(90)));
+        assert_eq!(time("90s"), Ok(std::time::Duration::from_secs(90)));
+        assert_eq!(time("1m 30s"), Ok(std::time::Duration::from_secs(90)));
         for bad in ["", "90", "-5s", "0s", "soon"] {
-            assert!(budget(bad).is_err(), "{bad}");
+            assert!(time(bad).is_err(), "{bad}");
         }
     }
 

@@ -62,7 +62,7 @@ impl Book {
     ///
     /// # Errors
     /// The file is no profile, or another device's; its folder cannot be written.
-    pub(crate) fn open(path: PathBuf, provenance: Provenance, console: Console) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: PathBuf, provenance: &Provenance, console: Console) -> anyhow::Result<Self> {
         let folder = folder(&path);
         fs::create_dir_all(folder).with_context(|| {
             format!("cannot make the folder {}; choose another --output", folder.display())
@@ -71,9 +71,9 @@ impl Book {
         tempfile::tempfile_in(folder).with_context(|| {
             format!("cannot write to the folder {}; choose another --output", folder.display())
         })?;
-        let profile = match existing(&path, &provenance, console)? {
-            Some(old) => Profile { provenance, ..old },
-            None => Profile::new(provenance),
+        let profile = match existing(&path, provenance, console)? {
+            Some(old) => Profile { provenance: provenance.clone(), ..old },
+            None => Profile::new(provenance.clone()),
         };
         Ok(Self { path, profile })
     }
@@ -204,7 +204,7 @@ mod tests {
         let console = Console { quiet: true, json: false };
         thread::scope(|scope| {
             for tuner in 0..4 {
-                let mut book = Book::open(path.clone(), provenance(), console).unwrap();
+                let mut book = Book::open(path.clone(), &provenance(), console).unwrap();
                 scope.spawn(move || {
                     for batch in [1, 2, 3, 4].map(|exponent| 1 << (tuner * 4 + exponent)) {
                         book.put(entry(batch)).unwrap();

@@ -13,6 +13,7 @@ mod resolve;
 mod search;
 mod table;
 mod task;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Plan(args) => command::plan(&TuneRequest::resolve(args)?),
         Command::Tune(args) => command::tune(&TuneRequest::resolve(args)?, &Stop::listen()?),
+        Command::Worker => worker::serve(),
         Command::Replay(args) => command::replay(&args),
         Command::Show(args) => command::show(&args),
         Command::Verify(args) => command::verify(&VerifyRequest::resolve(args), &Stop::listen()?),

@@ -58,7 +58,7 @@ pub(crate) struct Rejected {
 }
 
 impl Row {
-    pub(crate) fn new(task: &Task, outcome: &Outcome, device: &dyn Device) -> Self {
+    pub(crate) fn new(task: &Task, outcome: &Outcome, device: &Device) -> Self {
         let Outcome { chosen, time, default_time, tied, band, statuses, ending } = outcome;
         let point = |index: usize| task.points[index].to_string();
         let rejected = statuses.iter().enumerate().filter_map(|(index, status)| match status {
@@ -154,12 +154,12 @@ impl BatchCost {
 }
 
 /// The least time that memory allows, divided by `us`; nothing where the device's bandwidth is not known.
-pub(crate) fn roofline(task: &Task, us: f64, device: &dyn Device) -> Option<f64> {
+pub(crate) fn roofline(task: &Task, us: f64, device: &Device) -> Option<f64> {
     device.bandwidth().map(|bandwidth| task.problem.bytes() as f64 / bandwidth * 1e6 / us)
 }
 
 /// The profile's entry for the result of a search; nothing if the default has no time, which the entry must name.
-pub(crate) fn entry(task: &Task, outcome: &Outcome, device: &dyn Device) -> Option<Entry> {
+pub(crate) fn entry(task: &Task, outcome: &Outcome, device: &Device) -> Option<Entry> {
     let Outcome { chosen, time, default_time, tied, statuses, .. } = outcome;
     let timed = |index: usize, time: &Estimate| {
         let Choice { variant, launch, .. } = task.points[index].choice.clone();

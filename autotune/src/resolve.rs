@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use dustin::{Dtype, attention::problem::Mask, kv::KvLayout};
 use dustin_autotune::workload::{self, AttentionShape, CacheShape, Workload};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     args::{DeviceArgs, DeviceKind, DtypeArg, LayoutArg, ShapeArgs, TuneArgs, VerifyArgs, WorkloadArgs},
@@ -13,7 +14,8 @@ use crate::{
 };
 
 /// The device asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum DeviceChoice {
     /// A GPU where there is a driver, else the CPU.
     Auto {
@@ -29,11 +31,20 @@ pub(crate) enum DeviceChoice {
     Cpu,
 }
 
+/// The device asked for, and how it is dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DeviceRequest {
+    /// Where to run.
+    pub(crate) choice: DeviceChoice,
+    /// The least time that a candidate is given for one answer.
+    pub(crate) patience: Duration,
+}
+
 /// What `plan` and `tune` are to do.
 #[derive(Debug)]
 pub(crate) struct TuneRequest {
     /// Where to run.
-    pub(crate) device: DeviceChoice,
+    pub(crate) device: DeviceRequest,
     /// What to tune for; the device's defaults if nothing.
     pub(crate) workloads: Option<Vec<Workload>>,
     /// Time for all workloads together.
@@ -56,7 +67,7 @@ pub(crate) struct TuneRequest {
 #[derive(Debug)]
 pub(crate) struct VerifyRequest {
     /// Where to run.
-    pub(crate) device: DeviceChoice,
+    pub(crate) device: DeviceRequest,
     /// The profile, if not the device's default.
     pub(crate) profile: Option<PathBuf>,
     /// The factor by which a median may exceed the recorded one.
@@ -72,7 +83,7 @@ impl TuneRequest {
     /// A name that is not known, or a shape that is impossible.
     pub(crate) fn resolve(args: TuneArgs) -> Result<Self, Usage> {
         Ok(Self {
-            device: DeviceChoice::resolve(&args.device),
+            device: DeviceRequest::resolve(&args.device),
             workloads: workloads(&args.workloads)?,
             budget: args.budget,
             trials: args.trials,
@@ -96,7 +107,7 @@ impl TuneRequest {
 impl VerifyRequest {
     pub(crate) fn resolve(args: VerifyArgs) -> Self {
         Self {
-            device: DeviceChoice::resolve(&args.device),
+            device: DeviceRequest::resolve(&args.device),
             profile: args.profile,
             factor: 1.0 + args.tolerance / 100.0,
             seed: args.seed,
@@ -105,13 +116,14 @@ impl VerifyRequest {
     }
 }
 
-impl DeviceChoice {
+impl DeviceRequest {
     fn resolve(args: &DeviceArgs) -> Self {
-        match args.device {
-            DeviceKind::Auto => Self::Auto { gpu: args.gpu },
-            DeviceKind::Cuda => Self::Cuda { gpu: args.gpu },
-            DeviceKind::Cpu => Self::Cpu,
-        }
+        let choice = match args.device {
+            DeviceKind::Auto => DeviceChoice::Auto { gpu: args.gpu },
+            DeviceKind::Cuda => DeviceChoice::Cuda { gpu: args.gpu },
+            DeviceKind::Cpu => DeviceChoice::Cpu,
+        };
+        Self { choice, patience: args.candidate_timeout }
     }
 }
 
@@ -182,7 +194,7 @@ mod tests {
     #[test]
     fn without_arguments_the_device_decides() {
         let request = resolve(&[]).unwrap();
-        assert_eq!(request.device, DeviceChoice::Auto { gpu: 0 });
+        assert_eq!(request.device.choice, DeviceChoice::Auto { gpu: 0 });
         assert_eq!((request.workloads, request.budget, request.output), (None, None, None));
     }
 

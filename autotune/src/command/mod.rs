@@ -20,11 +20,22 @@ use std::collections::HashSet;
 use dustin_autotune::workload::{self, Workload};
 
 use crate::{
+    console::Console,
     device::Device,
     invariance::{self, Group},
-    resolve::TuneRequest,
+    resolve::{DeviceRequest, TuneRequest},
     task::Task,
+    worker::Supervisor,
 };
+
+/// Opens the device asked for, in a worker.
+fn open(request: DeviceRequest, console: Console) -> anyhow::Result<(Supervisor, Device)> {
+    let (supervisor, device, remark) = Supervisor::open(request.choice, request.patience)?;
+    if let Some(remark) = remark {
+        console.note(&remark);
+    }
+    Ok((supervisor, device))
+}
 
 /// What a request amounts to on a device.
 struct Tasks {
@@ -35,7 +46,7 @@ struct Tasks {
 }
 
 /// The tasks that a request amounts to on `device`.
-fn tasks(request: &TuneRequest, device: &dyn Device) -> anyhow::Result<Tasks> {
+fn tasks(request: &TuneRequest, device: &Device) -> anyhow::Result<Tasks> {
     let asked: Vec<Workload> = match &request.workloads {
         Some(workloads) => workloads.clone(),
         None => workload::defaults(device.id().is_gpu())?,

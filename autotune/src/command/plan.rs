@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::{
     book::{self, Book},
-    command::{Tasks, tasks},
-    device::{self, memory},
+    command::{Tasks, open, tasks},
+    device::memory,
     invariance::{self, Group},
     outcome::{self, Exit},
     resolve::TuneRequest,
@@ -38,10 +38,10 @@ struct PlannedTask {
 
 /// Prints where the result would go, the key of each workload, what would be tried and about how long it would take.
 pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
-    let device = device::open(request.device, request.console)?;
-    let Tasks { tasks, groups } = tasks(request, device.as_ref())?;
+    let (_, device) = open(request.device, request.console)?;
+    let Tasks { tasks, groups } = tasks(request, &device)?;
     let path = request.output.clone().unwrap_or_else(|| book::default_path(device.id()));
-    let exists = Book::rehearse(&path, &device.provenance(), request.console)?;
+    let exists = Book::rehearse(&path, device.provenance(), request.console)?;
     let mut failed = 0;
     for task in &tasks {
         let room = memory::require(&task.problem).with_context(|| format!("workload {}", task.name));

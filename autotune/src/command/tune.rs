@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     book::{self, Book},
-    command::{Tasks, tasks},
+    command::{Tasks, open, tasks},
     console::{Stop, Watch},
     device::{self, Device},
     invariance::Group,
@@ -17,6 +17,7 @@ use crate::{
     search::{Course, Ending, Outcome, Settings, search},
     table,
     task::Task,
+    worker::Supervisor,
 };
 
 #[derive(Serialize)]
@@ -32,7 +33,8 @@ struct Report<'a> {
 
 /// What tunes one workload after another, and what came of it.
 pub(super) struct Tuner<'a> {
-    pub(super) device: &'a dyn Device,
+    pub(super) device: &'a Device,
+    supervisor: &'a Supervisor,
     pub(super) request: &'a TuneRequest,
     pub(super) stop: &'a Stop,
     book: Book,
@@ -44,8 +46,8 @@ pub(super) struct Tuner<'a> {
 /// keeps all earlier ones.
 pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
     let console = request.console;
-    let device = device::open(request.device, console)?;
-    let Tasks { tasks, groups } = tasks(request, device.as_ref())?;
+    let (supervisor, device) = open(request.device, console)?;
+    let Tasks { tasks, groups } = tasks(request, &device)?;
     let path = request.output.clone().unwrap_or_else(|| book::default_path(device.id()));
     let book = Book::open(path, device.provenance(), console)?;
     console.note(&format!("tuning {} for {}", device.id().name, book.path().display()));
@@ -55,7 +57,8 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
         let left = request.budget.map(|budget| budget.saturating_sub(start.elapsed()));
         left.map(|left| left / (steps - done) as u32)
     };
-    let mut tuner = Tuner { device: device.as_ref(), request, stop, book, rows: Vec::new(), failed: 0 };
+    let (rows, failed) = (Vec::new(), 0);
+    let mut tuner = Tuner { device: &device, supervisor: &supervisor, request, stop, book, rows, failed };
     let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(tasks.len());
     for (done, task) in tasks.iter().enumerate() {
         if stop.asked() {
@@ -184,11 +187,11 @@ impl Tuner<'_> {
         course: Course<'_>,
         settings: &Settings,
     ) -> anyhow::Result<Outcome> {
-        let Self { device, request, stop, .. } = *self;
+        let Self { device, supervisor, request, stop, .. } = *self;
         // The clock runs while inputs are made: they belong to the budget.
         let mut watch = Watch::new(request.console, &task.name, course.trials(), stop);
         let of = || format!("workload {}", task.name);
-        let mut bench = device.bench(task, request.seed).with_context(of)?;
-        search(task.field(), course, bench.as_mut(), settings, &mut watch).with_context(of)
+        let mut bench = supervisor.bench(device, task, request.seed).with_context(of)?;
+        search(task.field(), course, &mut bench, settings, &mut watch).with_context(of)
     }
 }

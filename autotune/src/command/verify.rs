@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     book,
+    command::open,
     console::Stop,
     device::{self, Device},
     outcome::{self, Exit},
@@ -14,6 +15,7 @@ use crate::{
     search::{Bench, Estimate, Failure, SearchError},
     table,
     task::{Task, name, spell},
+    worker::Supervisor,
 };
 
 /// Bursts in which a choice is timed, and repetitions of each.
@@ -79,7 +81,7 @@ struct Report<'a> {
 /// Checks every entry of the profile.
 pub(crate) fn verify(request: &VerifyRequest, stop: &Stop) -> anyhow::Result<Exit> {
     let console = request.console;
-    let device = device::open(request.device, console)?;
+    let (supervisor, device) = open(request.device, console)?;
     let path = request.profile.clone().unwrap_or_else(|| book::default_path(device.id()));
     if request.profile.is_none() && !path.exists() {
         bail!("there is no profile {} to verify yet: run `autotune tune`, or name a file", path.display());
@@ -89,14 +91,14 @@ pub(crate) fn verify(request: &VerifyRequest, stop: &Stop) -> anyhow::Result<Exi
     if profile.entries.is_empty() && damage.is_empty() {
         bail!("{} has no entries to verify; run `autotune tune` first", path.display());
     }
-    let differences = profile.provenance.differences(&device.provenance());
+    let differences = profile.provenance.differences(device.provenance());
     for difference in &differences {
         console.note(&format!("warning: {difference}"));
     }
 
     let bar = console.bar(profile.entries.len(), "verifying");
     let (lines, lost) = lines(&profile.entries, stop, |entry| {
-        let line = line(entry, device.as_ref(), request);
+        let line = line(entry, &device, &supervisor, request);
         bar.inc(1);
         line
     });
@@ -165,7 +167,12 @@ fn rows(lines: &[Line]) -> Table {
 ///
 /// # Errors
 /// The device is lost, or it or this machine cannot hold the problem.
-fn line(entry: &Entry, device: &dyn Device, request: &VerifyRequest) -> anyhow::Result<Line> {
+fn line(
+    entry: &Entry,
+    device: &Device,
+    supervisor: &Supervisor,
+    request: &VerifyRequest,
+) -> anyhow::Result<Line> {
     let answer = |verdict, us, remark| Line::new(entry, verdict, us, remark);
     let tuned = Tuned::new([entry.clone()], device.catalogue());
     if tuned.entries().is_empty() || entry.key.device != *device.id() {
@@ -173,8 +180,8 @@ fn line(entry: &Entry, device: &dyn Device, request: &VerifyRequest) -> anyhow::
         return Ok(answer(Verdict::Stale, None, reason.unwrap_or_else(|| "of another device".into())));
     }
     let task = Task::of_choice(&entry.key, &entry.choice);
-    let mut bench = device.bench(&task, request.seed)?;
-    let time = match measure(bench.as_mut()) {
+    let mut bench = supervisor.bench(device, &task, request.seed)?;
+    let time = match measure(&mut bench) {
         Ok(time) => time,
         Err(Failure::Candidate(reason)) => return Ok(answer(Verdict::Wrong, None, reason)),
         Err(Failure::Device(reason)) => return Err(SearchError::Device(reason).into()),
@@ -203,7 +210,6 @@ fn measure(bench: &mut dyn Bench) -> Result<Estimate, Failure> {
 mod tests {
     use dustin::{
         attention::problem::AttentionProblem,
-        cuda::CudaError,
         profile::{Choice, DeviceId, Key, Launch, Policy},
     };
     use dustin_autotune::workload::{Problem, named};
@@ -222,11 +228,11 @@ mod tests {
     }
 
     /// Verifies three entries, the second with `error`.
-    fn verify(error: CudaError) -> (Vec<Verdict>, Option<anyhow::Error>) {
+    fn verify(error: fn() -> anyhow::Error) -> (Vec<Verdict>, Option<anyhow::Error>) {
         let entries = entries();
         let second = entries[1].key.clone();
         let (lines, lost) = lines(&entries, &Stop::default(), |entry| match &entry.key {
-            key if *key == second => Err(anyhow::Error::new(error.clone()).context("w1 needs 2 KV caches")),
+            key if *key == second => Err(error().context("workload w1")),
             _ => Ok(Line::new(entry, Verdict::Holds, None, String::new())),
         });
         (lines.iter().map(|line| line.verdict).collect(), lost)
@@ -234,14 +240,14 @@ mod tests {
 
     #[test]
     fn an_entry_that_the_device_cannot_hold_does_not_hide_the_others() {
-        let (verdicts, lost) = verify(CudaError::OutOfMemory { bytes: 1 << 40 });
+        let (verdicts, lost) = verify(|| anyhow::anyhow!("the device has no room"));
         assert_eq!(verdicts, [Verdict::Holds, Verdict::Unchecked, Verdict::Holds]);
         assert!(lost.is_none() && !Verdict::Unchecked.holds());
     }
 
     #[test]
     fn a_lost_device_ends_verification_and_leaves_what_was_verified_before() {
-        let (verdicts, lost) = verify(CudaError::DeviceLost { call: "x", code: 700, name: "y".into() });
+        let (verdicts, lost) = verify(|| SearchError::Device("it fell off the bus".into()).into());
         assert_eq!(verdicts, [Verdict::Holds]);
         assert!(lost.unwrap().to_string().contains("w1"));
     }

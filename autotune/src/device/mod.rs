@@ -1,5 +1,9 @@
-//! Devices that can be tuned, behind one interface.
+//! Devices that can be tuned: what the search has to know of one, and, behind [`backend`], what a worker does with it.
+//!
+//! Whoever searches touches no driver: a candidate may take the driver's context, or the whole process, with it.
 
+mod about;
+pub(crate) mod backend;
 mod cpu;
 mod cuda;
 mod judge;
@@ -8,82 +12,103 @@ mod provenance;
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use dustin::{
     InvalidInput,
     cuda::CudaError,
-    profile::{Catalogue, DeviceId, Kernel, Policy, Provenance},
+    profile::{Catalogue, CpuCatalogue, DeviceId, GpuCatalogue, Kernel, Policy, Provenance},
 };
 use dustin_autotune::workload::Problem;
 
+pub(crate) use self::about::{About, GpuPlace, Limits};
 use crate::{
-    console::Console,
-    resolve::DeviceChoice,
-    search::{Bench, SearchError, Settings},
+    search::{SearchError, Settings},
     task::{Excluded, Offer, Task},
 };
 
 /// The points of a tuning space, and those left out with their reasons.
 pub(crate) type Offers = (Vec<Offer>, Vec<Excluded>);
 
-/// A device and what the command has to know of it.
-pub(crate) trait Device {
+/// A device as those see it who plan and search for it.
+pub(crate) struct Device {
+    about: About,
+    catalogue: Box<dyn Catalogue>,
+}
+
+impl Device {
+    /// The device that a worker has told about.
+    pub(crate) fn new(about: About) -> Self {
+        let catalogue: Box<dyn Catalogue> = match about.limits {
+            Limits::Gpu(limits) => Box::new(GpuCatalogue { limits }),
+            Limits::Cpu(limits) => Box::new(CpuCatalogue { limits }),
+        };
+        Self { about, catalogue }
+    }
+
     /// Its model, as profiles name it.
-    fn id(&self) -> &DeviceId;
+    pub(crate) fn id(&self) -> &DeviceId {
+        &self.about.provenance.device
+    }
+
+    /// What a profile says of it, as of when it was opened.
+    pub(crate) fn provenance(&self) -> &Provenance {
+        &self.about.provenance
+    }
 
     /// Its variants, as profiles name them.
-    fn catalogue(&self) -> &dyn Catalogue;
+    pub(crate) fn catalogue(&self) -> &dyn Catalogue {
+        self.catalogue.as_ref()
+    }
 
     /// What times of `kernel` are taken for.
-    fn policy(&self, kernel: Kernel) -> Policy;
-
-    /// What a profile says of it, as of now; hashes and date are the caller's.
-    fn provenance(&self) -> Provenance;
+    pub(crate) fn policy(&self, kernel: Kernel) -> Policy {
+        Policy::of(kernel, self.id())
+    }
 
     /// The most bytes per second that its memory can deliver, where that is known.
-    fn bandwidth(&self) -> Option<f64>;
+    pub(crate) fn bandwidth(&self) -> Option<f64> {
+        self.about.bandwidth
+    }
 
     /// How a search of one problem goes about it here.
-    fn settings(&self) -> Settings;
+    pub(crate) fn settings(&self) -> Settings {
+        match self.about.limits {
+            Limits::Gpu(_) => cuda::settings(),
+            Limits::Cpu(_) => cpu::settings(),
+        }
+    }
 
     /// Every point of the tuning space for `problem`, and those left out with their reasons.
     ///
     /// # Errors
     /// The problem is invalid.
-    fn points(&self, problem: &Problem) -> Result<Offers, InvalidInput>;
+    pub(crate) fn points(&self, problem: &Problem) -> Result<Offers, InvalidInput> {
+        match &self.about.limits {
+            Limits::Gpu(limits) => cuda::points(problem, limits),
+            Limits::Cpu(limits) => cpu::points(problem, *limits),
+        }
+    }
 
     /// About how long a search of `task` takes that tries so many of its points.
-    fn estimate(&self, task: &Task, trials: usize) -> Duration;
+    pub(crate) fn estimate(&self, task: &Task, trials: usize) -> Duration {
+        match self.about.limits {
+            Limits::Gpu(_) => cuda::estimate(task, trials, self.bandwidth()),
+            Limits::Cpu(limits) => cpu::estimate(task, trials, limits),
+        }
+    }
 
-    /// Prepares inputs from `seed`, reference and workspace for the points of `task`.
-    ///
-    /// # Errors
-    /// The device cannot hold or run the problem.
-    fn bench<'a>(&'a self, task: &'a Task, seed: u64) -> anyhow::Result<Box<dyn Bench + 'a>>;
+    /// The time in which any candidate worth having runs `problem` once, and most others do, too.
+    pub(crate) fn patience(&self, problem: &Problem) -> Duration {
+        match self.about.limits {
+            // One of many launches of a graph, a thousandth of the memory's speed.
+            Limits::Gpu(_) => cuda::run_time(problem, self.bandwidth()) * 32 * 1000,
+            // A single thread of a busy machine.
+            Limits::Cpu(_) => cpu::run_time(problem, 1) * 20,
+        }
+    }
 }
 
 /// Whether `error` says that the device no longer answers, so that nothing else can succeed on it either.
 pub(crate) fn is_lost(error: &anyhow::Error) -> bool {
     let search = error.downcast_ref().is_some_and(|error| matches!(error, SearchError::Device(_)));
     search || matches!(error.downcast_ref(), Some(CudaError::DeviceLost { .. }))
-}
-
-/// Opens the device asked for.
-///
-/// # Errors
-/// A GPU was asked for and there is none that serves.
-pub(crate) fn open(choice: DeviceChoice, console: Console) -> anyhow::Result<Box<dyn Device>> {
-    match choice {
-        DeviceChoice::Cuda { gpu } => {
-            Ok(Box::new(cuda::Cuda::open(gpu).context("--device cuda cannot be served; --device cpu can")?))
-        }
-        DeviceChoice::Auto { gpu } => match dustin::cuda::available() {
-            Ok(()) => Ok(Box::new(cuda::Cuda::open(gpu)?)),
-            Err(error) => {
-                console.note(&format!("no GPU to use ({error}): the CPU backend serves instead"));
-                Ok(Box::new(cpu::Cpu::open()?))
-            }
-        },
-        DeviceChoice::Cpu => Ok(Box::new(cpu::Cpu::open()?)),
-    }
 }

@@ -24,11 +24,7 @@ pub(crate) struct Group {
 ///
 /// # Errors
 /// There is none, or no variant of the device serves one of them.
-pub(crate) fn groups(
-    workloads: &[Workload],
-    tasks: &[Task],
-    device: &dyn Device,
-) -> anyhow::Result<Vec<Group>> {
+pub(crate) fn groups(workloads: &[Workload], tasks: &[Task], device: &Device) -> anyhow::Result<Vec<Group>> {
     let mut found: Vec<(KernelKey, AttentionShape, Vec<usize>)> = Vec::new();
     for (member, workload) in workloads.iter().enumerate() {
         let Shape::Attention(shape) = workload.shape else { continue };

@@ -40,6 +40,18 @@ pub(crate) struct Field<'a> {
     pub(crate) default: usize,
 }
 
+/// Times one candidate, and believes positive numbers alone.
+///
+/// # Errors
+/// Those of [`Bench::time`]; a time that is none.
+pub(super) fn time(bench: &mut dyn Bench, candidate: usize, repetitions: u32) -> Result<Vec<f64>, Failure> {
+    let times = bench.time(candidate, repetitions)?;
+    if times.iter().all(|time| time.is_finite() && *time > 0.0) {
+        return Ok(times);
+    }
+    Err(Failure::Candidate(format!("its times are not positive numbers: {times:?}")))
+}
+
 /// One problem, prepared on one device for the candidates of a [`Field`].
 pub(crate) trait Bench {
     /// Compares the candidate's results with the reference, on fresh poisoned outputs. Gives about how long its run took,

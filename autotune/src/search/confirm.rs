@@ -1,7 +1,7 @@
 //! The paired run-off: the winner against the default, in turns, so that drift meets both alike.
 
 use super::{
-    bench::{Bench, Failure},
+    bench::{self, Bench, Failure},
     statistics::Estimate,
 };
 
@@ -33,7 +33,7 @@ pub(crate) fn run_off(
     default: usize,
     pairs: u32,
 ) -> Result<Option<RunOff>, (usize, Failure)> {
-    let mut time = |candidate| bench.time(candidate, 1).map_err(|failure| (candidate, failure));
+    let mut time = |candidate| bench::time(bench, candidate, 1).map_err(|failure| (candidate, failure));
     let (mut ours, mut theirs, mut gains) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..pairs {
         let (a, b) = if pair % 2 == 0 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    bench::{Bench, Failure, Field},
+    bench::{Bench, Failure, Field, time},
     confirm::run_off,
     course::Course,
     history::History,
@@ -225,16 +225,14 @@ impl Engine<'_> {
         {
             return Ok(Status::Pruned(once));
         }
-        let mut times = self.bench.time(candidate, 1)?;
+        let mut times = time(self.bench, candidate, 1)?;
         if let (Some(&first), Some(best)) = (times.first(), self.best)
             && first > self.settings.prune * best
         {
             return Ok(Status::Pruned(first));
         }
-        times.extend(self.bench.time(candidate, self.settings.screening.saturating_sub(1))?);
-        let Some(time) = median(&times).filter(|time| time.is_finite() && *time > 0.0) else {
-            return Err(Failure::Candidate(format!("its times are not positive numbers: {times:?}")));
-        };
+        times.extend(time(self.bench, candidate, self.settings.screening.saturating_sub(1))?);
+        let Some(time) = median(&times) else { return Err(Failure::Candidate("it gave no times".into())) };
         self.best = Some(self.best.map_or(time, |best| best.min(time)));
         Ok(Status::Screened(time))
     }
@@ -271,7 +269,7 @@ impl Engine<'_> {
             let count = seats.len();
             for turn in 0..count {
                 let seat = &mut seats[(turn + round) % count];
-                match self.bench.time(seat.candidate, self.settings.repetitions) {
+                match time(self.bench, seat.candidate, self.settings.repetitions) {
                     Ok(times) => seat.rounds.extend(median(&times)),
                     Err(Failure::Candidate(reason)) => {
                         self.statuses[seat.candidate] = Status::Rejected(reason)

@@ -73,7 +73,7 @@ impl Task {
     ///
     /// # Errors
     /// No variant of the device serves the bucket.
-    pub(crate) fn new(workload: &Workload, device: &dyn Device) -> anyhow::Result<Self> {
+    pub(crate) fn new(workload: &Workload, device: &Device) -> anyhow::Result<Self> {
         let kernel = KernelKey::from(&workload.problem);
         let policy = device.policy(kernel.kernel());
         let key = Key::of(kernel, device.id(), policy);
@@ -104,8 +104,14 @@ impl Task {
 
     /// A task of one point: the choice of a profile's entry.
     pub(crate) fn of_choice(key: &Key, choice: &Choice) -> Self {
-        let point = Point { choice: choice.clone(), resources: Resources::default() };
-        Self::of_points(name(key), key.clone(), representative(key), vec![point], 0, Vec::new())
+        Self::of_choices(name(key), key, std::slice::from_ref(choice))
+    }
+
+    /// The task of these points and no others; what they occupy is not known.
+    pub(crate) fn of_choices(name: String, key: &Key, choices: &[Choice]) -> Self {
+        let point = |choice: &Choice| Point { choice: choice.clone(), resources: Resources::default() };
+        let points = choices.iter().map(point).collect();
+        Self::of_points(name, key.clone(), representative(key), points, 0, Vec::new())
     }
 
     fn of_points(

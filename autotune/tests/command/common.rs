@@ -9,6 +9,8 @@ use std::{
 pub(crate) fn autotune(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_autotune"));
     command.current_dir(folder).env("CUDA_VISIBLE_DEVICES", "").env("RUST_BACKTRACE", "1");
+    // Tests run side by side, each a user of its own.
+    command.env("XDG_RUNTIME_DIR", folder);
     command
 }
 

@@ -45,6 +45,10 @@ impl Side for AttentionSide {
         backend.attention(&input.problem, candidate, &input.arrays(), output, lse)
     }
 
+    fn spoil(&mut self, byte: u8) {
+        self.output.fill(u16::from_ne_bytes([byte; 2]));
+    }
+
     fn judge(&self) -> Result<(), String> {
         let lse = self.case.input.problem.lse.then_some(self.lse.as_slice());
         self.case.judge(&self.output, lse)

@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use dustin::{InvalidInput, cpu::CpuBackend};
 
-use crate::search::{Bench, Failure};
+use crate::{
+    device::backend::Spoil,
+    search::{Bench, Failure},
+};
 
 /// An input of one kernel, and what candidates write.
 pub(super) trait Side {
@@ -20,6 +23,9 @@ pub(super) trait Side {
     /// The candidate cannot run it.
     fn run(&mut self, backend: &mut CpuBackend, candidate: &Self::Candidate) -> Result<u64, InvalidInput>;
 
+    /// Overwrites what the last run wrote, byte by byte.
+    fn spoil(&mut self, byte: u8);
+
     /// Judges what the last run wrote.
     ///
     /// # Errors
@@ -33,16 +39,21 @@ pub(super) struct CpuBench<S: Side> {
     pub(super) candidates: Vec<S::Candidate>,
     pub(super) awkward: S,
     pub(super) timed: S,
+    /// A candidate whose results are spoiled, and how.
+    pub(super) spoil: Option<Spoil>,
 }
 
 impl<S: Side> Bench for CpuBench<S> {
     fn check(&mut self, candidate: usize) -> Result<Option<f64>, Failure> {
-        let Self { backend, candidates, awkward, timed } = self;
+        let Self { backend, candidates, awkward, timed, spoil } = self;
         for side in [awkward, timed] {
             side.poison();
             let status = side.run(backend, &candidates[candidate]).map_err(failure)?;
             if status != 0 {
                 return Err(Failure::Candidate(format!("it reports status {status:#x} on valid input")));
+            }
+            if let Some(spoil) = spoil.filter(|spoil| spoil.candidate == candidate) {
+                side.spoil(spoil.byte);
             }
             side.judge().map_err(Failure::Candidate)?;
         }

@@ -2,6 +2,7 @@
 
 mod attention;
 mod bench;
+mod harm;
 mod machine;
 mod score;
 mod select;
@@ -11,8 +12,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use dustin::{
     InvalidInput,
-    cpu::{self, CpuBackend},
-    profile::{Catalogue, Choice, CpuCatalogue, DeviceId, Kernel, Policy, Provenance},
+    cpu::{self, CpuBackend, CpuLimits},
+    profile::{Choice, DeviceId, Provenance},
 };
 use dustin_autotune::workload::Problem;
 
@@ -21,20 +22,21 @@ use self::{
     machine::Machine,
 };
 use super::{
-    Device, Offers,
+    About, Limits, Offers,
+    backend::{Backend, Preparation},
     judge::{AttentionCase, ScoreCase, SelectCase},
     memory, provenance,
 };
 use crate::{
-    search::{Bench, Settings},
+    search::{Bench, Failure, Settings},
     task::{Excluded, Task},
+    worker::Harm,
 };
 
 /// The CPU.
-pub(crate) struct Cpu {
-    id: DeviceId,
+pub(super) struct Cpu {
     machine: Machine,
-    catalogue: CpuCatalogue,
+    limits: CpuLimits,
 }
 
 impl Cpu {
@@ -42,10 +44,10 @@ impl Cpu {
     ///
     /// # Errors
     /// The operating system refuses threads.
-    pub(crate) fn open() -> anyhow::Result<Self> {
+    pub(super) fn open() -> anyhow::Result<Self> {
         let machine = Machine::at_hand();
         let limits = backend(machine.threads)?.limits();
-        Ok(Self { id: DeviceId::cpu(machine.name.clone()), machine, catalogue: CpuCatalogue { limits } })
+        Ok(Self { machine, limits })
     }
 }
 
@@ -55,28 +57,58 @@ fn backend(threads: u32) -> anyhow::Result<CpuBackend> {
         .with_context(|| format!("the system refuses the CPU backend its {threads} threads"))
 }
 
-impl Device for Cpu {
-    fn id(&self) -> &DeviceId {
-        &self.id
+/// How a search of one problem goes about it here.
+pub(super) fn settings() -> Settings {
+    Settings {
+        budget: None,
+        screening: 3,
+        prune: 2.0,
+        finalists: 8,
+        reach: 1.15,
+        rounds: 12,
+        repetitions: 3,
+        pairs: 21,
     }
+}
 
-    fn catalogue(&self) -> &dyn Catalogue {
-        &self.catalogue
+/// Every point of the tuning space for `problem`, and those left out with their reasons.
+///
+/// # Errors
+/// The problem is invalid.
+pub(super) fn points(problem: &Problem, limits: CpuLimits) -> Result<Offers, InvalidInput> {
+    match problem {
+        Problem::Attention(problem) => attention::points(problem, limits),
+        Problem::Score(problem) => score::points(problem, limits),
+        Problem::Select(problem) => select::points(problem, limits),
     }
+}
 
-    fn policy(&self, kernel: Kernel) -> Policy {
-        Policy::of(kernel, &self.id)
+/// About how long one run with so many threads takes.
+pub(super) fn run_time(problem: &Problem, threads: u32) -> Duration {
+    match problem {
+        Problem::Attention(problem) => attention::run_time(problem, threads),
+        Problem::Score(problem) => score::run_time(problem, threads),
+        Problem::Select(problem) => select::run_time(problem, threads),
     }
+}
 
-    fn provenance(&self) -> Provenance {
+/// About how long a search of `task` takes that tries so many of its points.
+pub(super) fn estimate(task: &Task, trials: usize, limits: CpuLimits) -> Duration {
+    // About nine runs a candidate, checks and warm-ups included, and as much again for making inputs and the finals.
+    let runs = run_time(&task.problem, limits.threads).as_secs_f64() * 9.0 + 1e-3;
+    Duration::from_secs_f64(0.5 + runs * (trials + 300) as f64)
+}
+
+impl Backend for Cpu {
+    fn about(&self) -> About {
         let attention = cpu::VARIANTS.iter().map(|variant| (variant.id, variant.revision));
         let score = cpu::score::VARIANTS.iter().map(|variant| (variant.id, variant.revision));
         let select = cpu::select::VARIANTS.iter().map(|variant| (variant.id, variant.revision));
         let variants = attention.chain(score).chain(select);
         let variants: Vec<String> = variants.map(|(id, revision)| format!("{id} r{revision}")).collect();
         let splits = cpu::SPLITS.iter().map(|splits| format!("{splits} splits"));
-        Provenance {
-            device: self.id.clone(),
+        let provenance = Provenance {
+            device: DeviceId::cpu(self.machine.name.clone()),
             sm_count: None,
             cpu_threads: Some(self.machine.threads),
             l2_kib: self.machine.cache_kib,
@@ -89,67 +121,35 @@ impl Device for Cpu {
             search_space_hash: provenance::digest(variants.into_iter().chain(splits)),
             crate_version: env!("CARGO_PKG_VERSION").into(),
             date: provenance::now(),
-        }
-    }
-
-    fn bandwidth(&self) -> Option<f64> {
-        None
-    }
-
-    fn settings(&self) -> Settings {
-        Settings {
-            budget: None,
-            screening: 3,
-            prune: 2.0,
-            finalists: 8,
-            reach: 1.15,
-            rounds: 12,
-            repetitions: 3,
-            pairs: 21,
-        }
-    }
-
-    fn points(&self, problem: &Problem) -> Result<Offers, InvalidInput> {
-        let limits = self.catalogue.limits;
-        match problem {
-            Problem::Attention(problem) => attention::points(problem, limits),
-            Problem::Score(problem) => score::points(problem, limits),
-            Problem::Select(problem) => select::points(problem, limits),
-        }
-    }
-
-    fn estimate(&self, task: &Task, trials: usize) -> Duration {
-        // About nine runs a candidate, checks and warm-ups included, and as much again for making inputs and the finals.
-        let threads = self.machine.threads;
-        let run = match &task.problem {
-            Problem::Attention(problem) => attention::run_time(problem, threads),
-            Problem::Score(problem) => score::run_time(problem, threads),
-            Problem::Select(problem) => select::run_time(problem, threads),
         };
-        let runs = run.as_secs_f64() * 9.0 + 1e-3;
-        Duration::from_secs_f64(0.5 + runs * (trials + 300) as f64)
+        About { provenance, bandwidth: None, limits: Limits::Cpu(self.limits), gpu: None }
     }
 
-    fn bench<'a>(&'a self, task: &'a Task, seed: u64) -> anyhow::Result<Box<dyn Bench + 'a>> {
+    fn bench<'a>(&'a self, task: &'a Task, how: Preparation) -> anyhow::Result<Box<dyn Bench + 'a>> {
         memory::require(&task.problem)?;
-        let context = task.context;
+        let (context, seed) = (task.context, how.seed);
         match &task.problem {
             Problem::Attention(problem) => {
                 let timed = AttentionCase::timed(problem, context, seed)?;
                 let cases = (AttentionCase::awkward(&problem.into(), seed)?, timed);
-                self.prepared::<attention::AttentionSide, _>(task, cases, Choice::cpu_attention)
+                self.prepared::<attention::AttentionSide, _>(task, how, cases, Choice::cpu_attention)
             }
             Problem::Score(problem) => {
                 let timed = ScoreCase::timed(problem, context, seed)?;
                 let cases = (ScoreCase::awkward(&problem.into(), seed)?, timed);
-                self.prepared::<score::ScoreSide, _>(task, cases, Choice::cpu_score)
+                self.prepared::<score::ScoreSide, _>(task, how, cases, Choice::cpu_score)
             }
             Problem::Select(problem) => {
                 let timed = SelectCase::timed(problem, context, seed)?;
                 let cases = (SelectCase::awkward(&problem.into(), seed)?, timed);
-                self.prepared::<select::SelectSide, _>(task, cases, Choice::cpu_selection)
+                self.prepared::<select::SelectSide, _>(task, how, cases, Choice::cpu_selection)
             }
         }
+    }
+
+    fn suffer(&self, harm: Harm) -> Result<(), Failure> {
+        harm::suffer(harm);
+        Ok(())
     }
 }
 
@@ -158,12 +158,14 @@ impl Cpu {
     fn prepared<'a, S: Side + From<C> + 'a, C>(
         &self,
         task: &Task,
+        how: Preparation,
         (awkward, timed): (C, C),
         candidate: fn(&Choice) -> Option<S::Candidate>,
     ) -> anyhow::Result<Box<dyn Bench + 'a>> {
         let candidates = task.candidates_as(candidate)?;
         let backend = backend(self.machine.threads)?;
-        Ok(Box::new(CpuBench::<S> { backend, candidates, awkward: awkward.into(), timed: timed.into() }))
+        let (awkward, timed) = (awkward.into(), timed.into());
+        Ok(Box::new(CpuBench::<S> { backend, candidates, awkward, timed, spoil: how.spoil }))
     }
 }
 

@@ -44,6 +44,10 @@ impl Side for ScoreSide {
         backend.score(&input.problem, candidate, &input.arrays(), &mut self.map)
     }
 
+    fn spoil(&mut self, byte: u8) {
+        self.map.fill(f32::from_ne_bytes([byte; 4]));
+    }
+
     fn judge(&self) -> Result<(), String> {
         self.case.judge(&self.map)
     }

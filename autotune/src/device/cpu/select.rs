@@ -51,6 +51,10 @@ impl Side for SelectSide {
         backend.select(&input.problem, candidate, &input.arrays(), output)
     }
 
+    fn spoil(&mut self, byte: u8) {
+        self.selected.set.fill(i32::from_ne_bytes([byte; 4]));
+    }
+
     fn judge(&self) -> Result<(), String> {
         self.case.judge(&self.selected)
     }

@@ -120,6 +120,13 @@ impl Side for AttentionSide {
         unsafe { kernel.launch(stream, &buffers) }
     }
 
+    fn spoil(&mut self, stream: &Stream, byte: u8) -> Result<(), CudaError> {
+        match &mut self.output.items {
+            DeviceItems::Rounded(items) => items.fill(stream, byte),
+            DeviceItems::F32(items) => items.fill(stream, byte),
+        }
+    }
+
     fn judge(&self, stream: &Stream) -> Result<(), Failure> {
         let output = match &self.output.items {
             DeviceItems::Rounded(items) => items.download(stream).map_err(failure)?,

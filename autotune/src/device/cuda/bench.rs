@@ -17,7 +17,10 @@ use dustin::{
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
 
-use crate::search::{Bench, Failure};
+use crate::{
+    device::backend::{Preparation, Spoil},
+    search::{Bench, Failure},
+};
 
 /// Inputs of one problem of one kernel on the device, and what candidates write.
 pub(super) trait Side {
@@ -65,6 +68,12 @@ pub(super) trait Side {
         turn: Option<u32>,
     ) -> Result<(), CudaError>;
 
+    /// Overwrites what candidates write, byte by byte, in the stream's order.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    fn spoil(&mut self, stream: &Stream, byte: u8) -> Result<(), CudaError>;
+
     /// Judges what the launch over the judged input wrote. Waits for the stream.
     ///
     /// # Errors
@@ -83,6 +92,7 @@ pub(super) struct CudaBench<'a, S: Side> {
     bytes: u64,
     workspace: DeviceBuffer<u8>,
     graphs: HashMap<usize, Timed<S::Kernel>>,
+    spoil: Option<Spoil>,
 }
 
 /// A captured series of launches, and what it uses.
@@ -95,7 +105,7 @@ struct Timed<K> {
 }
 
 impl<'a, S: Side + Sync> CudaBench<'a, S> {
-    /// Compiles every candidate, and has room for their workspaces. A launch over the timed side moves `bytes` at the
+    /// Compiles every candidate, if `how` wants that ahead, and has room for their workspaces. A launch over the timed side moves `bytes` at the
     /// least.
     ///
     /// # Errors
@@ -105,7 +115,7 @@ impl<'a, S: Side + Sync> CudaBench<'a, S> {
         candidates: Vec<S::Candidate>,
         (awkward, timed): (S, S),
         bytes: u64,
-        seed: u64,
+        how: Preparation,
     ) -> Result<Self, CudaError> {
         let mut room = 0;
         for side in [&awkward, &timed] {
@@ -114,8 +124,11 @@ impl<'a, S: Side + Sync> CudaBench<'a, S> {
         }
         let workspace = DeviceBuffer::allocate(stream.context(), room as usize)?;
         let graphs = HashMap::new();
-        let bench = Self { modules, stream, candidates, awkward, timed, bytes, workspace, graphs };
-        bench.compile(seed);
+        let spoil = how.spoil;
+        let bench = Self { modules, stream, candidates, awkward, timed, bytes, workspace, graphs, spoil };
+        if how.ahead {
+            bench.compile(how.seed);
+        }
         Ok(bench)
     }
 
@@ -157,8 +170,8 @@ impl<S: Side> CudaBench<'_, S> {
         Ok((kernel, workspace))
     }
 
-    /// One launch over a side's judged input into its poisoned output, judged; gives the microseconds that it took.
-    fn check_side(&self, candidate: usize, side: &S) -> Result<f64, Failure> {
+    /// One launch over a side's judged input into its poisoned output; gives the microseconds that it took.
+    fn launch_once(&self, candidate: usize, side: &S) -> Result<f64, Failure> {
         let stream = self.stream;
         let (kernel, workspace) = self.kernel(candidate, side)?;
         let event = || Event::new(stream.context()).map_err(failure);
@@ -169,7 +182,6 @@ impl<S: Side> CudaBench<'_, S> {
         unsafe { side.launch(stream, &kernel, &workspace, None) }.map_err(failure)?;
         end.record(stream).map_err(failure)?;
         require_no_fault(&workspace, stream)?;
-        side.judge(stream)?;
         end.synchronize().and_then(|()| end.microseconds_since(&start)).map_err(failure)
     }
 
@@ -193,10 +205,14 @@ impl<S: Side> CudaBench<'_, S> {
 
 impl<S: Side> Bench for CudaBench<'_, S> {
     fn check(&mut self, candidate: usize) -> Result<Option<f64>, Failure> {
+        let spoil = self.spoil.filter(|spoil| spoil.candidate == candidate);
         self.awkward.poison(self.stream).map_err(failure)?;
-        self.check_side(candidate, &self.awkward)?;
+        self.launch_once(candidate, &self.awkward)?;
+        judge(&mut self.awkward, self.stream, spoil)?;
         self.timed.poison(self.stream).map_err(failure)?;
-        self.check_side(candidate, &self.timed).map(Some)
+        let microseconds = self.launch_once(candidate, &self.timed)?;
+        judge(&mut self.timed, self.stream, spoil)?;
+        Ok(Some(microseconds))
     }
 
     fn time(&mut self, candidate: usize, repetitions: u32) -> Result<Vec<f64>, Failure> {
@@ -215,6 +231,14 @@ impl<S: Side> Bench for CudaBench<'_, S> {
         require_no_fault(workspace, self.stream)?;
         Ok(times)
     }
+}
+
+/// Judges what the last launch over a side wrote, spoiled or not.
+fn judge<S: Side>(side: &mut S, stream: &Stream, spoil: Option<Spoil>) -> Result<(), Failure> {
+    if let Some(spoil) = spoil {
+        side.spoil(stream, spoil.byte).map_err(failure)?;
+    }
+    side.judge(stream)
 }
 
 /// Refuses a candidate whose launches report a fault.

@@ -2,6 +2,7 @@
 
 mod attention;
 mod bench;
+mod harm;
 mod score;
 mod select;
 
@@ -11,22 +12,27 @@ use anyhow::Context as _;
 use dustin::{
     InvalidInput,
     cuda::{Context, DeviceInfo, ModuleCache, Stream},
-    profile::{Catalogue, Choice, DeviceId, GpuCatalogue, Kernel, Policy, Provenance},
+    limits::DeviceLimits,
+    profile::{Choice, Provenance},
 };
 use dustin_autotune::workload::Problem;
 use dustin_kernels::registry::{ATTENTION, FOLD, LOGITS, SELECT, source_hash};
 
 use self::bench::{CudaBench, Side};
-use super::{Device, Offers, memory, provenance};
+use super::{
+    About, GpuPlace, Limits, Offers,
+    backend::{Backend, Preparation},
+    memory, provenance,
+};
 use crate::{
-    search::{Bench, Settings},
+    search::{Bench, Failure, Settings},
     task::{Excluded, Task},
+    worker::Harm,
 };
 
 /// One GPU, and what has been compiled for it.
-pub(crate) struct Cuda {
-    id: DeviceId,
-    catalogue: GpuCatalogue,
+pub(super) struct Cuda {
+    ordinal: u32,
     modules: ModuleCache,
     stream: Stream,
 }
@@ -36,12 +42,11 @@ impl Cuda {
     ///
     /// # Errors
     /// There is no driver that serves, or no such GPU.
-    pub(crate) fn open(ordinal: u32) -> anyhow::Result<Self> {
+    pub(super) fn open(ordinal: u32) -> anyhow::Result<Self> {
         let context = Context::new(ordinal).with_context(|| format!("GPU {ordinal} cannot be used"))?;
         let modules = ModuleCache::new(&context)?;
         let stream = Stream::new(&context)?;
-        let info = modules.device();
-        Ok(Self { id: info.id(), catalogue: GpuCatalogue { limits: info.limits() }, modules, stream })
+        Ok(Self { ordinal, modules, stream })
     }
 
     fn info(&self) -> &DeviceInfo {
@@ -49,20 +54,49 @@ impl Cuda {
     }
 }
 
-impl Device for Cuda {
-    fn id(&self) -> &DeviceId {
-        &self.id
+/// How a search of one problem goes about it here.
+pub(super) fn settings() -> Settings {
+    Settings {
+        budget: None,
+        screening: 3,
+        prune: 2.5,
+        finalists: 12,
+        reach: 1.12,
+        rounds: 15,
+        repetitions: 3,
+        pairs: 21,
     }
+}
 
-    fn catalogue(&self) -> &dyn Catalogue {
-        &self.catalogue
+/// Every point of the tuning space for `problem`, and those left out with their reasons.
+///
+/// # Errors
+/// The problem is invalid.
+pub(super) fn points(problem: &Problem, limits: &DeviceLimits) -> Result<Offers, InvalidInput> {
+    match problem {
+        Problem::Attention(problem) => attention::points(problem, limits),
+        Problem::Score(problem) => score::points(problem, limits),
+        Problem::Select(problem) => select::points(problem, limits),
     }
+}
 
-    fn policy(&self, kernel: Kernel) -> Policy {
-        Policy::of(kernel, &self.id)
-    }
+/// About how long a launch takes that a device's memory with so many bytes per second bounds.
+pub(super) fn run_time(problem: &Problem, bandwidth: Option<f64>) -> Duration {
+    Duration::from_secs_f64(bandwidth.map_or(0.0, |bandwidth| problem.bytes() as f64 / bandwidth))
+}
 
-    fn provenance(&self) -> Provenance {
+/// About how long a search of `task` takes that tries so many of its points.
+pub(super) fn estimate(task: &Task, trials: usize, bandwidth: Option<f64>) -> Duration {
+    // Compiling, checking and screening take some 15 ms a candidate, and as long as 30 launches where these are long;
+    // the finals take as many again as a hundred candidates do. Inputs are made at about 1 GB/s.
+    let launch = run_time(&task.problem, bandwidth).as_secs_f64();
+    let candidates = 0.015 * trials as f64 + 30.0 * launch * (trials + 100) as f64;
+    let inputs = 1e-9 * memory::bytes(&task.problem) as f64;
+    Duration::from_secs_f64(1.0 + candidates + inputs)
+}
+
+impl Backend for Cuda {
+    fn about(&self) -> About {
         let info = self.info();
         // Beyond 32 bits of KiB or MiB there is no device.
         let units = |bytes: u64, unit: u64| u32::try_from(bytes / unit).ok();
@@ -74,8 +108,8 @@ impl Device for Cuda {
         let variants = variants.map(|(id, revision)| format!("{id} r{revision}"));
         let splits = dustin::attention::space::SPLITS.iter().chain(&dustin::score::space::SPLITS);
         let splits = splits.map(|splits| format!("{splits} splits"));
-        Provenance {
-            device: self.id.clone(),
+        let provenance = Provenance {
+            device: info.id(),
             sm_count: Some(info.sm_count),
             cpu_threads: None,
             l2_kib: units(info.l2_bytes, 1 << 10),
@@ -88,60 +122,36 @@ impl Device for Cuda {
             search_space_hash: provenance::digest(variants.chain(splits)),
             crate_version: env!("CARGO_PKG_VERSION").into(),
             date: provenance::now(),
+        };
+        About {
+            provenance,
+            bandwidth: info.memory_bandwidth(),
+            limits: Limits::Gpu(info.limits()),
+            gpu: Some(GpuPlace { ordinal: self.ordinal, pci_bus_id: info.pci_bus_id.clone() }),
         }
     }
 
-    fn bandwidth(&self) -> Option<f64> {
-        self.info().memory_bandwidth()
-    }
-
-    fn settings(&self) -> Settings {
-        Settings {
-            budget: None,
-            screening: 3,
-            prune: 2.5,
-            finalists: 12,
-            reach: 1.12,
-            rounds: 15,
-            repetitions: 3,
-            pairs: 21,
-        }
-    }
-
-    fn points(&self, problem: &Problem) -> Result<Offers, InvalidInput> {
-        let limits = &self.catalogue.limits;
-        match problem {
-            Problem::Attention(problem) => attention::points(problem, limits),
-            Problem::Score(problem) => score::points(problem, limits),
-            Problem::Select(problem) => select::points(problem, limits),
-        }
-    }
-
-    fn estimate(&self, task: &Task, trials: usize) -> Duration {
-        // Compiling, checking and screening take some 15 ms a candidate, and as long as 30 launches where these are long;
-        // the finals take as many again as a hundred candidates do. Inputs are made at about 1 GB/s.
-        let launch = self.bandwidth().map_or(0.0, |bandwidth| task.problem.bytes() as f64 / bandwidth);
-        let candidates = 0.015 * trials as f64 + 30.0 * launch * (trials + 100) as f64;
-        let inputs = 1e-9 * memory::bytes(&task.problem) as f64;
-        Duration::from_secs_f64(1.0 + candidates + inputs)
-    }
-
-    fn bench<'a>(&'a self, task: &'a Task, seed: u64) -> anyhow::Result<Box<dyn Bench + 'a>> {
+    fn bench<'a>(&'a self, task: &'a Task, how: Preparation) -> anyhow::Result<Box<dyn Bench + 'a>> {
         memory::require(&task.problem)?;
+        let seed = how.seed;
         match &task.problem {
             Problem::Attention(problem) => {
                 let sides = attention::AttentionSide::both(self, task, problem, seed)?;
-                self.prepared(task.candidates_as(Choice::gpu_attention)?, sides, task, seed)
+                self.prepared(task.candidates_as(Choice::gpu_attention)?, sides, task, how)
             }
             Problem::Score(problem) => {
                 let sides = score::ScoreSide::both(self, task, problem, seed)?;
-                self.prepared(task.candidates_as(Choice::gpu_score)?, sides, task, seed)
+                self.prepared(task.candidates_as(Choice::gpu_score)?, sides, task, how)
             }
             Problem::Select(problem) => {
                 let sides = select::SelectSide::both(&self.stream, task, problem, seed)?;
-                self.prepared(task.candidates_as(Choice::gpu_selection)?, sides, task, seed)
+                self.prepared(task.candidates_as(Choice::gpu_selection)?, sides, task, how)
             }
         }
+    }
+
+    fn suffer(&self, harm: Harm) -> Result<(), Failure> {
+        harm::suffer(harm, &self.modules, &self.stream).map_err(bench::failure)
     }
 }
 
@@ -152,10 +162,10 @@ impl Cuda {
         candidates: Vec<S::Candidate>,
         sides: (S, S),
         task: &Task,
-        seed: u64,
+        how: Preparation,
     ) -> anyhow::Result<Box<dyn Bench + 'a>> {
         let bytes = task.problem.bytes();
-        let bench = CudaBench::new((&self.modules, &self.stream), candidates, sides, bytes, seed);
+        let bench = CudaBench::new((&self.modules, &self.stream), candidates, sides, bytes, how);
         Ok(Box::new(bench.with_context(|| format!("{} needs a workspace", task.name))?))
     }
 }

@@ -97,6 +97,10 @@ impl Side for ScoreSide {
         unsafe { kernel.launch(stream, &buffers) }
     }
 
+    fn spoil(&mut self, stream: &Stream, byte: u8) -> Result<(), CudaError> {
+        self.map.fill(stream, byte)
+    }
+
     fn judge(&self, stream: &Stream) -> Result<(), Failure> {
         let map = self.map.download(stream).map_err(failure)?;
         self.case.judge(&map).map_err(Failure::Candidate)

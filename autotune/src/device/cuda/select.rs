@@ -90,6 +90,10 @@ impl Side for SelectSide {
         unsafe { kernel.launch(stream, &buffers) }
     }
 
+    fn spoil(&mut self, stream: &Stream, byte: u8) -> Result<(), CudaError> {
+        self.output.set.fill(stream, byte)
+    }
+
     fn judge(&self, stream: &Stream) -> Result<(), Failure> {
         let DeviceSelectOutput { set, physical, set_sizes } = &self.output;
         let physical = physical.as_ref().map(|items| items.download(stream)).transpose();

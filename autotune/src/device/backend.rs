@@ -1,0 +1,70 @@
+//! What a worker does with a device: says what it is, and prepares problems on it.
+
+use anyhow::Context as _;
+
+use super::{About, cpu, cuda};
+use crate::{
+    resolve::DeviceChoice,
+    search::{Bench, Failure},
+    task::Task,
+    worker::Harm,
+};
+
+/// How a problem is prepared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Preparation {
+    /// Seed of the inputs.
+    pub(crate) seed: u64,
+    /// Whether all candidates are compiled beforehand, on all threads, and not each when it is first checked.
+    pub(crate) ahead: bool,
+    /// A candidate that is to give wrong results.
+    pub(crate) spoil: Option<Spoil>,
+}
+
+/// A fault to be found: the candidate's results are overwritten with this byte before they are judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spoil {
+    /// Position among the points of the task.
+    pub(crate) candidate: usize,
+    /// What overwrites them.
+    pub(crate) byte: u8,
+}
+
+/// A device in the hands of this process.
+pub(crate) trait Backend {
+    /// What it is, as of now.
+    fn about(&self) -> About;
+
+    /// Prepares inputs, reference and workspace for the points of `task`.
+    ///
+    /// # Errors
+    /// The device cannot hold or run the problem.
+    fn bench<'a>(&'a self, task: &'a Task, how: Preparation) -> anyhow::Result<Box<dyn Bench + 'a>>;
+
+    /// Has a candidate do harm, for tests of what comes of it. May end the process.
+    ///
+    /// # Errors
+    /// The device found out.
+    fn suffer(&self, harm: Harm) -> Result<(), Failure>;
+}
+
+/// Opens the device asked for. Gives a remark, too, where another one serves than was hoped for.
+///
+/// # Errors
+/// A GPU was asked for and there is none that serves.
+pub(crate) fn open(choice: DeviceChoice) -> anyhow::Result<(Box<dyn Backend>, Option<String>)> {
+    match choice {
+        DeviceChoice::Cuda { gpu } => {
+            let gpu = cuda::Cuda::open(gpu).context("--device cuda cannot be served; --device cpu can")?;
+            Ok((Box::new(gpu), None))
+        }
+        DeviceChoice::Auto { gpu } => match dustin::cuda::available() {
+            Ok(()) => Ok((Box::new(cuda::Cuda::open(gpu)?), None)),
+            Err(error) => {
+                let remark = format!("no GPU to use ({error}): the CPU backend serves instead");
+                Ok((Box::new(cpu::Cpu::open()?), Some(remark)))
+            }
+        },
+        DeviceChoice::Cpu => Ok((Box::new(cpu::Cpu::open()?), None)),
+    }
+}

@@ -1,0 +1,126 @@
+//! What is said between the command and its worker: for each request one answer, each a line of JSON.
+
+use dustin::profile::{Choice, Key};
+use serde::{Deserialize, Serialize};
+
+use crate::{device::About, resolve::DeviceChoice, search::Failure};
+
+/// What the command asks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Request {
+    /// Open a device; the first request, and said once.
+    Open(DeviceChoice),
+    /// Prepare a problem, in the place of the one before.
+    Prepare(Assignment),
+    /// [`Bench::check`](crate::search::Bench::check).
+    Check {
+        /// Position among the choices.
+        candidate: usize,
+    },
+    /// [`Bench::time`](crate::search::Bench::time).
+    Time {
+        /// Position among the choices.
+        candidate: usize,
+        /// Times to take.
+        repetitions: u32,
+    },
+}
+
+/// A problem and who may run it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Assignment {
+    /// The workload, for messages.
+    pub(super) name: String,
+    /// The bucket, which says what problem stands for it.
+    pub(super) key: Key,
+    /// The candidates.
+    pub(super) choices: Vec<Choice>,
+    /// Seed of the inputs.
+    pub(super) seed: u64,
+    /// Whether all candidates are compiled beforehand.
+    pub(super) ahead: bool,
+}
+
+/// What the worker answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Answer {
+    /// The device is open.
+    Opened {
+        /// What it is.
+        about: Box<About>,
+        /// What a person should know.
+        remark: Option<String>,
+    },
+    /// The problem is ready.
+    Prepared,
+    /// The candidate is right.
+    Checked {
+        /// About how long its run took, in microseconds, where that tells anything.
+        us: Option<f64>,
+    },
+    /// The candidate ran.
+    Timed {
+        /// Microseconds of each repetition; nothing for what is no number, which JSON cannot say.
+        us: Vec<Option<f64>>,
+    },
+    /// The request failed.
+    Failed {
+        /// Whether the device is lost to this worker.
+        lost: bool,
+        /// Why, in one sentence.
+        reason: String,
+    },
+}
+
+impl From<Failure> for Answer {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Candidate(reason) => Self::Failed { lost: false, reason },
+            Failure::Device(reason) => Self::Failed { lost: true, reason },
+        }
+    }
+}
+
+/// Times as a line of JSON can hold them.
+pub(super) fn sayable(times: &[f64]) -> Vec<Option<f64>> {
+    times.iter().map(|&time| time.is_finite().then_some(time)).collect()
+}
+
+/// Times as they were said.
+pub(super) fn said(times: &[Option<f64>]) -> Vec<f64> {
+    times.iter().map(|time| time.unwrap_or(f64::NAN)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use dustin::profile::{DeviceId, Launch, Policy};
+    use dustin_autotune::workload;
+
+    use super::*;
+
+    #[test]
+    fn the_problem_of_every_built_in_workload_is_said_without_loss() {
+        for (name, ..) in workload::built_in() {
+            let problem = workload::named(name).unwrap().problem;
+            let key = Key::of(&problem, &DeviceId::gpu("any", 9, 0), Policy::default());
+            let launch = Launch { fold: Some("f".into()), splits: Some(3), ..Launch::default() };
+            let choice = Choice { variant: "v".into(), revision: 2, ptx_digest: Some("d".into()), launch };
+            let choices = vec![choice];
+            let told = Assignment { name: name.into(), key, choices, seed: u64::MAX, ahead: true };
+            let line = serde_json::to_string(&Request::Prepare(told.clone())).unwrap();
+            assert!(!line.contains('\n'), "{name}");
+            let Request::Prepare(heard) = serde_json::from_str(&line).unwrap() else { panic!("{line}") };
+            assert_eq!((heard.key, heard.choices, heard.seed), (told.key, told.choices, told.seed), "{name}");
+        }
+    }
+
+    #[test]
+    fn times_that_are_no_numbers_are_still_none_behind_the_line() {
+        let line = serde_json::to_string(&Answer::Timed { us: sayable(&[1.5, f64::NAN]) }).unwrap();
+        let Answer::Timed { us } = serde_json::from_str(&line).unwrap() else { panic!("{line}") };
+        let times = said(&us);
+        assert!(times[0] == 1.5 && times[1].is_nan(), "{times:?}");
+    }
+}

@@ -1,0 +1,122 @@
+//! The worker's side: requests from standard input, answers to standard output.
+
+use std::{
+    io::{self, BufRead as _, Write as _},
+    sync::mpsc::{self, Receiver},
+    thread,
+};
+
+use super::{
+    fault::{Fault, Faulty},
+    protocol::{Answer, Assignment, Request, sayable},
+};
+use crate::{
+    device::{
+        self,
+        backend::{self, Backend, Preparation},
+    },
+    outcome::{Exit, sentence},
+    search::Bench,
+    task::Task,
+};
+
+/// Serves requests until there are no more.
+///
+/// # Errors
+/// A line that is no request; an answer that nobody takes.
+pub(crate) fn serve() -> anyhow::Result<Exit> {
+    let requests = requests();
+    let Some(Request::Open(choice)) = next(&requests)? else { return Ok(Exit::Done) };
+    let backend = match backend::open(choice) {
+        Ok((backend, remark)) => {
+            answer(&Answer::Opened { about: Box::new(backend.about()), remark })?;
+            backend
+        }
+        Err(error) => {
+            answer(&failed(&error))?;
+            return Ok(Exit::Done);
+        }
+    };
+    let mut request = next(&requests)?;
+    while let Some(Request::Prepare(assignment)) = request {
+        request = serve_problem(backend.as_ref(), assignment, &requests)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Prepares a problem and serves requests for it; gives the first one that is for another problem.
+fn serve_problem(
+    backend: &dyn Backend,
+    assignment: Assignment,
+    requests: &Receiver<String>,
+) -> anyhow::Result<Option<Request>> {
+    let Assignment { name, key, choices, seed, ahead } = assignment;
+    let task = Task::of_choices(name, &key, &choices);
+    let fault = Fault::asked()?.and_then(|fault| fault.aim(&task));
+    let spoil = fault.as_ref().and_then(|fault| fault.spoil());
+    let mut bench = match backend.bench(&task, Preparation { seed, ahead, spoil }) {
+        Ok(bench) => bench,
+        Err(error) => {
+            answer(&failed(&error))?;
+            return next(requests);
+        }
+    };
+    if let Some(fault) = fault {
+        bench = Box::new(Faulty::new(bench, fault, backend));
+    }
+    answer(&Answer::Prepared)?;
+    loop {
+        match next(requests)? {
+            Some(Request::Check { candidate }) if candidate < choices.len() => {
+                answer(&check(bench.as_mut(), candidate))?;
+            }
+            Some(Request::Time { candidate, repetitions }) if candidate < choices.len() => {
+                answer(&time(bench.as_mut(), candidate, repetitions))?;
+            }
+            other => return Ok(other),
+        }
+    }
+}
+
+fn check(bench: &mut dyn Bench, candidate: usize) -> Answer {
+    bench.check(candidate).map_or_else(Answer::from, |us| Answer::Checked { us })
+}
+
+fn time(bench: &mut dyn Bench, candidate: usize, repetitions: u32) -> Answer {
+    bench.time(candidate, repetitions).map_or_else(Answer::from, |us| Answer::Timed { us: sayable(&us) })
+}
+
+fn failed(error: &anyhow::Error) -> Answer {
+    Answer::Failed { lost: device::is_lost(error), reason: sentence(error) }
+}
+
+/// The lines of standard input. When it ends, so does this process, whatever a candidate is doing: who asked is gone.
+fn requests() -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let sent = io::stdin().lock().lines().map_while(Result::ok).try_for_each(|line| sender.send(line));
+        if sent.is_ok() {
+            end_at_once();
+        }
+    });
+    receiver
+}
+
+/// Ends this process without waiting for its device, as an orderly exit might: a kernel may be hanging there.
+fn end_at_once() {
+    #[cfg(unix)]
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    #[cfg(not(unix))]
+    std::process::exit(0);
+}
+
+fn next(requests: &Receiver<String>) -> anyhow::Result<Option<Request>> {
+    requests.recv().ok().map(|line| Ok(serde_json::from_str(&line)?)).transpose()
+}
+
+fn answer(answer: &Answer) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, answer)?;
+    out.write_all(b"\n")?;
+    Ok(out.flush()?)
+}

@@ -1,0 +1,158 @@
+//! Candidates that do harm, each made to look fastest: none wins, none ends the search, and each reason is told.
+
+use std::{fs, path::Path, time::Instant};
+
+use crate::common::{Finished, autotune, json, run};
+use dustin::profile;
+
+const TINY: [&str; 10] = [
+    "--device=cpu",
+    "--model=Qwen2.5-0.5B",
+    "--batch=2",
+    "--context=100",
+    "--budget-k=32",
+    "--gamma=1",
+    "--page-size=4",
+    "--layout=hnd",
+    "--output=tiny.toml",
+    "--json",
+];
+
+/// One of the problem's candidates, and not the default.
+const VICTIM: &str = "attention_cpu_t128_q4, 1 split, 1 thread";
+
+/// Tunes while `fault` of the victim is there to be found.
+fn tune(folder: &Path, fault: &str, more: &[&str]) -> Finished {
+    tune_with(folder, &format!("{fault}={VICTIM}"), more)
+}
+
+fn tune_with(folder: &Path, fault: &str, more: &[&str]) -> Finished {
+    let mut command = autotune(folder);
+    command.arg("tune").args(TINY).args(more).env("DUSTIN_AUTOTUNE_FAULT", fault);
+    Finished::of(command.output().unwrap())
+}
+
+/// Asserts that the victim alone was rejected, for a reason with `word`, and that another candidate won.
+#[track_caller]
+fn assert_contained(folder: &Path, tuned: &Finished, word: &str) {
+    assert_eq!(tuned.code, Some(0), "{tuned:?}");
+    let row = &json(tuned)["results"][0];
+    let rejected = row["rejected"].as_array().unwrap();
+    assert_eq!((rejected.len(), &rejected[0]["point"]), (1, &VICTIM.into()), "{row}");
+    assert!(rejected[0]["reason"].as_str().unwrap().contains(word), "{row}");
+    assert_eq!((&row["untried"], &row["ending"]), (&0.into(), &"complete".into()), "{row}");
+    assert_ne!(row["chosen"], VICTIM);
+    let profile = profile::read(&folder.join("tiny.toml")).unwrap().profile;
+    let choice = &profile.entries[0].choice;
+    let thread = choice.launch.threads == Some(1) && choice.launch.splits == Some(1);
+    assert!(!(VICTIM.starts_with(&choice.variant) && thread), "{choice:?}");
+}
+
+#[test]
+fn without_a_fault_a_candidate_that_looks_fastest_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    // Harm that is never due: what keeps it from winning elsewhere is nothing but the harm.
+    let tuned = tune(folder.path(), "none", &[]);
+    assert_eq!(json(&tuned)["results"][0]["chosen"], VICTIM, "{tuned:?}");
+}
+
+#[test]
+fn every_harm_at_every_moment_is_contained_and_told() {
+    for moment in ["check", "time", "finals"] {
+        let calm = if moment == "check" { "differs" } else { "not positive numbers" };
+        for (harm, word) in [
+            ("illegal-access", "SIGSEGV"),
+            ("out-of-memory", "memory allocation of"),
+            ("crash", "SIGABRT"),
+            ("wrong", if moment == "check" { "" } else { calm }),
+            ("nan", if moment == "check" { "" } else { calm }),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let tuned = tune(folder.path(), &format!("{harm}@{moment}"), &[]);
+            assert_contained(folder.path(), &tuned, word);
+            let quarantined = tuned.stdout.contains("quarantined: ");
+            assert_eq!(quarantined, !matches!(harm, "wrong" | "nan"), "{harm}@{moment}: {tuned:?}");
+        }
+    }
+}
+
+#[test]
+fn a_candidate_that_hangs_is_stopped_long_before_it_ends() {
+    for moment in ["check", "finals"] {
+        let (folder, start) = (tempfile::tempdir().unwrap(), Instant::now());
+        let tuned = tune(folder.path(), &format!("hang@{moment}"), &["--candidate-timeout=1s"]);
+        assert_contained(folder.path(), &tuned, "gave no answer within");
+        assert!(start.elapsed().as_secs() < 25, "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_default_that_crashes_is_replaced_by_what_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let tuned = json(&run(folder.path(), &[&["tune"], &TINY[..]].concat()));
+    let default = tuned["results"][0]["default"].as_str().unwrap();
+    fs::remove_file(folder.path().join("tiny.toml")).unwrap();
+    let tuned = tune_with(folder.path(), &format!("crash={default}"), &[]);
+    // The profile's entries name the default's time, so this problem has none.
+    assert_eq!(tuned.code, Some(1), "{tuned:?}");
+    assert!(tuned.stderr.contains("the built-in default cannot serve it"), "{tuned:?}");
+    let row = &json(&tuned)["results"][0];
+    assert_eq!((&row["untried"], row["rejected"].as_array().unwrap().len()), (&0.into(), 1), "{row}");
+}
+
+#[test]
+fn an_entry_whose_choice_crashes_is_wrong_and_the_others_are_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    for more in [&[][..], &["--lse"]] {
+        assert_eq!(run(folder.path(), &[&["tune"], &TINY[..], more].concat()).code, Some(0));
+    }
+    let read = profile::read(&folder.path().join("tiny.toml")).unwrap();
+    let chosen = |index: usize| &read.profile.entries[index].choice;
+    let shown = run(folder.path(), &["verify", "tiny.toml", "--device=cpu", "--tolerance=2000", "--json"]);
+    let first = json(&shown)["entries"][0]["chosen"].as_str().unwrap().to_owned();
+    let mut verify = autotune(folder.path());
+    verify.args(["verify", "tiny.toml", "--device=cpu", "--tolerance=2000", "--json"]);
+    let verified =
+        Finished::of(verify.env("DUSTIN_AUTOTUNE_FAULT", format!("crash={first}")).output().unwrap());
+    let entries = json(&verified)["entries"].clone();
+    assert_eq!((verified.code, &entries[0]["verdict"]), (Some(3), &"wrong".into()), "{verified:?}");
+    let second = if chosen(0) == chosen(1) { "wrong" } else { "holds" };
+    assert_eq!(entries[1]["verdict"], second, "{verified:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_worker_does_not_outlive_the_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let fault = format!("hang={VICTIM}");
+    let mut child =
+        autotune(folder.path()).arg("tune").args(TINY).env("DUSTIN_AUTOTUNE_FAULT", &fault).spawn().unwrap();
+    let workers = || {
+        let cmdlines = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+            let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let ours = contains(&environment, folder.path().as_os_str().as_encoded_bytes());
+            (ours && contains(&command, b"\0worker\0")).then_some(())
+        });
+        cmdlines.count()
+    };
+    wait(|| workers() == 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait(|| workers() == 0);
+}
+
+#[cfg(target_os = "linux")]
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// Waits until it is so, far less long than a hanging candidate hangs.
+#[cfg(target_os = "linux")]
+fn wait(is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed().as_secs() < 20);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
