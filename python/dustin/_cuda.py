@@ -88,22 +88,29 @@ def capture_of(context: int, stream: int) -> int | None:
 
 
 @contextmanager
-def beside_captures(context: int) -> Iterator[int]:
-    """A stream whose work no graph takes down, and which has ended behind the block. Within that, this thread
-    may also allocate, which captures forbid otherwise.
-    """
-    mode, stream = ctypes.c_int(_CAPTURE_RELAXED), ctypes.c_void_p()
+def _relaxed() -> Iterator[None]:
+    """Lets this thread do what captures forbid otherwise, though no graph takes it down: allocate, free, wait."""
+    mode = ctypes.c_int(_CAPTURE_RELAXED)
     _call("cuThreadExchangeStreamCaptureMode", ctypes.byref(mode))
     try:
-        with _current(context):
-            _call("cuStreamCreate", ctypes.byref(stream), ctypes.c_uint(_NON_BLOCKING))
-            try:
-                yield stream.value or 0
-                _call("cuStreamSynchronize", stream)
-            finally:
-                _call("cuStreamDestroy_v2", stream)
+        yield
     finally:
         _call("cuThreadExchangeStreamCaptureMode", ctypes.byref(mode))
+
+
+@contextmanager
+def beside_captures(context: int) -> Iterator[int]:
+    """A stream whose work no graph takes down, and which has ended behind the block. Memory may be allocated
+    there.
+    """
+    stream = ctypes.c_void_p()
+    with _relaxed(), _current(context):
+        _call("cuStreamCreate", ctypes.byref(stream), ctypes.c_uint(_NON_BLOCKING))
+        try:
+            yield stream.value or 0
+            _call("cuStreamSynchronize", stream)
+        finally:
+            _call("cuStreamDestroy_v2", stream)
 
 
 def allocate(context: int, size: int) -> int:
@@ -116,7 +123,7 @@ def allocate(context: int, size: int) -> int:
 
 def free(context: int, address: int) -> None:
     """Frees memory of a context, once what uses it has ended."""
-    with _current(context):
+    with _relaxed(), _current(context):
         _call("cuMemFree_v2", ctypes.c_uint64(address))
 
 

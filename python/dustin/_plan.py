@@ -34,13 +34,13 @@ class Plan(Handle):
         return _library.text("operation_report", self.handle)
 
     def _workspace(self, stream: int | None) -> Memory:
-        """Launches that overlap in time need a workspace each: those of other threads and streams may, and those
-        of a graph with all others. They are kept, as nobody says when a graph is gone.
+        """Launches that overlap in time need a workspace each: those of other threads and streams may, and a
+        graph's with all others. They are kept, as nobody says when a graph is gone.
         """
         place: tuple[Hashable, ...] = (threading.get_ident(), stream)
         if self._cu_context is not None:
             capture = _cuda.capture_of(self._cu_context, stream or 0)
-            place = place if capture is None else ("graph", capture)
+            place = place if capture is None else ("graph", capture, stream)
         if place not in self._workspaces:
             self._workspaces[place] = self._made()
         return self._workspaces[place]

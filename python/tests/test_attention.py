@@ -1,3 +1,6 @@
+import dataclasses
+from typing import Any
+
 import dustin
 import libraries
 import numpy as np
@@ -69,7 +72,8 @@ def test_a_window_is_its_sinks_and_recent_tokens(paged):
 
 def test_a_tree_without_branches_is_causal(paged):
     masks = np.array([0b1, 0b11, 0b111] * 2, np.uint64)
-    np.testing.assert_allclose(attend(paged, masks=masks).output, attend(paged).output, atol=1e-6)
+    expected = paged.attention(everything())[0]
+    np.testing.assert_allclose(attend(paged, masks=masks).output, expected, atol=2e-3)
 
 
 def test_a_tree_hides_the_rows_that_its_masks_leave_out(paged):
@@ -113,9 +117,9 @@ def test_rows_of_queries_may_have_gaps(paged):
     np.testing.assert_array_equal(attend(paged, wide[:, :QUERY_HEADS]).output, attend(paged).output)
 
 
+@dataclasses.dataclass
 class OnlyDlpack:
-    def __init__(self, array):
-        self.array = array
+    array: Any
 
     def __dlpack__(self, **options):
         return self.array.__dlpack__(**options)

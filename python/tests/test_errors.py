@@ -1,3 +1,6 @@
+import json
+import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -164,10 +167,77 @@ def test_a_library_that_is_not_there_is_named():
     script = "import dustin; dustin.abi_version()"
     result = subprocess.run(
         [sys.executable, "-c", script],
-        env={"DUSTIN_LIBRARY": "/nowhere.so"},
+        env=os.environ | {"DUSTIN_LIBRARY": "/nowhere.so"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert "LibraryNotFoundError" in result.stderr
     assert "/nowhere.so" in result.stderr
+
+
+CONFIG = {
+    "model_type": "qwen2",
+    "num_hidden_layers": 80,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "hidden_size": 8192,
+    "intermediate_size": 29568,
+    "vocab_size": 152064,
+    "sliding_window": 131072,
+    "use_sliding_window": False,
+}
+
+
+def test_a_models_configuration_is_read_from_its_file(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(CONFIG))
+    assert dustin.Geometry.read_config(path) == dustin.Geometry.preset("Qwen2.5-72B")
+    assert dustin.Geometry.read_config(str(path)) == dustin.Geometry.parse_config(path.read_text())
+
+
+def test_a_model_with_a_sliding_window_at_work_and_what_is_no_configuration_are_refused(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(CONFIG | {"use_sliding_window": True, "max_window_layers": 28}))
+    with pytest.raises(dustin.Error, match="(?i)sliding.window"):
+        dustin.Geometry.read_config(path)
+    path.write_text(json.dumps(CONFIG)[:-10])
+    with pytest.raises(dustin.Error, match="DUSTIN_STATUS_INVALID_INPUT"):
+        dustin.Geometry.read_config(path)
+    with pytest.raises(dustin.Error, match="DUSTIN_STATUS_IO: .*nowhere"):
+        dustin.Geometry.read_config("/nowhere/config.json")
+
+
+def failure(library):
+    """What a process says that is to use another library, and to make a context."""
+    script = "import dustin; dustin.Context.cpu(1)"
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"DUSTIN_LIBRARY": str(library)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    return result.stderr.splitlines()[-1]
+
+
+def test_a_library_that_is_too_old_is_named_with_what_it_lacks(tmp_path):
+    if not (compiler := shutil.which("cc")):
+        pytest.skip("there is no cc to build a library with")
+    library = tmp_path / "old.so"
+    source = "unsigned dustin_abi_version(void) { return 0; }"
+    subprocess.run([compiler, "-shared", "-xc", "-", "-o", library], input=source.encode(), check=True)
+    says = f"the library at {library} is too old: it has no dustin_context_create_cpu"
+    assert failure(library) == f"dustin._errors.LibraryNotFoundError: {says}"
+
+
+def test_a_file_that_is_no_library_is_named(tmp_path):
+    library = tmp_path / "text.so"
+    library.write_text("no library")
+    assert f"LibraryNotFoundError: the library at {library} cannot be loaded" in failure(library)
+
+
+def test_what_a_newer_library_says_in_new_words_is_passed_on_by_number():
+    assert dustin._library.name_of("FAULT", 3) == "DUSTIN_FAULT_PAGE"
+    assert dustin._library.name_of("FAULT", 4_000_000) == "DUSTIN_FAULT_4000000"
