@@ -21,10 +21,19 @@ const PEERS: &str = "peers";
 /// The host's half of the kernels is a hundred bodies for the executor, which nothing in a bundle runs: optimising
 /// them would take most of the build.
 const QUICK_KERNELS: &str = "profile.release.package.dustin-kernels.opt-level=0";
-/// The most that a bundle may take, in bytes: six programs, each with up to 16 MiB of PTX.
-const SIZE_LIMIT: u64 = 96 << 20;
+/// The most that a bundle may take, in bytes: six programs and a library, each with up to 16 MiB of PTX.
+const SIZE_LIMIT: u64 = 112 << 20;
 
-/// A program that cargo builds, and the folder of the bundle that it goes to.
+/// The Python package: its modules and tests, beside which the library lies as in a wheel.
+const PYTHON: [(&str, &str, &str); 5] = [
+    ("python", "toml", "python"),
+    ("python/dustin", "py", "python/dustin"),
+    ("python/tests", "py", "python/tests"),
+    ("python/tests", "c", "python/tests"),
+    ("capi/include", "h", "python/dustin"),
+];
+
+/// A program or library that cargo builds, and the folder of the bundle that it goes to.
 struct Program {
     package: &'static str,
     /// What kind of target cargo calls it.
@@ -34,7 +43,7 @@ struct Program {
     folder: &'static str,
 }
 
-const PROGRAMS: [Program; 4] = [
+const PROGRAMS: [Program; 5] = [
     Program {
         package: "dustin-tests",
         kind: "test",
@@ -44,13 +53,21 @@ const PROGRAMS: [Program; 4] = [
     Program { package: "dustin-benches", kind: "bench", wanted: |_| true, folder: "benches" },
     Program { package: "dustin-autotune", kind: "bin", wanted: |name| name == "autotune", folder: "bin" },
     Program { package: "dustin", kind: "example", wanted: |name| name == "verify_step", folder: "examples" },
+    Program { package: "dustin-c", kind: "cdylib", wanted: |_| true, folder: "python/dustin" },
 ];
 
-/// Builds the programs and packs them into `out`, replacing a bundle that lies there.
+/// Builds the programs and packs them into `out`, replacing a bundle that lies there; with `only` no more than that folder of it
+/// and the profiles.
 ///
 /// # Errors
-/// A build fails, `out` holds something else than a bundle, or the bundle is too large.
-pub fn pack(out: &Path) -> Result<()> {
+/// A build fails, there is no folder `only`, `out` holds something else than a bundle, or the bundle is too large.
+pub fn pack(out: &Path, only: Option<&str>) -> Result<()> {
+    let is_packed = |folder: &str| only.is_none_or(|only| folder.split('/').next() == Some(only));
+    let folders: Vec<&str> = PROGRAMS.iter().map(|program| program.folder).chain([PEERS]).collect();
+    ensure!(
+        folders.iter().any(|folder| is_packed(folder)),
+        "of a bundle's folders {folders:?} none is {only:?}"
+    );
     if out.exists() {
         let is_empty = fs::read_dir(out)?.next().is_none();
         ensure!(is_empty || is_bundle(out), "{} is not a bundle; it is left alone", out.display());
@@ -64,15 +81,20 @@ pub fn pack(out: &Path) -> Result<()> {
     process::output(Command::new("chmod").arg("+x").arg(&run))?;
 
     let targets = targets()?;
-    for program in &PROGRAMS {
+    for program in PROGRAMS.iter().filter(|program| is_packed(program.folder)) {
         let folder = out.join(program.folder);
         fs::create_dir_all(&folder)?;
-        for (name, executable) in build(program, &targets)? {
-            fs::copy(&executable, folder.join(name)).with_context(|| executable.display().to_string())?;
+        for (name, file) in build(program, &targets)? {
+            fs::copy(&file, folder.join(name)).with_context(|| file.display().to_string())?;
         }
     }
     copy_of_kind(&root().join("profiles"), "toml", &out.join("profiles"))?;
-    copy_of_kind(&root().join("benches").join(PEERS), "py", &out.join(PEERS))?;
+    if is_packed(PEERS) {
+        copy_of_kind(&root().join("benches").join(PEERS), "py", &out.join(PEERS))?;
+    }
+    for (from, kind, to) in PYTHON.iter().filter(|(.., to)| is_packed(to)) {
+        copy_of_kind(&root().join(from), kind, &out.join(to))?;
+    }
 
     let size = size(out)?;
     ensure!(size <= SIZE_LIMIT, "the bundle takes {} MiB, more than {}", size >> 20, SIZE_LIMIT >> 20);
@@ -108,6 +130,19 @@ struct Target {
 struct Artifact {
     target: Target,
     executable: Option<PathBuf>,
+    filenames: Vec<PathBuf>,
+}
+
+impl Artifact {
+    /// The program or shared library, and its name in the bundle.
+    fn file(self) -> Option<(String, PathBuf)> {
+        let Some(executable) = self.executable else {
+            let library =
+                self.filenames.into_iter().find(|file| file.extension().is_some_and(|it| it == "so"))?;
+            return Some((library.file_name()?.to_str()?.to_owned(), library));
+        };
+        Some((self.target.name, executable))
+    }
 }
 
 fn targets() -> Result<Vec<Package>> {
@@ -115,7 +150,7 @@ fn targets() -> Result<Vec<Package>> {
     Ok(serde_json::from_str::<Metadata>(&stdout)?.packages)
 }
 
-/// Builds the program's targets and returns the name and executable of each.
+/// Builds the program's targets and returns the name and file of each.
 fn build(program: &Program, packages: &[Package]) -> Result<Vec<(String, PathBuf)>> {
     let is_wanted = |target: &Target| {
         target.kind.iter().any(|kind| kind == program.kind) && (program.wanted)(&target.name)
@@ -134,7 +169,7 @@ fn build(program: &Program, packages: &[Package]) -> Result<Vec<(String, PathBuf
     let mut cargo = cargo();
     match program.kind {
         // As a test an example would be its own tests.
-        "bin" | "example" => cargo.args(["build", "--release"]),
+        "bin" | "example" | "cdylib" => cargo.args(["build", "--release"]),
         _ => cargo.args(["test", "--no-run", "--release"]),
     };
     cargo.args([
@@ -146,14 +181,17 @@ fn build(program: &Program, packages: &[Package]) -> Result<Vec<(String, PathBuf
         QUICK_KERNELS,
     ]);
     for name in &wanted {
-        cargo.arg(format!("--{}", program.kind)).arg(name);
+        match program.kind {
+            "cdylib" => cargo.arg("--lib"),
+            kind => cargo.arg(format!("--{kind}")).arg(name),
+        };
     }
     let (stdout, _) = process::output(&mut cargo)?;
     let built: Vec<(String, PathBuf)> = stdout
         .lines()
         .filter_map(|line| serde_json::from_str::<Artifact>(line).ok())
         .filter(|artifact| is_wanted(&artifact.target))
-        .filter_map(|artifact| Some((artifact.target.name, artifact.executable?)))
+        .filter_map(Artifact::file)
         .collect();
     ensure!(built.len() == wanted.len(), "of {} cargo has built {built:?}", wanted.join(", "));
     Ok(built)
@@ -299,6 +337,38 @@ mod tests {
     }
 
     #[test]
+    fn python_runs_the_packages_tests_and_requires_a_gpu() {
+        let bundle = bundle(&[]);
+        let body = "test \"$1\" = -c && exit\ntest \"$DUSTIN_REQUIRE_GPU\" = 1 || exit 9\n\
+                    echo \"$PYTHONPATH: $*\"\necho '==== 7 passed, 2 skipped in 1.25s ===='";
+        script(&bundle, "python", body);
+        let (text, success) = run(&bundle, &["python", "-x"]);
+        let package = bundle.path().join("python");
+        assert!(success && text.contains("7 passed, 2 skipped\n1 passed, 0 failed, 0 skipped"), "{text}");
+        let said = format!("{}: -m pytest -p no:cacheprovider {0}/tests -x", package.display());
+        assert!(text.lines().any(|line| line == said), "{said} is not in {text}");
+    }
+
+    #[test]
+    fn python_tests_that_are_all_skipped_or_cannot_run_are_no_pass() {
+        let bundle = bundle(&[]);
+        script(&bundle, "python", "test \"$1\" = -c || echo '9 skipped in 0.10s'");
+        assert!(run(&bundle, &["python"]).0.contains("0 passed, 0 failed, 1 skipped"));
+        script(&bundle, "python", "exit 1");
+        let (text, success) = run(&bundle, &["python"]);
+        assert!(!success && text.contains("there is no numpy, pytest or PyTorch"), "{text}");
+        script(&bundle, "python", "test \"$1\" = -c && exit\necho '1 failed, 3 passed in 0.10s'\nexit 1");
+        assert!(run(&bundle, &["python"]).0.contains("exit code 1"));
+    }
+
+    #[test]
+    fn a_folder_that_no_bundle_has_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = pack(folder.path(), Some("nonsense")).unwrap_err().to_string();
+        assert!(error.contains("nonsense"), "{error}");
+    }
+
+    #[test]
     fn an_unknown_command_is_refused() {
         assert!(!run(&bundle(&[("gpu", PASS)]), &["test"]).1);
     }
@@ -308,7 +378,7 @@ mod tests {
         for (foreign, content) in [("thesis.txt", ""), ("run", RUN), ("README", "Not Dustin's.\n")] {
             let folder = tempfile::tempdir().unwrap();
             fs::write(folder.path().join(foreign), content).unwrap();
-            let error = pack(folder.path()).unwrap_err().to_string();
+            let error = pack(folder.path(), None).unwrap_err().to_string();
             assert!(error.ends_with("is not a bundle; it is left alone"), "{error}");
             assert_eq!(fs::read_to_string(folder.path().join(foreign)).unwrap(), content);
         }

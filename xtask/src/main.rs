@@ -37,6 +37,9 @@ enum Command {
         /// The folder to write; a bundle that lies there is replaced
         #[arg(long, default_value = ".bundle", value_name = "DIR")]
         out: PathBuf,
+        /// Pack no more than this folder of it, and the profiles
+        #[arg(long, value_name = "FOLDER")]
+        only: Option<String>,
     },
 }
 
@@ -59,6 +62,6 @@ fn run() -> anyhow::Result<()> {
         Command::Header { check: true } => header::check(),
         Command::Header { .. } => header::write(),
         Command::Ptxas => ptxas::install().map(|ptxas| println!("{}", ptxas.path().display())),
-        Command::Bundle { out } => bundle::pack(&out),
+        Command::Bundle { out, only } => bundle::pack(&out, only.as_deref()),
     }
 }
