@@ -1,6 +1,7 @@
 """Streams, graphs, contexts and other libraries' arrays on a GPU, and what is refused there."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import dustin
 import pytest
@@ -112,7 +113,7 @@ def test_a_graph_gives_what_eager_calls_give_for_other_lengths_too(world, torch)
         same(torch, captured, expected)
 
 
-def test_graphs_that_run_at_the_same_time_do_not_share_what_they_work_in(world, torch):
+def test_graphs_that_run_at_the_same_time_do_not_share_what_they_work_in(torch):
     worlds = [tensors.world("cuda") for _ in range(2)]
     for number, one in enumerate(worlds):
         one.query.mul_(1 + number)
@@ -155,8 +156,6 @@ def test_calls_take_no_memory_once_they_have_run(world, torch):
 
 
 def test_two_streams_and_four_threads_give_what_one_gives(world, torch):
-    from concurrent.futures import ThreadPoolExecutor
-
     expected = attend(world)
 
     def on_a_stream(_):
