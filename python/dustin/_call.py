@@ -77,9 +77,10 @@ class Call:
     ) -> Plan:
         """The plan for a problem; `lists` is what its pointers point to."""
         # Addresses in the problem differ from call to call: the lists stand for them.
+        fields: Any = problem._fields_
         plain = tuple(
             bytes(value) if isinstance(value := getattr(problem, field), ctypes.Structure) else value
-            for field, of in problem._fields_
+            for field, of in fields
             if not issubclass(of, ctypes._Pointer)
         )
         key = (kind, plain, lists, profile and profile.handle)

@@ -6,6 +6,7 @@ The header is written by a tool, so a few patterns read all of it, and the packa
 import ctypes
 import re
 from dataclasses import dataclass
+from typing import Any
 
 _SCALARS = {
     "uint32_t": ctypes.c_uint32,
@@ -57,7 +58,7 @@ def _type(text: str, structs: dict[str, type[ctypes.Structure]]) -> type:
     name = re.sub(r"\b(const|struct)\b|\*", "", text).strip()
     if name == "char" and stars == 1:
         return ctypes.c_char_p
-    known = _SCALARS.get(name) or structs.get(name)
+    known: Any = _SCALARS.get(name) or structs.get(name)
     if known is None:
         # Memory, or a handle: an address that is never followed here.
         if stars == 0:
@@ -65,4 +66,5 @@ def _type(text: str, structs: dict[str, type[ctypes.Structure]]) -> type:
         known, stars = ctypes.c_void_p, stars - 1
     for _ in range(stars):
         known = ctypes.POINTER(known)
-    return known
+    kind: type = known
+    return kind

@@ -109,7 +109,7 @@ def number(name: str, *arguments: Any, kind: type = ctypes.c_uint32) -> int:
     """Calls a function that writes one number to its last argument; gives the number."""
     value = kind()
     call(name, *arguments, ctypes.byref(value))
-    return value.value
+    return int(value.value)
 
 
 def text(name: str, *arguments: Any) -> str:
@@ -123,4 +123,4 @@ def text(name: str, *arguments: Any) -> str:
 
 def abi_version() -> int:
     """The version of the C ABI that the library has."""
-    return _library().functions["dustin_abi_version"]()
+    return int(_library().functions["dustin_abi_version"]())
