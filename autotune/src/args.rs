@@ -11,6 +11,7 @@ Examples:
   autotune plan                                  what would run, where the result goes, how long it takes
   autotune tune                                  tune the device at hand for the built-in workloads
   autotune tune --workload w1 --budget 30s       one workload, half a minute
+  autotune tune --resume                         go on where the last run was cut off
   autotune tune --model Llama-3.1-8B --batch 8 --context 65536 --gamma 5 --budget-k 1024
   autotune tune --model Qwen2.5-7B --batch 1,4,16 --batch-invariant
   autotune show profiles/nvidia-h200.toml        a profile as tables
@@ -68,6 +69,9 @@ pub(crate) struct TuneArgs {
     /// do not depend on its batch, and tell what it costs.
     #[arg(long)]
     pub(crate) batch_invariant: bool,
+    /// Go on where the last run that wrote this profile was cut off: what it measured is not measured again.
+    #[arg(long)]
+    pub(crate) resume: bool,
     /// Seed of the order in which candidates are tried, and of the inputs.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
@@ -138,6 +142,9 @@ pub(crate) struct DeviceArgs {
     /// Large problems get more.
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = time, allow_hyphen_values = true)]
     pub(crate) candidate_timeout: std::time::Duration,
+    /// Wait while another process measures the device, instead of saying so and stopping.
+    #[arg(long)]
+    pub(crate) wait: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -6,6 +6,8 @@ mod command;
 mod console;
 mod device;
 mod invariance;
+mod journal;
+mod lock;
 mod outcome;
 mod replay;
 mod report;

@@ -38,6 +38,8 @@ pub(crate) struct DeviceRequest {
     pub(crate) choice: DeviceChoice,
     /// The least time that a candidate is given for one answer.
     pub(crate) patience: Duration,
+    /// Whether to wait for it while somebody else measures it.
+    pub(crate) wait: bool,
 }
 
 /// What `plan` and `tune` are to do.
@@ -55,6 +57,8 @@ pub(crate) struct TuneRequest {
     pub(crate) method: MethodKind,
     /// Whether one schedule for all batches is chosen, too.
     pub(crate) batch_invariant: bool,
+    /// Whether to go on where the last run was cut off.
+    pub(crate) resume: bool,
     /// Seed of order and inputs.
     pub(crate) seed: u64,
     /// Where the profile goes, if not to the device's default.
@@ -92,6 +96,7 @@ impl TuneRequest {
                 None => MethodKind::Random,
             }),
             batch_invariant: args.batch_invariant,
+            resume: args.resume,
             seed: args.seed,
             output: args.output,
             console: Console { quiet: args.console.quiet, json: args.console.json },
@@ -123,7 +128,7 @@ impl DeviceRequest {
             DeviceKind::Cuda => DeviceChoice::Cuda { gpu: args.gpu },
             DeviceKind::Cpu => DeviceChoice::Cpu,
         };
-        Self { choice, patience: args.candidate_timeout }
+        Self { choice, patience: args.candidate_timeout, wait: args.wait }
     }
 }
 

@@ -81,7 +81,7 @@ impl Tuner<'_> {
         let wanted = all.len();
         let course =
             Course::new(&task.space, MethodKind::Random, self.request.seed).from(all).at_most(wanted);
-        let outcome = self.search(task, course, &settings)?;
+        let outcome = self.search(task, course, None, &settings)?;
         let tried = outcome.statuses.iter().filter(|status| **status != Status::Untried).count();
         if outcome.ending == Ending::Budget && tried < wanted {
             self.request.console.note(&format!(

@@ -1,8 +1,12 @@
 //! `tune`: search each workload and keep what is found.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
+use dustin::profile::Choice;
 use serde::Serialize;
 
 use crate::{
@@ -11,10 +15,12 @@ use crate::{
     console::{Stop, Watch},
     device::{self, Device},
     invariance::Group,
+    journal::{self, Journal, Journaled, Subject},
+    lock::Lock,
     outcome::{self, Exit},
     report::{self, EveryBatch, Row},
     resolve::TuneRequest,
-    search::{Course, Ending, Outcome, Settings, search},
+    search::{Course, Ending, Failure, Outcome, SearchError, Settings, search},
     table,
     task::Task,
     worker::Supervisor,
@@ -38,6 +44,7 @@ pub(super) struct Tuner<'a> {
     pub(super) request: &'a TuneRequest,
     pub(super) stop: &'a Stop,
     book: Book,
+    journal: RefCell<Journal>,
     rows: Vec<Row>,
     failed: usize,
 }
@@ -50,6 +57,11 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
     let Tasks { tasks, groups } = tasks(request, &device)?;
     let path = request.output.clone().unwrap_or_else(|| book::default_path(device.id()));
     let book = Book::open(path, device.provenance(), console)?;
+    let _lock = Lock::take(&device, request.device.wait, stop)?;
+    let (journal, remarks) = Journal::open(journal::path(book.path(), &device), request.resume)?;
+    for remark in remarks {
+        console.note(&remark);
+    }
     console.note(&format!("tuning {} for {}", device.id().name, book.path().display()));
 
     let (start, steps) = (Instant::now(), tasks.len() + groups.len());
@@ -57,8 +69,16 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
         let left = request.budget.map(|budget| budget.saturating_sub(start.elapsed()));
         left.map(|left| left / (steps - done) as u32)
     };
-    let (rows, failed) = (Vec::new(), 0);
-    let mut tuner = Tuner { device: &device, supervisor: &supervisor, request, stop, book, rows, failed };
+    let mut tuner = Tuner {
+        device: &device,
+        supervisor: &supervisor,
+        request,
+        stop,
+        book,
+        journal: RefCell::new(journal),
+        rows: Vec::new(),
+        failed: 0,
+    };
     let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(tasks.len());
     for (done, task) in tasks.iter().enumerate() {
         if stop.asked() {
@@ -140,11 +160,9 @@ impl Tuner<'_> {
     fn tune(&self, task: &Task, budget: Option<Duration>) -> anyhow::Result<Outcome> {
         let Self { device, request, .. } = *self;
         let settings = Settings { budget, ..device.settings() };
-        let near = self.book.nearest(&task.key).and_then(|choice| task.position(choice));
-        let course = Course::new(&task.space, request.method, request.seed)
-            .from(near)
-            .at_most(request.trials(task.points.len()));
-        self.search(task, course, &settings)
+        let course =
+            Course::new(&task.space, request.method, request.seed).at_most(request.trials(task.points.len()));
+        self.search(task, course, self.book.nearest(&task.key), &settings)
     }
 
     /// Tells what a search came to.
@@ -180,18 +198,40 @@ impl Tuner<'_> {
         Ok(())
     }
 
-    /// Searches `task` on `course`.
+    /// Searches `task` on `course`, which begins with the choice that was the nearest one when the search first began.
     pub(super) fn search(
         &self,
         task: &Task,
         course: Course<'_>,
+        nearest: Option<&Choice>,
         settings: &Settings,
     ) -> anyhow::Result<Outcome> {
         let Self { device, supervisor, request, stop, .. } = *self;
         // The clock runs while inputs are made: they belong to the budget.
         let mut watch = Watch::new(request.console, &task.name, course.trials(), stop);
         let of = || format!("workload {}", task.name);
-        let mut bench = supervisor.bench(device, task, request.seed).with_context(of)?;
-        search(task.field(), course, &mut bench, settings, &mut watch).with_context(of)
+        let subject = Subject::new(device.provenance(), &task.key, request.seed);
+        let sitting = self.journal.borrow_mut().sit(subject, nearest.cloned())?;
+        let course = course.from(sitting.near.as_ref().and_then(|choice| task.position(choice)));
+        let mut refused = None;
+        let prepare = || {
+            supervisor.bench(device, task, request.seed).map_err(|error| {
+                let reason = outcome::sentence(&error);
+                refused = Some(error);
+                Failure::Device(reason)
+            })
+        };
+        let mut bench = Journaled::new(&self.journal, sitting, &task.points, prepare);
+        let found = search(task.field(), course, &mut bench, settings, &mut watch).and_then(|found| {
+            let noted = bench.choose(found.chosen, found.time.median);
+            noted.map_err(|failure| SearchError::Device(failure.to_string()))?;
+            Ok(found)
+        });
+        drop(bench);
+        // Why the problem could not be prepared is better told by whoever was to do it.
+        match (found, refused) {
+            (Err(_), Some(refused)) => Err(refused).with_context(of),
+            (found, _) => found.with_context(of),
+        }
     }
 }

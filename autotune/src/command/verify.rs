@@ -10,6 +10,7 @@ use crate::{
     command::open,
     console::Stop,
     device::{self, Device},
+    lock::Lock,
     outcome::{self, Exit},
     resolve::VerifyRequest,
     search::{Bench, Estimate, Failure, SearchError},
@@ -96,6 +97,7 @@ pub(crate) fn verify(request: &VerifyRequest, stop: &Stop) -> anyhow::Result<Exi
         console.note(&format!("warning: {difference}"));
     }
 
+    let _lock = Lock::take(&device, request.device.wait, stop)?;
     let bar = console.bar(profile.entries.len(), "verifying");
     let (lines, lost) = lines(&profile.entries, stop, |entry| {
         let line = line(entry, &device, &supervisor, request);

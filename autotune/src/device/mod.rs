@@ -10,7 +10,7 @@ mod judge;
 pub(crate) mod memory;
 mod provenance;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use dustin::{
     InvalidInput,
@@ -52,6 +52,16 @@ impl Device {
     /// What a profile says of it, as of when it was opened.
     pub(crate) fn provenance(&self) -> &Provenance {
         &self.about.provenance
+    }
+
+    /// What tells it from the machine's other devices, as a part of a file's name.
+    pub(crate) fn place(&self) -> String {
+        match &self.about.gpu {
+            Some(GpuPlace { pci_bus_id, .. }) => {
+                pci_bus_id.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+            }
+            None => "cpu".into(),
+        }
     }
 
     /// Its variants, as profiles name them.
@@ -103,6 +113,15 @@ impl Device {
             Limits::Gpu(_) => cuda::run_time(problem, self.bandwidth()) * 32 * 1000,
             // A single thread of a busy machine.
             Limits::Cpu(_) => cpu::run_time(problem, 1) * 20,
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.about.gpu {
+            Some(GpuPlace { ordinal, .. }) => write!(f, "GPU {ordinal} ({})", self.id().name),
+            None => write!(f, "the CPU ({})", self.id().name),
         }
     }
 }

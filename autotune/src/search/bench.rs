@@ -26,7 +26,7 @@ pub(crate) enum Failure {
     /// This candidate cannot serve the problem: the search records why and goes on.
     #[error("{0}")]
     Candidate(String),
-    /// The device can no longer answer for any candidate.
+    /// Nothing can be measured any longer, of any candidate.
     #[error("{0}")]
     Device(String),
 }

@@ -20,9 +20,9 @@ impl<'a> Course<'a> {
         Self { space, seeds: Vec::new(), method: method.start(seed), trials: space.len() }
     }
 
-    /// Tries these points before any other, in this order.
+    /// Tries these points before any other, in this order, but after those that were named so before.
     pub(crate) fn from(mut self, seeds: impl IntoIterator<Item = usize>) -> Self {
-        self.seeds = seeds.into_iter().collect();
+        self.seeds.extend(seeds);
         self
     }
 

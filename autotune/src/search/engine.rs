@@ -138,8 +138,8 @@ pub(crate) enum SearchError {
     /// The search was stopped before any candidate was timed.
     #[error("the search was stopped before any candidate was timed: give it a longer --budget")]
     NothingTimed,
-    /// The device is lost.
-    #[error("the device no longer answers: {0}; run the command again, entries already written are kept")]
+    /// Nothing more can be measured.
+    #[error("{0}; run the command again, with --resume if it was tuning: what was measured is kept")]
     Device(String),
 }
 

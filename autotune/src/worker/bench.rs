@@ -80,7 +80,9 @@ impl<'a> WorkerBench<'a> {
             self.assignment.ahead = false;
         }
         let name = &self.task.name;
-        Err(Failure::Device(format!("{ATTEMPTS} workers in a row failed at {name}, the last because {last}")))
+        Err(Failure::Device(format!(
+            "the device no longer answers: {ATTEMPTS} workers in a row failed at {name}, the last because {last}"
+        )))
     }
 
     /// Whether the candidate that served last still does; if none has, that remains to be seen.

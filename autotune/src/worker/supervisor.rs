@@ -91,8 +91,10 @@ impl Supervisor {
             }
             self.stop();
         }
-        Err(SearchError::Device(format!("{ATTEMPTS} workers in a row could not prepare the problem; {lost}"))
-            .into())
+        let reason = format!(
+            "the device no longer answers: {ATTEMPTS} workers in a row could not prepare the problem; {lost}"
+        );
+        Err(SearchError::Device(reason).into())
     }
 
     /// Has the problem prepared, by a new worker if there is none.

@@ -6,3 +6,4 @@ mod errors;
 mod every_batch;
 mod faults;
 mod replay;
+mod resume;

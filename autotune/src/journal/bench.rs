@@ -1,0 +1,129 @@
+//! A bench that remembers: what the journal knows is not measured again, and what is measured is written before the search
+//! goes on.
+
+use std::{
+    cell::RefCell,
+    collections::{HashMap, VecDeque},
+};
+
+use dustin::profile::Choice;
+
+use super::{
+    Journal, Record,
+    sittings::{Event, Sitting},
+};
+use crate::{
+    search::{Bench, Failure},
+    task::Point,
+};
+
+/// A bench and its sitting in the journal. It is prepared when something has to be measured, and not before.
+pub(crate) struct Journaled<'a, B, P> {
+    prepare: P,
+    bench: Option<B>,
+    journal: &'a RefCell<Journal>,
+    points: &'a [Point],
+    problem: u32,
+    /// What is known of candidates and has not been asked for yet.
+    known: HashMap<usize, VecDeque<Event>>,
+}
+
+impl<'a, B, P: FnMut() -> Result<B, Failure>> Journaled<'a, B, P> {
+    /// The bench that `prepare` gives, for the candidates `points`, going on with `sitting`.
+    pub(crate) fn new(
+        journal: &'a RefCell<Journal>,
+        sitting: Sitting,
+        points: &'a [Point],
+        prepare: P,
+    ) -> Self {
+        let place = |choice: &Choice| points.iter().position(|point| point.choice == *choice);
+        let known = sitting.known.into_iter();
+        let known = known.filter_map(|(choice, events)| Some((place(&choice)?, events))).collect();
+        Self { prepare, bench: None, journal, points, problem: sitting.number, known }
+    }
+
+    /// Says what was chosen.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub(crate) fn choose(&self, candidate: usize, us: f64) -> Result<(), Failure> {
+        self.note(&Record::Chosen { problem: self.problem, candidate: self.choice(candidate), us })
+    }
+
+    /// What came next of `candidate`, if it is known, and fits the question.
+    fn recall(&mut self, candidate: usize, fits: impl Fn(&Event) -> bool) -> Option<Event> {
+        let events = self.known.get_mut(&candidate)?;
+        let event = events.pop_front()?;
+        if fits(&event) || matches!(event, Event::Failed(_)) {
+            return Some(event);
+        }
+        // The search asks other questions than it did: what follows are answers to those.
+        events.clear();
+        None
+    }
+
+    fn bench(&mut self) -> Result<&mut B, Failure> {
+        let bench = match self.bench.take() {
+            Some(bench) => bench,
+            None => (self.prepare)()?,
+        };
+        Ok(self.bench.insert(bench))
+    }
+
+    fn choice(&self, candidate: usize) -> Choice {
+        self.points[candidate].choice.clone()
+    }
+
+    fn note(&self, record: &Record) -> Result<(), Failure> {
+        self.journal.borrow_mut().append(record).map_err(|error| Failure::Device(error.to_string()))
+    }
+
+    /// Notes why a candidate failed. What ended the search says nothing of it.
+    fn note_failure(&self, candidate: usize, failure: Failure) -> Failure {
+        let Failure::Candidate(reason) = &failure else { return failure };
+        let (problem, candidate, reason) = (self.problem, self.choice(candidate), reason.clone());
+        match self.note(&Record::Failed { problem, candidate, reason }) {
+            Ok(()) => failure,
+            Err(unwritable) => unwritable,
+        }
+    }
+}
+
+impl<B: Bench, P: FnMut() -> Result<B, Failure>> Bench for Journaled<'_, B, P> {
+    fn check(&mut self, candidate: usize) -> Result<Option<f64>, Failure> {
+        match self.recall(candidate, |event| matches!(event, Event::Checked(_))) {
+            Some(Event::Checked(us)) => return Ok(us),
+            Some(Event::Failed(reason)) => return Err(Failure::Candidate(reason)),
+            _ => {}
+        }
+        // Preparing is no candidate's doing.
+        self.bench()?;
+        let problem = self.problem;
+        self.note(&Record::Started { problem, candidate: self.choice(candidate) })?;
+        match self.bench()?.check(candidate) {
+            Ok(us) => {
+                self.note(&Record::Checked { problem, candidate: self.choice(candidate), us })?;
+                Ok(us)
+            }
+            Err(failure) => Err(self.note_failure(candidate, failure)),
+        }
+    }
+
+    fn time(&mut self, candidate: usize, repetitions: u32) -> Result<Vec<f64>, Failure> {
+        let fits = |event: &Event| matches!(event, Event::Timed(us) if us.len() == repetitions as usize);
+        match self.recall(candidate, fits) {
+            Some(Event::Timed(us)) => return Ok(us.iter().map(|time| time.unwrap_or(f64::NAN)).collect()),
+            Some(Event::Failed(reason)) => return Err(Failure::Candidate(reason)),
+            _ => {}
+        }
+        match self.bench()?.time(candidate, repetitions) {
+            Ok(times) => {
+                let us = times.iter().map(|&time| time.is_finite().then_some(time)).collect();
+                let (problem, candidate) = (self.problem, self.choice(candidate));
+                self.note(&Record::Timed { problem, candidate, us })?;
+                Ok(times)
+            }
+            Err(failure) => Err(self.note_failure(candidate, failure)),
+        }
+    }
+}

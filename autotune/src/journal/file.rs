@@ -1,0 +1,157 @@
+//! Appending to the journal, and reading it after whatever has happened.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use dustin::profile::Choice;
+use jiff::{Timestamp, Unit};
+
+use super::{
+    record::{Record, Subject},
+    sittings::{Sitting, Sittings},
+};
+use crate::device::Device;
+
+/// How long results may be on their way to the disk, which takes milliseconds: as long as measuring a small problem.
+const SYNCING: Duration = Duration::from_millis(50);
+
+/// The journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the journal {path} cannot be {verb}: {source}; choose another --output, or make room")]
+pub(crate) struct JournalError {
+    path: String,
+    verb: &'static str,
+    source: io::Error,
+}
+
+/// The journal of a run.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+    sittings: Sittings,
+    numbers: u32,
+    /// When the file was last known to be on the disk.
+    synced: Instant,
+}
+
+/// What an existing file held.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Held {
+    /// Its records, in their order.
+    pub(crate) records: Vec<Record>,
+    /// Lines that are no records.
+    pub(crate) unreadable: usize,
+    /// Bytes behind the last whole line.
+    pub(crate) torn: usize,
+}
+
+/// Where the journal of runs on `device` lies that write the profile at `profile`: beside it, one for each of a machine's
+/// GPUs, so that several can fill one profile at a time.
+pub(crate) fn path(profile: &Path, device: &Device) -> PathBuf {
+    let place = device.place();
+    let mut name = profile.file_stem().map_or_else(|| OsString::from("profile"), ToOwned::to_owned);
+    name.push(format!(".{place}.journal"));
+    profile.with_file_name(name)
+}
+
+impl Journal {
+    /// Opens the journal at `path`, or begins it, for a new run, or for one that goes on where the last one was cut off.
+    /// Gives what a person should know, too.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub(crate) fn open(path: PathBuf, resume: bool) -> Result<(Self, Vec<String>), JournalError> {
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            read => read.map_err(|source| failed(&path, "read", source))?,
+        };
+        let held = Held::of(&bytes);
+        let mut remarks = Vec::new();
+        let opened = File::options().create(true).append(true).open(&path).and_then(|file| {
+            // What a run was cut off in the middle of would otherwise begin the next line.
+            file.set_len((bytes.len() - held.torn) as u64)?;
+            Ok(file)
+        });
+        let file = opened.map_err(|source| failed(&path, "written", source))?;
+        if held.torn > 0 {
+            let shown = path.display();
+            remarks.push(format!("{shown}: its last record was cut off, and is left out"));
+        }
+        if resume && held.unreadable > 0 {
+            let (shown, count) = (path.display(), held.unreadable);
+            remarks.push(format!("{shown}: {count} lines are no records; what they held is measured anew"));
+        }
+        let numbers = held.records.iter().filter_map(Record::number).max().map_or(0, |last| last + 1);
+        let sittings = if resume { Sittings::of_the_last_run(held.records) } else { Sittings::default() };
+        if resume && sittings.is_empty() {
+            remarks.push(format!("{}: there is nothing to resume", path.display()));
+        }
+        let mut journal = Self { path, file, sittings, numbers, synced: Instant::now() };
+        let now = Timestamp::now();
+        let date = now.round(Unit::Second).unwrap_or(now).to_string();
+        // A run of which nothing is left has not been resumed.
+        journal.append(&Record::Run { date, resumed: resume && !journal.sittings.is_empty() })?;
+        Ok((journal, remarks))
+    }
+
+    /// The next sitting for `subject`: what is known of it already, or nothing. `near` is the nearest choice of the profile as it
+    /// is now; the sitting has the one as it was then.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn sit(&mut self, subject: Subject, near: Option<Choice>) -> Result<Sitting, JournalError> {
+        if let Some(sitting) = self.sittings.take(&subject) {
+            return Ok(sitting);
+        }
+        let number = self.numbers;
+        self.numbers += 1;
+        self.append(&Record::Problem { number, subject: Box::new(subject), near: near.clone() })?;
+        Ok(Sitting::new(number, near))
+    }
+
+    /// Appends a record, which the end of this process no longer undoes. That of the whole system may cost results of the
+    /// last twentieth of a second, but nothing that came before the last beginning of a candidate.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn append(&mut self, record: &Record) -> Result<(), JournalError> {
+        let is_result =
+            matches!(record, Record::Checked { .. } | Record::Timed { .. } | Record::Failed { .. });
+        let written = serde_json::to_string(record).map_err(io::Error::from).and_then(|line| {
+            // One call, so that no part of a line is written without the rest unless the system stops half-way.
+            self.file.write_all(format!("{line}\n").as_bytes())?;
+            if is_result && self.synced.elapsed() < SYNCING {
+                return Ok(());
+            }
+            self.file.sync_data()?;
+            self.synced = Instant::now();
+            Ok(())
+        });
+        written.map_err(|source| failed(&self.path, "written", source))
+    }
+}
+
+impl Held {
+    /// What the bytes of a journal say.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+        let mut held = Self { torn: bytes.len() - whole, ..Self::default() };
+        for line in bytes[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            match serde_json::from_slice(line) {
+                Ok(record) => held.records.push(record),
+                Err(_) => held.unreadable += 1,
+            }
+        }
+        held
+    }
+}
+
+fn failed(path: &Path, verb: &'static str, source: io::Error) -> JournalError {
+    JournalError { path: path.display().to_string(), verb, source }
+}

@@ -1,0 +1,89 @@
+//! What a line of the journal says.
+
+use dustin::profile::{Choice, Key, Provenance};
+use serde::{Deserialize, Serialize};
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Record {
+    /// A run of `tune` begins.
+    Run {
+        /// Date and time, RFC 3339.
+        date: String,
+        /// Whether it goes on where the one before was cut off.
+        resumed: bool,
+    },
+    /// A problem is prepared; those that follow refer to it by its number.
+    Problem {
+        /// Number within the file.
+        number: u32,
+        /// What its results hold for.
+        subject: Box<Subject>,
+        /// The choice of the nearest entry that the profile held by then, which is tried early.
+        near: Option<Choice>,
+    },
+    /// A candidate is about to run for the first time.
+    Started {
+        /// The problem.
+        problem: u32,
+        /// The candidate.
+        candidate: Choice,
+    },
+    /// A candidate is right.
+    Checked {
+        /// The problem.
+        problem: u32,
+        /// The candidate.
+        candidate: Choice,
+        /// About how long its run took, in microseconds, where that tells anything.
+        us: Option<f64>,
+    },
+    /// A candidate was timed.
+    Timed {
+        /// The problem.
+        problem: u32,
+        /// The candidate.
+        candidate: Choice,
+        /// Microseconds of each repetition; nothing for what is no number.
+        us: Vec<Option<f64>>,
+    },
+    /// A candidate cannot serve.
+    Failed {
+        /// The problem.
+        problem: u32,
+        /// The candidate.
+        candidate: Choice,
+        /// Why.
+        reason: String,
+    },
+    /// The search of a problem has ended.
+    Chosen {
+        /// The problem.
+        problem: u32,
+        /// The choice.
+        candidate: Choice,
+        /// Its median, in microseconds.
+        us: f64,
+    },
+}
+
+/// What results hold for, beside the candidate: any field that differs makes them those of something else.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Subject {
+    /// Device, driver and build, but not the date.
+    pub(crate) provenance: Provenance,
+    /// The problem and the measurement policy.
+    pub(crate) key: Key,
+    /// Seed of the inputs.
+    pub(crate) seed: u64,
+}
+
+impl Subject {
+    /// What results of the problem of `key` hold for, on a device of this provenance.
+    pub(crate) fn new(provenance: &Provenance, key: &Key, seed: u64) -> Self {
+        let provenance = Provenance { date: String::new(), ..provenance.clone() };
+        Self { provenance, key: key.clone(), seed }
+    }
+}

@@ -1,0 +1,114 @@
+//! What a journal knows of the problems of a run.
+
+use std::collections::VecDeque;
+
+use dustin::profile::Choice;
+
+use super::record::{Record, Subject};
+
+/// How often a run may end while a candidate begins before that is held against it.
+const ENDINGS: usize = 3;
+
+/// The problems of a run, in the order in which they were prepared.
+#[derive(Debug, Default)]
+pub(super) struct Sittings(VecDeque<(Subject, Sitting)>);
+
+/// What is known of one problem.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sitting {
+    /// Its number in the file.
+    pub(super) number: u32,
+    /// The nearest choice that the profile held when it began.
+    pub(crate) near: Option<Choice>,
+    /// What came of each candidate, in order.
+    pub(super) known: Vec<(Choice, VecDeque<Event>)>,
+}
+
+/// What came of a candidate.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Event {
+    /// It was about to run, and nothing came of it.
+    Started,
+    /// It was right.
+    Checked(Option<f64>),
+    /// It was timed.
+    Timed(Vec<Option<f64>>),
+    /// It cannot serve.
+    Failed(String),
+}
+
+impl Sittings {
+    /// Those of the last run in `records`, and of the runs that it resumed.
+    pub(super) fn of_the_last_run(records: Vec<Record>) -> Self {
+        let begins = |record: &Record| matches!(record, Record::Run { resumed: false, .. });
+        let first = records.iter().rposition(begins).unwrap_or(0);
+        let mut sittings = Self::default();
+        for record in records.into_iter().skip(first) {
+            sittings.add(record);
+        }
+        for (_, sitting) in &mut sittings.0 {
+            sitting.known.iter_mut().for_each(|(_, events)| settle(events));
+        }
+        sittings
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first one left for `subject`.
+    pub(super) fn take(&mut self, subject: &Subject) -> Option<Sitting> {
+        let place = self.0.iter().position(|(known, _)| known == subject)?;
+        self.0.remove(place).map(|(_, sitting)| sitting)
+    }
+
+    fn add(&mut self, record: Record) {
+        let (problem, candidate, event) = match record {
+            Record::Problem { number, subject, near } => {
+                self.0.push_back((*subject, Sitting::new(number, near)));
+                return;
+            }
+            Record::Started { problem, candidate } => (problem, candidate, Event::Started),
+            Record::Checked { problem, candidate, us } => (problem, candidate, Event::Checked(us)),
+            Record::Timed { problem, candidate, us } => (problem, candidate, Event::Timed(us)),
+            Record::Failed { problem, candidate, reason } => (problem, candidate, Event::Failed(reason)),
+            Record::Run { .. } | Record::Chosen { .. } => return,
+        };
+        // A number that is none of the run's belongs to a problem whose record could not be read.
+        let Some((_, sitting)) = self.0.iter_mut().find(|(_, sitting)| sitting.number == problem) else {
+            return;
+        };
+        match sitting.known.iter_mut().find(|(known, _)| *known == candidate) {
+            Some((_, events)) => events.push_back(event),
+            None => sitting.known.push((candidate, [event].into())),
+        }
+    }
+}
+
+impl Sitting {
+    /// Nothing is known.
+    pub(super) fn new(number: u32, near: Option<Choice>) -> Self {
+        Self { number, near, known: Vec::new() }
+    }
+}
+
+/// Leaves of what came of a candidate what counts: beginnings are behind, unless nothing else ever came of them.
+fn settle(events: &mut VecDeque<Event>) {
+    let begun = events.iter().filter(|event| **event == Event::Started).count();
+    events.retain(|event| *event != Event::Started);
+    if events.is_empty() && begun >= ENDINGS {
+        let reason = format!("quarantined: the command itself ended {begun} times while it ran");
+        events.push_back(Event::Failed(reason));
+    }
+}
+
+impl Record {
+    /// The number that a problem is given.
+    pub(super) fn number(&self) -> Option<u32> {
+        match self {
+            Self::Problem { number, .. } => Some(*number),
+            _ => None,
+        }
+    }
+}

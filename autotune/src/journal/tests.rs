@@ -1,0 +1,214 @@
+//! What a journal gives back, and what it does not.
+
+use std::{cell::RefCell, fs, path::Path};
+
+use dustin::profile::{Choice, DeviceId, Key, Launch, Policy, Provenance};
+use dustin_autotune::workload::named;
+use serde_json::Value;
+
+use super::{Journal, Journaled, Record, Subject, file::Held};
+use crate::{
+    search::{Bench, Failure, Resources},
+    task::Point,
+};
+
+/// A bench that counts what it is asked, and gives a new time whenever it is asked.
+#[derive(Default)]
+struct Counter {
+    asked: usize,
+}
+
+impl Bench for &RefCell<Counter> {
+    fn check(&mut self, candidate: usize) -> Result<Option<f64>, Failure> {
+        self.borrow_mut().asked += 1;
+        if candidate == 1 {
+            return Err(Failure::Candidate("it differs".into()));
+        }
+        Ok(None)
+    }
+
+    fn time(&mut self, _: usize, repetitions: u32) -> Result<Vec<f64>, Failure> {
+        let mut counter = self.borrow_mut();
+        counter.asked += 1;
+        Ok(vec![counter.asked as f64 / 3.0; repetitions as usize])
+    }
+}
+
+fn provenance() -> Provenance {
+    Provenance {
+        sm_count: Some(132),
+        l2_kib: Some(1),
+        memory_mib: Some(2),
+        driver: Some("580.1".into()),
+        cuda: Some("13.0".into()),
+        power_limit_w: Some(700),
+        mig: Some(false),
+        kernel_source_hash: "k".into(),
+        search_space_hash: "s".into(),
+        crate_version: "0.1.0".into(),
+        date: "today".into(),
+        ..Provenance::unknown(DeviceId::gpu("any", 9, 0))
+    }
+}
+
+fn subject() -> Subject {
+    let key = Key::of(&named("w1").unwrap().problem, &DeviceId::gpu("any", 9, 0), Policy::default());
+    Subject::new(&provenance(), &key, 1)
+}
+
+fn points() -> Vec<Point> {
+    let launch =
+        |splits| Launch { fold: Some("f".into()), splits: Some(splits), cluster: Some(1), threads: Some(4) };
+    let choice = |splits| Choice {
+        variant: "v".into(),
+        revision: 1,
+        ptx_digest: Some("d".into()),
+        launch: launch(splits),
+    };
+    [1, 2].map(|splits| Point { choice: choice(splits), resources: Resources::default() }).into()
+}
+
+/// What was measured of two candidates: how often the bench was asked, and the times of the first.
+fn measure(path: &Path, resume: bool) -> (usize, Vec<f64>) {
+    let (mut journal, _) = Journal::open(path.into(), resume).unwrap();
+    let sitting = journal.sit(subject(), None).unwrap();
+    let (journal, counter, points) = (RefCell::new(journal), RefCell::default(), points());
+    let mut bench = Journaled::new(&journal, sitting, &points, || Ok(&counter));
+    bench.check(0).unwrap();
+    let mut times = bench.time(0, 1).unwrap();
+    times.extend(bench.time(0, 2).unwrap());
+    assert!(matches!(bench.check(1), Err(Failure::Candidate(reason)) if reason == "it differs"));
+    (counter.into_inner().asked, times)
+}
+
+fn journal() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.journal");
+    (folder, path)
+}
+
+#[test]
+fn what_was_measured_is_not_measured_again_and_is_the_same_to_the_last_bit() {
+    let (_folder, path) = journal();
+    let (asked, times) = measure(&path, false);
+    assert_eq!(asked, 4);
+    for _ in 0..3 {
+        assert_eq!(measure(&path, true), (0, times.clone()));
+    }
+    assert_eq!(measure(&path, false).0, 4, "a new run measures anew");
+    assert_eq!(measure(&path, true).0, 0);
+}
+
+#[test]
+fn wherever_a_journal_is_cut_only_what_is_missing_is_measured_again() {
+    let (_folder, path) = journal();
+    let (_, times) = measure(&path, false);
+    let whole = fs::read(&path).unwrap();
+    let mut most = 0;
+    for cut in (0..whole.len()).step_by(17) {
+        fs::write(&path, &whole[..cut]).unwrap();
+        let (asked, _) = measure(&path, true);
+        most = most.max(asked);
+        let held = Held::of(&fs::read(&path).unwrap());
+        assert_eq!((held.unreadable, held.torn), (0, 0), "cut at {cut}");
+        assert_eq!(measure(&path, true).0, 0, "cut at {cut}");
+    }
+    assert_eq!(most, 4);
+    fs::write(&path, &whole).unwrap();
+    assert_eq!(measure(&path, true), (0, times));
+}
+
+/// Every value inside `value` that has no parts, by its path.
+fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, field)| leaves(field, &format!("{path}/{name}"), found))
+        }
+        Value::Array(items) => (0..).zip(items).for_each(|(index, item): (usize, _)| {
+            leaves(item, &format!("{path}/{index}"), found);
+        }),
+        _ => found.push(path.into()),
+    }
+}
+
+fn mutate(value: &mut Value) {
+    *value = match value {
+        Value::Null => 1.into(),
+        Value::Bool(flag) => (!*flag).into(),
+        Value::Number(number) => (number.as_u64().unwrap() + 1000).into(),
+        Value::String(text) => format!("{text}x").into(),
+        parts => panic!("{parts} is no leaf"),
+    };
+}
+
+#[test]
+fn whichever_field_of_the_key_differs_the_record_is_that_of_something_else() {
+    let (_folder, path) = journal();
+    measure(&path, false);
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut fields = 0;
+    for (line, part) in [(1, "/subject"), (3, "/candidate")] {
+        let mut paths = Vec::new();
+        leaves(lines[line].pointer(part).unwrap(), part, &mut paths);
+        for field in paths {
+            // A candidate stands in several lines, a subject in one.
+            let mut mutated = lines.clone();
+            for value in mutated.iter_mut().filter_map(|line| line.pointer_mut(&field)) {
+                mutate(value);
+            }
+            let text: String = mutated.iter().map(|line| format!("{line}\n")).collect();
+            fs::write(&path, text).unwrap();
+            assert!(measure(&path, true).0 >= 3, "{field} was not noticed");
+            fields += 1;
+        }
+    }
+    // Of device, driver and build 13, of the problem 22, of the policy 2, the seed; of the candidate 7.
+    assert!(fields >= 40, "{fields} fields");
+}
+
+#[test]
+fn a_line_that_is_no_record_costs_what_it_held_and_no_more() {
+    let (_folder, path) = journal();
+    measure(&path, false);
+    let text = fs::read_to_string(&path).unwrap();
+    let damaged = text.replacen("\"timed\"", "\"tamed\"", 1);
+    fs::write(&path, damaged).unwrap();
+    let (_, remarks) = Journal::open(path.clone(), true).unwrap();
+    assert!(remarks.iter().any(|remark| remark.contains("1 lines are no records")), "{remarks:?}");
+    // The time that is left was the second answer and fits no first question.
+    assert_eq!(measure(&path, true).0, 2);
+}
+
+#[test]
+fn a_candidate_during_whose_beginning_the_command_ended_thrice_is_not_tried_again() {
+    let (_folder, path) = journal();
+    let begin = |resume| {
+        let (mut journal, _) = Journal::open(path.clone(), resume).unwrap();
+        let sitting = journal.sit(subject(), None).unwrap();
+        let (problem, candidate) = (sitting.number, points()[0].choice.clone());
+        journal.append(&Record::Started { problem, candidate }).unwrap();
+        sitting.known.len()
+    };
+    assert_eq!([begin(false), begin(true), begin(true)], [0, 1, 1]);
+    let (mut journal, _) = Journal::open(path.clone(), true).unwrap();
+    let sitting = journal.sit(subject(), None).unwrap();
+    let (journal, counter, points) = (RefCell::new(journal), RefCell::default(), points());
+    let mut bench = Journaled::new(&journal, sitting, &points, || Ok(&counter));
+    assert!(matches!(bench.check(0), Err(Failure::Candidate(reason)) if reason.contains("ended 3 times")));
+    assert!(bench.check(1).is_err() && counter.borrow().asked == 1);
+}
+
+#[test]
+fn a_problem_that_was_prepared_twice_is_remembered_twice_and_in_order() {
+    let (_folder, path) = journal();
+    let (mut journal, _) = Journal::open(path.clone(), false).unwrap();
+    let near = |splits: usize| Some(points()[splits].choice.clone());
+    for splits in [0, 1] {
+        journal.sit(subject(), near(splits)).unwrap();
+    }
+    let (mut journal, _) = Journal::open(path, true).unwrap();
+    // What the profile holds by now is not what it held then.
+    let found: Vec<Option<Choice>> = (0..3).map(|_| journal.sit(subject(), near(1)).unwrap().near).collect();
+    assert_eq!(found, [near(0), near(1), near(1)]);
+}

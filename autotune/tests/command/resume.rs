@@ -1,0 +1,175 @@
+//! Runs that are cut off, and go on.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::common::{Finished, autotune, json, run};
+use dustin::profile;
+use serde_json::Value;
+
+const TINY: [&str; 8] = [
+    "--device=cpu",
+    "--model=Qwen2.5-0.5B",
+    "--context=100",
+    "--budget-k=32",
+    "--gamma=1",
+    "--page-size=4",
+    "--output=tiny.toml",
+    "--json",
+];
+
+fn tune(folder: &Path, more: &[&str]) -> Finished {
+    run(folder, &[&["tune"], &TINY[..], more].concat())
+}
+
+fn journal(folder: &Path) -> PathBuf {
+    folder.join("tiny.cpu.journal")
+}
+
+/// The journal's records.
+fn records(folder: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(journal(folder)).unwrap_or_default();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+fn count(records: &[Value], kind: &str) -> usize {
+    records.iter().filter(|record| record["record"] == kind).count()
+}
+
+#[test]
+fn a_finished_run_that_is_resumed_measures_nothing_and_says_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = tune(folder.path(), &["--batch=1,2"]);
+    let before = records(folder.path());
+    assert!(count(&before, "checked") > 100 && count(&before, "chosen") == 2, "{first:?}");
+    let again = tune(folder.path(), &["--batch=1,2", "--resume"]);
+    assert_eq!((again.code, json(&again)), (Some(0), json(&first)));
+    let after = records(folder.path());
+    for kind in ["problem", "started", "checked", "timed", "failed"] {
+        assert_eq!(count(&after, kind), count(&before, kind), "{kind}");
+    }
+    // Another seed means other inputs: nothing of it is known.
+    let other = tune(folder.path(), &["--batch=1", "--resume", "--seed=2", "--trials=3"]);
+    assert_eq!(count(&records(folder.path()), "problem"), 3, "{other:?}");
+}
+
+#[test]
+fn without_a_run_to_resume_a_run_begins_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let tuned = tune(folder.path(), &["--batch=1", "--trials=3", "--resume"]);
+    assert_eq!(tuned.code, Some(0), "{tuned:?}");
+    assert!(tuned.stderr.contains("nothing to resume"), "{tuned:?}");
+}
+
+/// A small generator, so that the same moments are tried whenever the test runs.
+struct Moments(u64);
+
+impl Moments {
+    fn next(&mut self, below: u64) -> Duration {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Duration::from_micros((self.0 >> 33) % below)
+    }
+}
+
+fn start(folder: &Path, resume: bool) -> Child {
+    let mut command = autotune(folder);
+    command.arg("tune").args(TINY).args(["--batch=1,2", "--trials=40", "--quiet"]);
+    if resume {
+        command.arg("--resume");
+    }
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn killed_at_any_moment_a_run_goes_on_and_measures_at_most_one_candidate_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.toml");
+    let mut moments = Moments(7);
+    let (mut kills, mut finished, begin) = (0, 0, Instant::now());
+    while kills < 200 {
+        // A chain of runs, each of which is killed, until one gets through.
+        let _ = fs::remove_file(journal(folder.path()));
+        let mut resume = false;
+        loop {
+            let mut child = start(folder.path(), resume);
+            let moment = moments.next(if kills % 2 == 0 { 60_000 } else { 200_000 });
+            std::thread::sleep(moment);
+            let ended = child.try_wait().unwrap();
+            child.kill().unwrap();
+            let status = child.wait().unwrap();
+            if path.exists() {
+                let read = profile::read(&path).unwrap();
+                assert!(read.warnings.is_empty(), "kill {kills}: {:?}", read.warnings);
+            }
+            resume = true;
+            if ended.is_some() {
+                assert_eq!(status.code(), Some(0), "kill {kills}");
+                finished += 1;
+                break;
+            }
+            kills += 1;
+            if kills % 40 == 0 {
+                let left = tune(folder.path(), &["--batch=1,2", "--trials=40", "--resume"]);
+                assert_eq!(left.code, Some(0), "kill {kills}: {left:?}");
+                break;
+            }
+        }
+        assert_each_kill_cost_one_candidate_at_most(&records(folder.path()));
+    }
+    assert!(finished > 0, "no run ever got through");
+    eprintln!("{kills} kills in {:.1?}", begin.elapsed());
+}
+
+/// Of a chain's records: whoever began again after a kill was the one that the kill met, and nobody was timed or checked twice
+/// to the same end.
+#[track_caller]
+fn assert_each_kill_cost_one_candidate_at_most(records: &[Value]) {
+    let runs: Vec<usize> = (0..records.len()).filter(|&index| records[index]["record"] == "run").collect();
+    let key = |record: &Value| format!("{}{}", record["problem"], record["candidate"]);
+    let of = |kind: &'static str| move |record: &&Value| record["record"] == kind;
+    for (first, &run) in runs.iter().enumerate() {
+        let end = runs.get(first + 1).copied().unwrap_or(records.len());
+        let before: Vec<String> = records[..run].iter().filter(of("started")).map(key).collect();
+        let again =
+            records[run..end].iter().filter(of("started")).filter(|record| before.contains(&key(record)));
+        assert!(again.count() <= 1, "of {} runs the one at {run}", runs.len());
+    }
+    let mut checked: Vec<String> = records.iter().filter(of("checked")).map(key).collect();
+    let all = checked.len();
+    checked.sort_unstable();
+    checked.dedup();
+    assert_eq!(checked.len(), all, "somebody was checked twice");
+}
+
+#[test]
+fn a_second_tuner_of_a_device_names_the_first_and_waits_if_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = autotune(folder.path())
+        .args(["tune", "--device=cpu", "--workload=cpu-8b-b2", "--quiet", "--output=first.toml"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lock = folder.path().join("dustin-autotune/cpu.lock");
+    let begin = Instant::now();
+    while fs::read_to_string(&lock).unwrap_or_default().trim() != first.id().to_string() {
+        assert!(begin.elapsed().as_secs() < 20);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    tune(folder.path(), &["--batch=1"]).refuses(1, &["process", &first.id().to_string(), "--wait"]);
+    assert!(!folder.path().join("tiny.toml").exists());
+    let mut command = autotune(folder.path());
+    command.arg("tune").args(TINY).args(["--batch=1", "--trials=3", "--wait", "--quiet"]);
+    let mut second = command.stdout(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(second.try_wait().unwrap().is_none(), "it did not wait");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert_eq!(second.wait().unwrap().code(), Some(0));
+    assert!(folder.path().join("tiny.toml").exists());
+}
