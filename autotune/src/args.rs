@@ -16,13 +16,15 @@ Examples:
   autotune tune --model Qwen2.5-7B --batch 1,4,16 --batch-invariant
   autotune show profiles/nvidia-h200.toml        a profile as tables
   autotune verify profiles/nvidia-h200.toml      is it still right, and still as fast, here?
+  autotune audit profiles/nvidia-h200.toml       what does it do for problems that it was not tuned for?
   autotune replay space.csv.gz                   how well does the search do on a recorded space?
 
 Exit codes:
   0    done
   1    it failed; one sentence on standard error says why and what to do
   2    the command line is not understood, or asks for something impossible
-  3    verify found an entry that is stale, wrong, slower, unreadable or too large to check
+  3    verify found an entry that is stale, wrong, slower, unreadable or too large to check; audit found a choice that is
+       slower than the default, or wrong
   130  interrupted; what was found until then is kept";
 
 /// Tunes Dustin's kernels for the device at hand and keeps what it finds in a profile.
@@ -43,6 +45,8 @@ pub(crate) enum Command {
     Show(ShowArgs),
     /// Check a profile on the device at hand: that each choice is valid and correct, and its time still holds.
     Verify(VerifyArgs),
+    /// Time what a profile chooses for problems that it was not tuned for, against the default.
+    Audit(AuditArgs),
     /// Run the search on recorded spaces, without a device, and print how near it comes to their optimum.
     Replay(ReplayArgs),
     /// Hold a device for another process of this program, which asks on standard input.
@@ -103,6 +107,26 @@ pub(crate) struct VerifyArgs {
     #[arg(long, default_value_t = 15.0, value_name = "PERCENT", value_parser = percentage, allow_hyphen_values = true)]
     pub(crate) tolerance: f64,
     /// Seed of the inputs.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) console: ConsoleArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// The profile [default: the one of the device at hand].
+    #[arg(value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// How many problems are drawn, each of another bucket.
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = range(1..=10_000))]
+    pub(crate) problems: u32,
+    /// Search each problem, too, with so many candidates, and tell what the choice loses to the fastest found.
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = range(0..))]
+    pub(crate) trials: u32,
+    /// Seed of the problems, and of their inputs.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
     #[command(flatten)]

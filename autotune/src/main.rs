@@ -25,7 +25,7 @@ use crate::{
     args::{Cli, Command},
     console::Stop,
     outcome::Exit,
-    resolve::{TuneRequest, VerifyRequest},
+    resolve::{AuditRequest, TuneRequest, VerifyRequest},
 };
 
 fn main() -> ExitCode {
@@ -42,6 +42,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Plan(args) => command::plan(&TuneRequest::resolve(args)?),
         Command::Tune(args) => command::tune(&TuneRequest::resolve(args)?, &Stop::listen()?),
+        Command::Audit(args) => command::audit(&AuditRequest::resolve(args), &Stop::listen()?),
         Command::Worker => worker::serve(),
         Command::Replay(args) => command::replay(&args),
         Command::Show(args) => command::show(&args),

@@ -7,7 +7,9 @@ use dustin_autotune::workload::{self, AttentionShape, CacheShape, Workload};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    args::{DeviceArgs, DeviceKind, DtypeArg, LayoutArg, ShapeArgs, TuneArgs, VerifyArgs, WorkloadArgs},
+    args::{
+        AuditArgs, DeviceArgs, DeviceKind, DtypeArg, LayoutArg, ShapeArgs, TuneArgs, VerifyArgs, WorkloadArgs,
+    },
     console::Console,
     outcome::Usage,
     search::MethodKind,
@@ -82,6 +84,23 @@ pub(crate) struct VerifyRequest {
     pub(crate) console: Console,
 }
 
+/// What `audit` is to do.
+#[derive(Debug)]
+pub(crate) struct AuditRequest {
+    /// Where to run.
+    pub(crate) device: DeviceRequest,
+    /// The profile, if not the device's default.
+    pub(crate) profile: Option<PathBuf>,
+    /// How many problems are drawn.
+    pub(crate) problems: usize,
+    /// How many candidates are tried for each; 0: the choice and the default alone.
+    pub(crate) trials: usize,
+    /// Seed of problems and inputs.
+    pub(crate) seed: u64,
+    /// How to talk.
+    pub(crate) console: Console,
+}
+
 impl TuneRequest {
     /// # Errors
     /// A name that is not known, or a shape that is impossible.
@@ -115,6 +134,19 @@ impl VerifyRequest {
             device: DeviceRequest::resolve(&args.device),
             profile: args.profile,
             factor: 1.0 + args.tolerance / 100.0,
+            seed: args.seed,
+            console: Console { quiet: args.console.quiet, json: args.console.json },
+        }
+    }
+}
+
+impl AuditRequest {
+    pub(crate) fn resolve(args: AuditArgs) -> Self {
+        Self {
+            device: DeviceRequest::resolve(&args.device),
+            profile: args.profile,
+            problems: args.problems as usize,
+            trials: args.trials as usize,
             seed: args.seed,
             console: Console { quiet: args.console.quiet, json: args.console.json },
         }

@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod audit;
 mod every_batch;
 mod plan;
 mod replay;
@@ -8,6 +9,7 @@ mod tune;
 mod verify;
 mod workloads;
 
+pub(crate) use audit::audit;
 pub(crate) use plan::plan;
 pub(crate) use replay::replay;
 pub(crate) use show::show;

@@ -19,6 +19,7 @@ mod verdict;
 mod tests;
 
 pub(crate) use bench::{Bench, Candidate, Failure, Field, Resources};
+pub(crate) use confirm::{RunOff, run_off};
 pub(crate) use course::Course;
 pub(crate) use engine::{Ending, Outcome, SearchError, Settings, Stage, Status, Surroundings, search};
 pub(crate) use history::History;

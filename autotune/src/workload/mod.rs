@@ -3,6 +3,7 @@
 mod attention;
 mod built_in;
 mod problem;
+mod random;
 mod score;
 mod select;
 
@@ -16,6 +17,7 @@ pub use self::{
     attention::AttentionShape,
     built_in::{built_in, defaults, named},
     problem::Problem,
+    random::{Bounds, random},
     score::ScoreShape,
     select::SelectShape,
 };

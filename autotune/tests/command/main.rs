@@ -1,5 +1,6 @@
 //! The command as a user runs it: end to end on the CPU, and on bad input.
 
+mod audit;
 mod common;
 mod end_to_end;
 mod errors;

@@ -1,0 +1,58 @@
+//! `audit`, on the CPU.
+
+use std::{collections::HashSet, fs};
+
+use crate::common::{json, run};
+
+const TUNE: [&str; 9] = [
+    "tune",
+    "--device=cpu",
+    "--model=Qwen2.5-0.5B",
+    "--batch=2",
+    "--context=100",
+    "--budget-k=32",
+    "--gamma=1",
+    "--page-size=4",
+    "--output=tiny.toml",
+];
+
+const AUDIT: [&str; 4] = ["audit", "tiny.toml", "--device=cpu", "--json"];
+
+#[test]
+fn a_profile_is_audited_on_buckets_that_it_does_not_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let tuned = run(folder.path(), &TUNE);
+    assert_eq!(tuned.code, Some(0), "{tuned:?}");
+
+    let audited = run(folder.path(), &[&AUDIT[..], &["--problems=8"]].concat());
+    let report = json(&audited);
+    let problems = report["problems"].as_array().unwrap();
+    let buckets: HashSet<&str> = problems.iter().map(|one| one["bucket"].as_str().unwrap()).collect();
+    assert_eq!(buckets.len(), 8, "{audited:?}");
+    for problem in problems {
+        assert_ne!(problem["source"], "its own entry", "{problem}");
+        let same = problem["chosen"] == problem["default"];
+        assert_eq!(same, problem["verdict"] == "default", "{problem}");
+        assert_eq!(same, problem["us"].is_null() && problem["gain_us"].is_null(), "{problem}");
+        assert!(problem["regret"].is_null(), "nothing was searched: {problem}");
+    }
+    let count = |verdict: &str| problems.iter().filter(|one| one["verdict"] == verdict).count() as u64;
+    assert_eq!((report["slower"].as_u64(), count("wrong")), (Some(count("slower")), 0), "{audited:?}");
+    assert_eq!(audited.code, Some(if count("slower") > 0 { 3 } else { 0 }));
+
+    let searched = run(folder.path(), &[&AUDIT[..], &["--problems=2", "--trials=3"]].concat());
+    let report = json(&searched);
+    for problem in report["problems"].as_array().unwrap() {
+        assert!(problem["regret"].as_f64().unwrap() >= 0.0, "{problem}");
+    }
+    assert!(report["worst_regret"].as_f64().is_some(), "{searched:?}");
+}
+
+#[test]
+fn without_a_profile_there_is_nothing_to_audit() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &AUDIT).refuses(1, &["tiny.toml"]);
+    fs::write(folder.path().join("tiny.toml"), "no profile").unwrap();
+    run(folder.path(), &AUDIT).refuses(1, &["tiny.toml"]);
+    run(folder.path(), &[&AUDIT[..], &["--problems=0"]].concat()).refuses(2, &["--problems"]);
+}
