@@ -8,4 +8,8 @@ class CaptureError(Exception):
 def first_line(error: BaseException) -> str:
     """What another library says, without its explanations and traces."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    # A first line that ends so only announces the next.
+    told = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return told.rstrip(".")

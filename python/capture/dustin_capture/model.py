@@ -6,6 +6,8 @@ from pathlib import PurePath
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from . import attention
@@ -103,7 +105,7 @@ def load(
 def _config(role: str, name: str) -> PretrainedConfig:
     try:
         config = AutoConfig.from_pretrained(name)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
         raise CaptureError(f"{role} model {name}: its config cannot be read ({first_line(error)})") from error
     if config.model_type not in FAMILIES:
         families = ", ".join(FAMILIES)
@@ -181,7 +183,7 @@ def _weights(role: str, name: str, config: PretrainedConfig, dtype: str, device:
             output_loading_info=True,
             **spread,
         )
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise CaptureError(
             f"{role} model {name}: its weights cannot be loaded ({first_line(error)})"
         ) from error

@@ -103,6 +103,8 @@ class Store:
         unfinished = path.with_name(path.name + ".tmp")
         try:
             save_file(dict(tensors), unfinished, metadata=metadata)
+            # It makes files that nobody else may read, whatever the umask.
+            unfinished.chmod((self._folder / REQUEST).stat().st_mode & 0o777)
             os.replace(unfinished, path)
         except OSError as error:
             raise self._failed(error) from error

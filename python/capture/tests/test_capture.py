@@ -3,8 +3,12 @@
 from typing import Any
 
 import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
 import torch
-from conftest import FAMILIES, VOCABULARY, Capture, command, small, tokens, write_prompts
+from support import FAMILIES, VOCABULARY, Capture, command, small, tokens, write_prompts
 
 from dustin_capture import capture as capturing
 from dustin_capture import layout
