@@ -44,3 +44,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/verifier.md")]
 struct VerifierGuide;
+
+/// And those of the guide to linking.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/linking.md")]
+struct LinkingGuide;
