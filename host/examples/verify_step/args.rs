@@ -28,16 +28,16 @@ pub(crate) struct Args {
     #[arg(long, default_value = "Qwen2.5-0.5B")]
     pub draft: String,
     /// Sequences [default: 16 (2)].
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: Option<u32>,
     /// Confirmed tokens of each [default: 32768 (8192)].
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub context: Option<u32>,
     /// Layers of the target [default: the model's (4)].
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub layers: Option<u32>,
     /// Distinct caches, which the layers take in turn: those of all layers may not fit [default: 8 (4)].
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub caches: Option<u32>,
     /// The budget: confirmed tokens that attention reads of each sequence.
     #[arg(long, default_value_t = 512)]
@@ -111,7 +111,7 @@ impl Shape {
         let least = SINKS + RECENT + 32;
         ensure!(shape.budget >= least, "--budget must be at least {least}: sinks, recent tokens and needles");
         ensure!((1..64).contains(&shape.gamma), "--gamma must be from 1 to 63");
-        let tokens = u64::from(shape.batch) * u64::from(shape.context + PAGE + shape.rows());
+        let tokens = u64::from(shape.batch) * (u64::from(shape.context) + u64::from(PAGE + shape.rows()));
         ensure!(tokens < 1 << 31, "--batch times --context must be below 2^31 tokens");
         Ok(shape)
     }

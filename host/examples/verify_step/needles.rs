@@ -1,5 +1,6 @@
 //! Needles: tokens that a captured query attends to far more than to all others, and how much attention a set gets.
 
+use anyhow::ensure;
 use dustin::{
     Dtype,
     element::{decode, encode},
@@ -69,22 +70,28 @@ impl Keys<'_> {
     }
 
     /// A needle for each reader's query at each of its positions.
-    pub(crate) fn plant(&self, readers: &[(&Reader, &[u32])]) -> Vec<Needle> {
-        let planted = readers.par_iter().map(|(reader, positions)| {
+    ///
+    /// # Errors
+    /// A needle is not far enough above the background.
+    pub(crate) fn plant(&self, readers: &[(&Reader, &[u32])]) -> anyhow::Result<Vec<Needle>> {
+        let of_reader = |(reader, positions): &(&Reader, &[u32])| {
             let greatest = self.background(reader).fold(f64::MIN, f64::max);
             let norm: f64 = reader.query.iter().map(|&q| f64::from(q).powi(2)).sum();
             // Half a unit more than asked, which rounding may take.
             let factor = (greatest + MARGIN + 0.5) / (f64::from(self.scale) * norm);
             let item = |&q: &f32| encode(Dtype::Bf16, (factor * f64::from(q)) as f32);
             let key: Vec<u16> = reader.query.iter().map(item).collect();
+            let above = self.logit(&reader.query, &decoded(&key)) - greatest;
+            ensure!(above >= MARGIN, "a needle is only {above:.2} above the background, not {MARGIN}");
             let Reader { layer, sequence, kv_head, .. } = **reader;
             let at = |&position: &u32| {
                 let offset = self.offset(sequence, position, kv_head);
                 Needle { layer, sequence, position, kv_head, offset, key: key.clone() }
             };
-            positions.iter().map(at).collect::<Vec<_>>()
-        });
-        planted.flatten_iter().collect()
+            Ok(positions.iter().map(at).collect::<Vec<_>>())
+        };
+        let planted: Vec<Vec<Needle>> = readers.par_iter().map(of_reader).collect::<anyhow::Result<_>>()?;
+        Ok(planted.into_iter().flatten().collect())
     }
 
     /// The attention, in f64, that the readers of each sequence pay to its `sets`, weighted as in the map.
@@ -96,8 +103,7 @@ impl Keys<'_> {
                     == (reader.layer, reader.sequence, reader.kv_head)
             };
             for needle in needles.iter().filter(read) {
-                let key: Vec<f32> = needle.key.iter().map(|&bits| decode(Dtype::Bf16, bits)).collect();
-                logits[needle.position as usize] = self.logit(&reader.query, &key);
+                logits[needle.position as usize] = self.logit(&reader.query, &decoded(&needle.key));
             }
             let greatest = logits.iter().copied().fold(f64::MIN, f64::max);
             let all: f64 = logits.iter().map(|logit| (logit - greatest).exp()).sum();
@@ -112,4 +118,8 @@ impl Keys<'_> {
         }
         masses
     }
+}
+
+fn decoded(key: &[u16]) -> Vec<f32> {
+    key.iter().map(|&bits| decode(Dtype::Bf16, bits)).collect()
 }

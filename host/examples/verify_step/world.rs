@@ -81,8 +81,8 @@ impl World {
             let drawn = index::sample(&mut random, between as usize, (room[0] + room[1]) as usize);
             let positions: Vec<u32> = drawn.into_iter().map(|at| at as u32 + SINKS).collect();
             let (of_target, of_draft) = positions.split_at(room[0] as usize);
-            target.plant(&tile, shape, sequence, of_target);
-            draft.plant(&tile, shape, sequence, of_draft);
+            target.plant(&tile, shape, sequence, of_target)?;
+            draft.plant(&tile, shape, sequence, of_draft)?;
         }
 
         let rows = (batch * shape.rows()) as usize;
@@ -208,12 +208,13 @@ impl Side {
     }
 
     /// Needles at `positions` of `sequence`, dealt out among its readers: to each as many, or one to the first of them.
-    fn plant(&mut self, tile: &Tile, shape: &Shape, sequence: u32, positions: &[u32]) {
+    fn plant(&mut self, tile: &Tile, shape: &Shape, sequence: u32, positions: &[u32]) -> anyhow::Result<()> {
         let own: Vec<&Reader> = self.readers.iter().filter(|reader| reader.sequence == sequence).collect();
         let each = (positions.len() / own.len()).clamp(1, 2);
         let dealt: Vec<(&Reader, &[u32])> = own.into_iter().zip(positions.chunks(each)).collect();
-        let planted = self.keys(tile, shape).plant(&dealt);
+        let planted = self.keys(tile, shape).plant(&dealt)?;
         self.needles.extend(planted);
+        Ok(())
     }
 
     /// The needles of layer `layer`.
