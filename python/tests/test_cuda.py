@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 import dustin
 import pytest
 import tensors
-from libraries import optional
 from tensors import BATCH, LENGTHS, QUERY_HEADS, ROWS, STARTS
 from test_attention import OnlyDlpack
 
@@ -237,7 +236,7 @@ def test_arrays_of_other_libraries_are_read_where_they_lie(world, torch, library
     options = {"rows": ROWS, "out_dtype": "f32", "check": True}
     expected = dustin.attention(*arrays, **options).output
     out = torch.zeros_like(expected)
-    wrap = optional("cupy").from_dlpack if library == "cupy" else OnlyDlpack
+    wrap = pytest.importorskip("cupy").from_dlpack if library == "cupy" else OnlyDlpack
     dustin.attention(*map(wrap, arrays), out=wrap(out), **options)
     torch.cuda.synchronize()
     assert torch.equal(out, expected)
