@@ -101,7 +101,10 @@ def _warn_of_lengths(models: list[Model], prompts: list[Prompt]) -> None:
 def _report(rankings: dict[str, torch.Tensor], folder: Path | None) -> None:
     for role, scores in rankings.items():
         if folder is not None:
-            rank.write(folder / role, scores)
+            try:
+                rank.write(folder / role, scores)
+            except OSError as error:
+                raise CaptureError(f"--rankings {folder}: cannot be written ({error})") from error
         if scores.any():
             mean = scores.double().mean(dim=0)
             best = [divmod(at, mean.shape[1]) for at in mean.flatten().argsort(descending=True)[:5].tolist()]

@@ -14,7 +14,7 @@ from .attention import Call, observed_by
 from .errors import CaptureError
 from .model import Model
 from .prompts import Prompt
-from .record import Recorder
+from .record import Recorder, require_finite
 from .store import Store
 
 
@@ -112,6 +112,7 @@ class _Prompt:
         for model in models:
             tokens, logits, scores[model.role] = self._model(model, tokens)
             if self._options.logits:
+                require_finite(model, "logits", logits)
                 shard[layout.logits(model.role, self._number)] = logits.cpu()
         shard[layout.tokens(self._number)] = torch.tensor(tokens, dtype=torch.int32)
         self._store.write(layout.prompt_file(self._number), shard)

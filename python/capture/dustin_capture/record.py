@@ -9,6 +9,13 @@ from .errors import CaptureError
 from .model import Model
 
 
+def require_finite(model: Model, what: str, tensor: torch.Tensor) -> None:
+    if not tensor.isfinite().all():
+        raise CaptureError(
+            f"{model.role} model {model.name}, {what} must be finite, but are not; try another --dtype"
+        )
+
+
 class Recorder:
     """Queries of the positions from `first_query` on, and the keys and values as the last pass left them.
 
@@ -37,11 +44,7 @@ class Recorder:
             if self._values:
                 tensors["values"] = self._copy(last.value)
             for what, tensor in tensors.items():
-                if not tensor.isfinite().all():
-                    raise CaptureError(
-                        f"{self._model.role} model {self._model.name}, layer {layer}: {what} must be finite, but "
-                        f"are not; try another --dtype"
-                    )
+                require_finite(self._model, f"layer {layer}: {what}", tensor)
             yield layer, tensors
 
     def _copy(self, cached: torch.Tensor) -> torch.Tensor:

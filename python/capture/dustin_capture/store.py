@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from . import layout
@@ -26,18 +26,21 @@ class Store:
     """
 
     def __init__(self, output: Path, request: Mapping[str, Any], restart: bool) -> None:
+        if output.exists():
+            raise CaptureError(f"--output {output}: must not be there yet, but is; name another place")
         self._output = output
         self._folder = output.with_name(output.name + ".partial")
         text = json.dumps(request, indent=1)
         self.identity = hashlib.sha256(text.encode()).hexdigest()
-        if output.exists():
-            raise CaptureError(f"--output {output}: must not be there yet, but is; name another place")
         try:
             if restart:
                 shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir(parents=True, exist_ok=True)
+            for unfinished in self._folder.glob("*.tmp"):
+                unfinished.unlink()
             begun = self._folder / REQUEST
-            if begun.exists() and begun.read_text() != text:
+            other = begun.read_text() != text if begun.exists() else any(self._folder.iterdir())
+            if other:
                 raise CaptureError(
                     f"--output {output}: {self._folder} holds part of another capture; name another place, or "
                     f"discard that part with --restart"
@@ -71,7 +74,8 @@ class Store:
                 shutil.rmtree(self._folder)
             else:
                 self._index(metadata)
-                for path in self._folder.glob("*.json"):
+                # The request goes last: without it, records would be nobody's.
+                for path in sorted(self._folder.glob("*.json")):
                     if path.name != layout.INDEX:
                         path.unlink()
                 self._folder.replace(self._output)
@@ -106,7 +110,7 @@ class Store:
             # It makes files that nobody else may read, whatever the umask.
             unfinished.chmod((self._folder / REQUEST).stat().st_mode & 0o777)
             os.replace(unfinished, path)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             raise self._failed(error) from error
 
     def _write_text(self, name: str, text: str) -> None:
@@ -114,7 +118,7 @@ class Store:
         unfinished.write_text(text)
         os.replace(unfinished, self._folder / name)
 
-    def _failed(self, error: OSError) -> CaptureError:
+    def _failed(self, error: Exception) -> CaptureError:
         return CaptureError(
             f"--output {self._output}: cannot be written ({error}); check the path and the space"
         )

@@ -122,6 +122,20 @@ def test_chunks_change_no_more_than_rounding_does(family, checkpoint, run):
         )
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_chunks_of_short_numbers_see_what_whole_prompts_see(dtype, checkpoint, run):
+    line = {"tokens": tokens(PROMPT, 1), "continuation_tokens": tokens(STEPS, 2)}
+    whole, chunked = (
+        run(checkpoint("qwen2"), [line], *OPTIONS, "--dtype", dtype, "--chunk", chunk, to=chunk).tensors()
+        for chunk in ("64", "16")
+    )
+    for name, tensor in whole.items():
+        if name != layout.tokens(0):
+            assert tensor.dtype == getattr(torch, dtype)
+            difference = (chunked[name].double() - tensor.double()).norm() / tensor.double().norm()
+            assert difference < 0.05, name
+
+
 def test_a_continuation_that_is_given_is_recorded_as_one_that_is_generated(checkpoint, run):
     generated = run(checkpoint("qwen2"), [{"tokens": tokens(PROMPT, 1)}], *OPTIONS, to="generated")
     continuation = generated[layout.tokens(0)][PROMPT:].tolist()

@@ -150,13 +150,14 @@ def test_weights_that_lack_a_tensor_hold_nan_or_end_early(checkpoint, tmp_path, 
         [
             (lambda weights: weights.pop(name), f"but lack 1 of them, {name} first"),
             (lambda weights: weights[name].fill_(float("nan")), "layer 1: keys must be finite, but are not"),
+            (lambda weights: weights["lm_head.weight"].fill_(float("inf")), "logits must be finite"),
         ]
     ):
         model = copied(checkpoint("llama"), tmp_path / f"model-{at}")
         weights = load_file(model / "model.safetensors")
         change(weights)
         save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
-        assert says in refused(capsys, command(model, file, tmp_path / f"out-{at}", device))
+        assert says in refused(capsys, command(model, file, tmp_path / f"out-{at}", device, "--logits"))
     model = copied(checkpoint("llama"), tmp_path / "truncated")
     whole = (model / "model.safetensors").read_bytes()
     (model / "model.safetensors").write_bytes(whole[: len(whole) // 2])
@@ -196,6 +197,24 @@ def test_an_output_that_is_there(checkpoint, tmp_path, device, capsys):
     (tmp_path / "out").mkdir()
     error = refused(capsys, command(checkpoint("llama"), file, tmp_path / "out", device))
     assert "must not be there yet" in error
+
+
+def test_a_ranking_that_cannot_be_written(checkpoint, tmp_path, device, capsys):
+    file = write_prompts(tmp_path, [GOOD | {"continuation_tokens": GOOD["tokens"][2:4]}])
+    arguments = command(checkpoint("llama"), file, tmp_path / "out", device, "--rank")
+    error = refused(capsys, [*arguments, "--rankings", "/dev/null/heads"])
+    assert "--rankings /dev/null/heads: cannot be written" in error
+    assert (tmp_path / "out").exists()
+
+
+def test_what_an_interrupted_run_left_is_discarded_if_asked(checkpoint, tmp_path, device, capsys):
+    file = write_prompts(tmp_path, [GOOD])
+    (tmp_path / "out.partial").mkdir()
+    (tmp_path / "out.partial" / "target-00000-007.safetensors").write_bytes(b"another's")
+    arguments = command(checkpoint("llama"), file, tmp_path / "out", device, "--steps", "1")
+    assert "holds part of another capture" in refused(capsys, arguments)
+    assert main([*arguments, "--restart"]) == 0
+    assert not (tmp_path / "out" / "target-00000-007.safetensors").exists()
 
 
 def test_rankings_without_a_needle_to_search(checkpoint, tmp_path, device, capsys):
