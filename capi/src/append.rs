@@ -13,6 +13,7 @@ use dustin::{
         launch::StepBuffers,
         step::{Step, StepArrays},
     },
+    cpu::CpuBackend,
     cuda::{AppendKernel, ModuleCache, Stream},
     profile::Read,
     verifier::Served,
@@ -163,13 +164,13 @@ impl Kind for dustin_append_problem {
 
     unsafe fn run(
         (): &(),
-        cpu: &Cpu,
+        backend: &mut CpuBackend,
         problem: &AppendProblem,
         args: &dustin_append_args,
     ) -> Result<(), Error> {
         let (strides, _) = args.settings(problem)?;
         // SAFETY: the caller's promise.
-        unsafe { args.run(cpu, problem, strides) }
+        unsafe { args.run(backend, problem, strides) }
     }
 }
 
@@ -245,7 +246,12 @@ impl dustin_append_args {
 
     /// # Safety
     /// As [`dustin_append_launch`].
-    unsafe fn run(&self, cpu: &Cpu, problem: &AppendProblem, strides: AppendStrides) -> Result<(), Error> {
+    unsafe fn run(
+        &self,
+        backend: &mut CpuBackend,
+        problem: &AppendProblem,
+        strides: AppendStrides,
+    ) -> Result<(), Error> {
         strides.validate(problem)?;
         let copied = problem.query_heads > 0;
         require_absent(OPERATION, "query", self.query, copied)?;
@@ -282,7 +288,7 @@ impl dustin_append_args {
                 word(OPERATION, self.workspace, self.workspace_bytes)?,
             )
         };
-        *status = cpu.backend().append(problem, &arrays, &mut layer, copy)?.max(*status);
+        *status = backend.append(problem, &arrays, &mut layer, copy)?.max(*status);
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use dustin::{
         launch::StepBuffers,
         step::{Step, StepArrays},
     },
+    cpu::CpuBackend,
     cuda::{CompactKernel, ModuleCache, Stream},
     profile::Read,
     verifier::Served,
@@ -144,13 +145,13 @@ impl Kind for dustin_compact_problem {
 
     unsafe fn run(
         (): &(),
-        cpu: &Cpu,
+        backend: &mut CpuBackend,
         problem: &CompactProblem,
         args: &dustin_compact_args,
     ) -> Result<(), Error> {
         require_reserved(OPERATION, &[("reserved", args.reserved)])?;
         // SAFETY: the caller's promise.
-        unsafe { args.run(cpu, problem) }
+        unsafe { args.run(backend, problem) }
     }
 }
 
@@ -207,7 +208,7 @@ impl dustin_compact_args {
 
     /// # Safety
     /// As [`dustin_compact_launch`].
-    unsafe fn run(&self, cpu: &Cpu, problem: &CompactProblem) -> Result<(), Error> {
+    unsafe fn run(&self, backend: &mut CpuBackend, problem: &CompactProblem) -> Result<(), Error> {
         let CompactProblem { step, accepted, counted, .. } = problem;
         require_absent(OPERATION, "accepted_counts", self.accepted_counts, *counted)?;
         let batch = u64::from(step.batch);
@@ -247,7 +248,7 @@ impl dustin_compact_args {
                 word(OPERATION, self.workspace, self.workspace_bytes)?,
             )
         };
-        *status = cpu.backend().compact(problem, &arrays, &mut layers)?.max(*status);
+        *status = backend.compact(problem, &arrays, &mut layers)?.max(*status);
         Ok(())
     }
 }

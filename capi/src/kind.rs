@@ -5,6 +5,7 @@ use std::ffi::c_void;
 
 use dustin::{
     InvalidInput,
+    cpu::CpuBackend,
     cuda::{ModuleCache, Stream},
     profile::Read,
     verifier::Served,
@@ -73,7 +74,7 @@ pub(crate) trait Kind: Versioned + 'static {
     /// As the launch of the header.
     unsafe fn run(
         candidate: &Self::Candidate,
-        cpu: &Cpu,
+        backend: &mut CpuBackend,
         problem: &Self::Problem,
         args: &Self::Args,
     ) -> Result<(), Error>;
@@ -161,10 +162,12 @@ pub(crate) unsafe fn launch<K: Kind>(
         match (launch, operation.context.device(), stream) {
             // SAFETY: the caller's promise.
             (Launch::Gpu(kernel), _, Some(stream)) => unsafe { K::launch(kernel, &stream, problem, &args) },
-            // SAFETY: the caller's promise.
-            (Launch::Cpu(candidate), Device::Cpu(cpu), _) => unsafe {
-                K::run(candidate, cpu, problem, &args)
-            },
+            (Launch::Cpu(candidate), Device::Cpu(cpu), _) => {
+                // Launches take turns from before they look at arrays: those that overlap may write different rows of one cache.
+                let mut backend = cpu.backend();
+                // SAFETY: the caller's promise.
+                unsafe { K::run(candidate, &mut backend, problem, &args) }
+            }
             // An operation's launch is of its context's kind.
             _ => unreachable!("a launch for another device than the context's"),
         }

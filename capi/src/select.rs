@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use dustin::{
     InvalidInput,
-    cpu::select::Candidate,
+    cpu::{CpuBackend, select::Candidate},
     cuda::{ModuleCache, SelectKernel, Stream},
     profile::{Choice, Read},
     select::{
@@ -176,13 +176,13 @@ impl Kind for dustin_select_problem {
 
     unsafe fn run(
         candidate: &Candidate,
-        cpu: &Cpu,
+        backend: &mut CpuBackend,
         problem: &SelectProblem,
         args: &dustin_select_args,
     ) -> Result<(), Error> {
         require_reserved(OPERATION, &[("reserved", args.reserved)])?;
         // SAFETY: the caller's promise.
-        unsafe { args.run(cpu, problem, candidate, args.strides(problem)) }
+        unsafe { args.run(backend, problem, candidate, args.strides(problem)) }
     }
 }
 
@@ -248,7 +248,7 @@ impl dustin_select_args {
     /// As [`dustin_select_launch`].
     unsafe fn run(
         &self,
-        cpu: &Cpu,
+        backend: &mut CpuBackend,
         problem: &SelectProblem,
         candidate: &Candidate,
         strides: SelectStrides,
@@ -286,7 +286,7 @@ impl dustin_select_args {
             };
             (output, word(OPERATION, self.workspace, self.workspace_bytes)?)
         };
-        *status = cpu.backend().select(problem, candidate, &arrays, output)?.max(*status);
+        *status = backend.select(problem, candidate, &arrays, output)?.max(*status);
         Ok(())
     }
 }

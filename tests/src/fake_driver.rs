@@ -14,6 +14,10 @@ use tempfile::TempDir;
 /// Names the file that a [recording] driver writes to, for it and for the child.
 pub const LOG: &str = "DUSTIN_TEST_DRIVER_CALLS";
 
+/// What is behind the name of a [recording] driver's file in that of the file which says what came to which stream: a line each for
+/// launches, records of events, and waits.
+pub const STREAMS: &str = ".streams";
+
 /// Why fake drivers cannot be built or found here.
 #[must_use]
 pub fn unavailable() -> Option<&'static str> {
@@ -82,6 +86,13 @@ fn take_down(name: &str) {{
     let mut log = std::fs::OpenOptions::new().append(true).open(path).unwrap();
     writeln!(log, "{{name}}").unwrap();
 }}
+/// What comes to a stream, in order, in a file beside.
+fn take_down_stream(what: &str, stream: u64) {{
+    let mut path = std::env::var_os("{LOG}").unwrap();
+    path.push("{STREAMS}");
+    let mut log = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    writeln!(log, "{{what}}@{{stream}}").unwrap();
+}}
 /// Handles and addresses are numbers that nobody else has.
 fn fresh(bytes: u64) -> u64 {{ NEXT.fetch_add((bytes | 255) + 1, Ordering::Relaxed) }}
 "#
@@ -101,6 +112,12 @@ fn fresh(bytes: u64) -> u64 {{ NEXT.fetch_add((bytes | 255) + 1, Ordering::Relax
                 "unsafe { *out = match attribute { 75 => 9, 76 => 0, 16 => 132, 97 => 232448, _ => 1024 } }",
             ),
             "cuDeviceGetName" | "cuDeviceGetPCIBusId" => ("out: *mut u8", "unsafe { *out = 0 }"),
+            // A launch's stream stands behind seven numbers of 32 bits, at 32 bytes.
+            "cuLaunchKernelEx" => {
+                ("config: *const u64", "take_down_stream(\"launch\", unsafe { *config.add(4) })")
+            }
+            "cuEventRecord" => ("_event: u64, stream: u64", "take_down_stream(\"record\", stream)"),
+            "cuStreamWaitEvent" => ("stream: u64", "take_down_stream(\"wait\", stream)"),
             "cuMemAlloc_v2" => ("out: *mut u64, bytes: u64", "unsafe { *out = fresh(bytes) }"),
             "cuStreamEndCapture" => ("_stream: u64, out: *mut u64", "unsafe { *out = fresh(0) }"),
             "cuDevicePrimaryCtxRetain"

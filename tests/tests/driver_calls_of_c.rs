@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     env, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     ptr::{null, null_mut},
 };
@@ -15,27 +15,27 @@ use dustin::{
         arrays::{AttentionStrides, LogBase, OutputType},
         launch::AttentionBuffers,
     },
-    cache::append::arrays::AppendStrides,
+    cuda::{self, SideStream, Stream},
     score::{
         arrays::ScoreStrides,
         launch::{ScoreBuffers, SourceBuffers},
     },
-    verifier::{AcceptedBuffers, AppendRows, AttentionRows, DraftBuffers, EngineMemory, StepBuffers},
 };
 use dustin_c::{
     dustin_attention_create, dustin_attention_launch, dustin_score_create, dustin_score_launch,
-    dustin_status, dustin_verifier_append, dustin_verifier_attention, dustin_verifier_compact,
-    dustin_verifier_full_attention, dustin_verifier_score_draft, dustin_verifier_score_target,
-    dustin_verifier_select,
+    dustin_status, dustin_verifier_append,
 };
 use dustin_tests::{
     capi::{
-        Context, Operation, ScoreDescription, Verifier, accepted, append_rows, attention_args,
-        attention_problem, attention_rows, check, last_error, score_args, score_layers, step,
+        CStep, Context, HostEngine, HostStep, Operation, ScoreDescription, Verifier, append_rows,
+        attention_args, attention_problem, check, last_error, score_args, score_layers, step as c_step,
     },
-    fake_driver::{LOG, build, meet, recording, unavailable, unless},
+    fake_driver::{LOG, STREAMS, build, meet, recording, unavailable, unless},
     gpu::text,
-    verifier::world::{Recipe, World},
+    verifier::{
+        batch::Batch,
+        world::{Recipe, World},
+    },
 };
 use libtest_mimic::{Arguments, Failed};
 
@@ -54,6 +54,11 @@ fn main() -> ExitCode {
     }
     let trials = vec![
         unless(unavailable(), "launches_through_the_c_abi_neither_allocate_nor_wait", only_launches),
+        unless(
+            unavailable(),
+            "the_target_s_map_is_gathered_on_the_stream_that_c_names_and_ordered_by_events",
+            events,
+        ),
         unless(unavailable(), "addresses_of_the_device_are_refused_by_name_through_the_c_abi", refused),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -83,12 +88,14 @@ fn only_launches() -> Result<(), Failed> {
         ("attention", 1),
         ("score", 3),
         ("verifier score target", 3),
+        // Of two layers in four forwards.
+        ("verifier capture draft", 8),
         ("verifier score draft", 3),
         ("verifier select", 1),
-        ("verifier append", 1),
-        ("verifier attention", 1),
-        ("verifier full attention", 1),
-        ("verifier compact", 1),
+        // Three layers of three launches.
+        ("verifier layers", 9),
+        // Two for acceptance, one for compaction, and captures of two layers.
+        ("verifier settle", 5),
     ] {
         let called = calls.get(name).ok_or_else(|| format!("no call {name}"))?;
         if let Some(other) = called.iter().find(|call| !ALLOWED.contains(&call.as_str())) {
@@ -103,6 +110,25 @@ fn only_launches() -> Result<(), Failed> {
         0 => Err("allocations are not taken down".into()),
         _ => Ok(()),
     }
+}
+
+fn events() -> Result<(), Failed> {
+    let calls = calls()?;
+    let (came, on) = (&calls["beside"], |what: &str, count| vec![what.to_owned(); count]);
+    let expected = [
+        on("record@main", 1),
+        on("wait@side", 1),
+        on("launch@side", 3),
+        // The captures of the draft's forwards and its map.
+        on("launch@main", 11),
+        on("record@side", 1),
+        on("wait@main", 1),
+        on("launch@main", 1),
+    ];
+    if *came != expected.concat() {
+        return Err(format!("{came:?} instead of {expected:?}").into());
+    }
+    Ok(())
 }
 
 fn refused() -> Result<(), Failed> {
@@ -127,7 +153,8 @@ fn run(log: PathBuf) -> Result<(), String> {
         fs::write(&log, "").map_err(text)
     };
     let context = Context::cuda()?;
-    let world = World::new(&Recipe { lengths: vec![60, 130], uncaptured: vec![], ..Recipe::usual(1) });
+    let world =
+        World::new(&Recipe { lengths: vec![60, 130], uncaptured: vec![], accepts: true, ..Recipe::usual(1) });
     let (stages, at) = (&world.stages, 256u64);
     let problem = attention_problem(&stages.attention);
     // SAFETY: structs are filled, and the driver follows no address.
@@ -138,18 +165,10 @@ fn run(log: PathBuf) -> Result<(), String> {
     let own = description.problem();
     // SAFETY: as above.
     let score = Operation::new(|out| unsafe { dustin_score_create(context.handle(), null(), &own, out) })?;
-    let caches =
-        |first: u64, layers: u32| (0..u64::from(layers)).map(|layer| (first + layer) << 32).collect();
-    let memory = EngineMemory {
-        target_keys: caches(1, 3),
-        target_values: caches(11, 3),
-        target_queries: at,
-        draft_keys: caches(21, 2),
-        draft_queries: at,
-    };
+    let (batch, engine) = (world.batch(&[0, 1]), HostEngine::new(&world));
     // SAFETY: as above.
     let (verifier, space) = unsafe {
-        let verifier = Verifier::new(&context, &world.problem, &memory)?;
+        let verifier = Verifier::new(&context, &world.problem, engine.memory())?;
         let space = verifier.workspace(null_mut())?;
         (verifier, space)
     };
@@ -202,61 +221,53 @@ fn run(log: PathBuf) -> Result<(), String> {
     check(unsafe { dustin_score_launch(score.handle(), &score_args(&buffers, &layers), null_mut()) })?;
     print("score", "")?;
 
-    let draft = DraftBuffers { lengths: at, block_table: at, table_stride: 0, slots: at };
-    let arrays = step(&StepBuffers {
-        lengths: at,
-        row_starts: at,
-        block_table: at,
-        table_stride: 0,
-        map_starts: at,
-        slots: at,
-        draft,
-        target_map: at,
-        draft_map: at,
-        set: at,
-        physical: 0,
-        set_sizes: at,
-        masks: 0,
-    });
-    let (own, work) = (verifier.handle(), space.handle());
+    let mut own = HostStep::new(&world, &batch);
+    let arrays = own.addresses();
+    let step = CStep { verifier: &verifier, space: &space, stages, arrays: &arrays };
+    print("arrays", "")?;
     // SAFETY: as above.
     unsafe {
-        check(dustin_verifier_score_target(own, work, &arrays, null_mut()))?;
+        step.score_target(null_mut())?;
         print("verifier score target", "")?;
-        check(dustin_verifier_score_draft(own, work, &arrays, null_mut()))?;
+        step.capture_draft(null_mut())?;
+        print("verifier capture draft", "")?;
+        step.score_draft(null_mut())?;
         print("verifier score draft", "")?;
-        check(dustin_verifier_select(own, work, &arrays, null_mut()))?;
+        step.select(null_mut())?;
         print("verifier select", "")?;
+        step.layers(null_mut())?;
+        print("verifier layers", "")?;
+        step.settle(null_mut())?;
+        print("verifier settle", "")?;
+        let (arrays, rows) = (c_step(&arrays.step), append_rows(&arrays.layers[0].append));
+        let status = dustin_verifier_append(verifier.handle(), space.handle(), 3, &arrays, &rows, null_mut());
+        print("layer too many", &refusal(status))?;
     }
-    let strides = AppendStrides::dense(&stages.append);
-    let rows =
-        append_rows(&AppendRows { key: at, value: at, query: 0, query_copy: 0, strides, stable: false });
-    let attended = attention_rows(&AttentionRows {
-        query: at,
-        query_row: 0,
-        query_head: 0,
-        output: at,
-        output_row: 0,
-        output_head: 0,
-        output_type: OutputType::Rounded,
-        lse: 0,
-        lse_base: LogBase::E,
-        stable: true,
-    });
-    let moved = accepted(&AcceptedBuffers { rows: at, stride: 0, counts: at });
+    let mut streams = log.clone().into_os_string();
+    streams.push(STREAMS);
+    beside(&world, &batch, Path::new(&streams))
+}
+
+/// The choice of a step whose target's map is gathered on another stream, and what came to which.
+fn beside(world: &World, batch: &Batch, log: &Path) -> Result<(), String> {
+    let context = cuda::Context::new(0).map_err(text)?;
+    let (main, mut side) = (Stream::new(&context).map_err(text)?, SideStream::new(&context).map_err(text)?);
+    let (engine, mut own) = (HostEngine::new(world), HostStep::new(world, batch));
+    // SAFETY: the context lives as long as what is made with it, and the driver follows no address.
+    let (verifier, space) = unsafe {
+        let verifier = Verifier::new(&Context::borrow(context.as_raw())?, &world.problem, engine.memory())?;
+        let space = verifier.workspace(main.as_raw())?;
+        (verifier, space)
+    };
+    let arrays = own.addresses();
+    let step = CStep { verifier: &verifier, space: &space, stages: &world.stages, arrays: &arrays };
+    fs::write(log, "").map_err(text)?;
     // SAFETY: as above.
-    unsafe {
-        check(dustin_verifier_append(own, work, 2, &arrays, &rows, null_mut()))?;
-        print("verifier append", "")?;
-        check(dustin_verifier_attention(own, work, 2, &arrays, &attended, null_mut()))?;
-        print("verifier attention", "")?;
-        check(dustin_verifier_full_attention(own, work, 2, &arrays, &attended, null_mut()))?;
-        print("verifier full attention", "")?;
-        check(dustin_verifier_compact(own, work, &arrays, &moved, null_mut()))?;
-        print("verifier compact", "")?;
-        let status = dustin_verifier_append(own, work, 3, &arrays, &rows, null_mut());
-        print("layer too many", &refusal(status))
-    }
+    unsafe { step.choose_beside(&main, &mut side) }.map_err(|failure| failure.0)?;
+    let name = |stream: &Stream| format!("@{}", stream.as_raw().addr());
+    let came = fs::read_to_string(log).map_err(text)?.replace('\n', " ");
+    println!("beside: {}", came.replace(&name(&main), "@main").replace(&name(side.stream()), "@side"));
+    Ok(())
 }
 
 /// What a call was refused for; nothing if it was not.

@@ -9,12 +9,11 @@ use dustin::{
         launch::AttentionBuffers,
         problem::{AttentionProblem, Mask},
     },
-    cpu::{CpuCandidate, LseMut, OutputMut},
+    cpu::{CpuBackend, CpuCandidate, LseMut, OutputMut},
 };
 
 use super::{OPERATION, problem::dustin_attention_problem};
 use crate::{
-    context::Cpu,
     error::Error,
     kind,
     kv::require_no_scales,
@@ -170,7 +169,7 @@ impl dustin_attention_args {
     /// As [`dustin_attention_launch`].
     pub(super) unsafe fn run(
         &self,
-        cpu: &Cpu,
+        backend: &mut CpuBackend,
         problem: &AttentionProblem,
         candidate: &CpuCandidate,
         Settings { strides, output_type, lse_base, .. }: Settings,
@@ -228,7 +227,7 @@ impl dustin_attention_args {
         };
         // SAFETY: as above.
         let status = unsafe { word(OPERATION, self.workspace, self.workspace_bytes)? };
-        *status = cpu.backend().attention(problem, candidate, &arrays, output, lse)?.max(*status);
+        *status = backend.attention(problem, candidate, &arrays, output, lse)?.max(*status);
         Ok(())
     }
 }

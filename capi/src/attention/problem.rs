@@ -6,7 +6,7 @@ use dustin::{
         launch::AttentionPlan,
         problem::{AttentionProblem, Confirmed, Sets},
     },
-    cpu::CpuCandidate,
+    cpu::{CpuBackend, CpuCandidate},
     cuda::{AttentionKernel, ModuleCache, Stream},
     profile::{Choice, Read},
     verifier::Served,
@@ -147,13 +147,13 @@ impl Kind for dustin_attention_problem {
 
     unsafe fn run(
         candidate: &CpuCandidate,
-        cpu: &Cpu,
+        backend: &mut CpuBackend,
         problem: &AttentionProblem,
         args: &dustin_attention_args,
     ) -> Result<(), Error> {
         let settings = args.settings(problem)?;
         // SAFETY: the caller's promise.
-        unsafe { args.run(cpu, problem, candidate, settings) }
+        unsafe { args.run(backend, problem, candidate, settings) }
     }
 }
 

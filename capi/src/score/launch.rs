@@ -4,7 +4,7 @@ use std::{cell::RefCell, ffi::c_void};
 
 use dustin::{
     InvalidInput,
-    cpu::score::Candidate,
+    cpu::{CpuBackend, score::Candidate},
     score::{
         arrays::{ScoreArrays, ScoreStrides, SourceArrays},
         launch::{ScoreBuffers, SourceBuffers},
@@ -17,7 +17,6 @@ use super::{
     problem::{Tables, dustin_score_problem},
 };
 use crate::{
-    context::Cpu,
     error::Error,
     kind,
     kv::require_no_scales,
@@ -171,7 +170,7 @@ impl dustin_score_args {
     /// As [`dustin_score_launch`].
     pub(super) unsafe fn run(
         &self,
-        cpu: &Cpu,
+        backend: &mut CpuBackend,
         problem: &ScoreProblem,
         candidate: &Candidate,
         layers: &[dustin_score_layer],
@@ -216,7 +215,7 @@ impl dustin_score_args {
             let map: &mut [f32] = slice_mut(OPERATION, "map", self.map, problem.map_capacity.into())?;
             (map, word(OPERATION, self.workspace, self.workspace_bytes)?)
         };
-        *status = cpu.backend().score(problem, candidate, &arrays, map)?.max(*status);
+        *status = backend.score(problem, candidate, &arrays, map)?.max(*status);
         Ok(())
     }
 }

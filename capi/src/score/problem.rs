@@ -2,7 +2,7 @@
 
 use dustin::{
     InvalidInput,
-    cpu::score::Candidate,
+    cpu::{CpuBackend, score::Candidate},
     cuda::{DeviceBuffer, ModuleCache, ScoreKernel, Stream},
     profile::{Choice, Read},
     score::{
@@ -177,12 +177,12 @@ impl Kind for dustin_score_problem {
 
     unsafe fn run(
         candidate: &Candidate,
-        cpu: &Cpu,
+        backend: &mut CpuBackend,
         problem: &ScoreProblem,
         args: &dustin_score_args,
     ) -> Result<(), Error> {
         // SAFETY: the caller's promise.
-        unsafe { args.run(cpu, problem, candidate, args.layers(problem)?, args.strides(problem)) }
+        unsafe { args.run(backend, problem, candidate, args.layers(problem)?, args.strides(problem)) }
     }
 }
 

@@ -218,6 +218,7 @@ impl HostVerifier {
         args: &dustin_acceptance_args,
         problem: &AcceptProblem,
     ) -> Result<(), Error> {
+        let turn = self.turn(workspace);
         let strides = args.strides(problem);
         strides.validate(problem)?;
         let (batch, rows) = (u64::from(problem.batch), u64::from(problem.total_rows));
@@ -254,7 +255,7 @@ impl HostVerifier {
                 last_rows: slice_mut(OPERATION, "last_rows", args.last_rows, batch)?,
                 new_lengths: Some(slice_mut(OPERATION, "new_lengths", args.new_lengths, batch)?),
             };
-            self.run(workspace, |verifier| verifier.accept(&step_arrays, &arrays, output))?;
+            turn.run(|verifier| verifier.accept(&step_arrays, &arrays, output))?;
             *count = count.wrapping_add(1);
         }
         Ok(())

@@ -130,12 +130,13 @@ impl HostVerifier {
             None => (&stages.target_captured, memory.target_queries, self.problem().target),
             Some(_) => (&stages.draft_captured, memory.draft_queries, model),
         };
+        let turn = self.turn(workspace);
         let (heads, dim) = (model.share.local().query_heads, model.share.geometry().head_dim);
         // SAFETY: the caller's promise.
         unsafe {
             let arrays = rows.arrays(limits.max_batch, heads, dim)?;
             let queries = slice_mut(OPERATION, "queries", host(address), captured.items())?;
-            self.run(workspace, |verifier| match token {
+            turn.run(|verifier| match token {
                 None => verifier.capture_target(layer, &arrays, queries),
                 Some(token) => verifier.capture_draft(layer, token, &arrays, queries),
             })

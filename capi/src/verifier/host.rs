@@ -42,6 +42,25 @@ pub(super) struct HostVerifier {
     memory: EngineMemory,
 }
 
+/// The turn of a stage.
+pub(super) struct Turn<'a> {
+    verifier: MutexGuard<'a, CpuVerifier>,
+    workspace: &'a Workspace,
+}
+
+impl Turn<'_> {
+    /// Runs the stage, and takes down in the step's own workspace what it found.
+    pub(super) fn run(
+        mut self,
+        stage: impl FnOnce(&mut CpuVerifier) -> Result<(), InvalidInput>,
+    ) -> Result<(), Error> {
+        stage(&mut self.verifier)?;
+        self.workspace.take_down(self.verifier.status());
+        self.verifier.clear_status();
+        Ok(())
+    }
+}
+
 impl HostVerifier {
     /// # Errors
     /// Addresses that [`EngineMemory::validate`] refuses.
@@ -73,24 +92,16 @@ impl HostVerifier {
         &self.memory
     }
 
-    /// Runs a stage, and takes down in the step's own workspace what it found.
-    pub(super) fn run(
-        &self,
-        workspace: &Workspace,
-        stage: impl FnOnce(&mut MutexGuard<'_, CpuVerifier>) -> Result<(), InvalidInput>,
-    ) -> Result<(), Error> {
+    /// Waits for the turn of a stage: before it looks at arrays, as steps that overlap may write different rows of one cache.
+    pub(super) fn turn<'a>(&'a self, workspace: &'a Workspace) -> Turn<'a> {
         // After a panic it holds scratch memory alone, which stages write before they read it.
-        let mut verifier = self.verifier.lock().unwrap_or_else(PoisonError::into_inner);
-        stage(&mut verifier)?;
-        workspace.take_down(verifier.status());
-        verifier.clear_status();
-        Ok(())
+        Turn { verifier: self.verifier.lock().unwrap_or_else(PoisonError::into_inner), workspace }
     }
 
     /// # Safety
     /// As `dustin_verifier_score_target`, as for all stages.
     pub(super) unsafe fn score_target(&self, workspace: &Workspace, step: &dustin_step) -> Result<(), Error> {
-        let memory = &self.memory;
+        let (turn, memory) = (self.turn(workspace), &self.memory);
         // SAFETY: the caller's promise, here and in the other stages.
         unsafe {
             let step_arrays = self.step(step)?;
@@ -98,7 +109,7 @@ impl HostVerifier {
             let (queries, keys) =
                 read_captured(captured, memory.target_queries, &memory.target_keys, &self.problem.target.kv)?;
             let map = slice_mut(OPERATION, "target_map", step.target_map, self.sizes.target_map)?;
-            self.run(workspace, |verifier| verifier.score_target(&step_arrays, queries, &keys, map))
+            turn.run(|verifier| verifier.score_target(&step_arrays, queries, &keys, map))
         }
     }
 
@@ -106,6 +117,7 @@ impl HostVerifier {
     /// As above.
     pub(super) unsafe fn score_draft(&self, workspace: &Workspace, step: &dustin_step) -> Result<(), Error> {
         let (memory, captured) = (&self.memory, &self.stages.draft_captured);
+        let turn = self.turn(workspace);
         let model = self.problem.draft.map_or(self.problem.target, |draft| draft.model);
         // SAFETY: the caller's promise.
         unsafe {
@@ -113,13 +125,14 @@ impl HostVerifier {
             let (queries, keys) =
                 read_captured(captured, memory.draft_queries, &memory.draft_keys, &model.kv)?;
             let map = slice_mut(OPERATION, "draft_map", step.draft_map, self.sizes.draft_map)?;
-            self.run(workspace, |verifier| verifier.score_draft(&step_arrays, queries, &keys, map))
+            turn.run(|verifier| verifier.score_draft(&step_arrays, queries, &keys, map))
         }
     }
 
     /// # Safety
     /// As above.
     pub(super) unsafe fn select(&self, workspace: &Workspace, step: &dustin_step) -> Result<(), Error> {
+        let turn = self.turn(workspace);
         let sizes = &self.sizes;
         require_absent(OPERATION, "physical", step.physical, sizes.physical > 0)?;
         // SAFETY: the caller's promise.
@@ -133,7 +146,7 @@ impl HostVerifier {
                 physical: (sizes.physical > 0).then_some(physical),
                 set_sizes: slice_mut(OPERATION, "set_sizes", step.set_sizes, sizes.set_sizes)?,
             };
-            self.run(workspace, |verifier| verifier.select(&step_arrays, target, draft, output))
+            turn.run(|verifier| verifier.select(&step_arrays, target, draft, output))
         }
     }
 
@@ -147,6 +160,7 @@ impl HostVerifier {
         rows: &dustin_append_rows,
         AppendRows { strides, .. }: &AppendRows,
     ) -> Result<(), Error> {
+        let turn = self.turn(workspace);
         let problem = &self.stages.append;
         let [key, value] = self.caches(layer_number)?;
         strides.validate(problem)?;
@@ -165,7 +179,7 @@ impl HostVerifier {
             let copy =
                 slice_mut(OPERATION, "query_copy", rows.query_copy, strides.query_copy_extent(problem))?;
             let mut caches = layer(OPERATION, key, value, &problem.step.kv)?;
-            self.run(workspace, |verifier| verifier.append(&step_arrays, &arrays, &mut caches, copy))
+            turn.run(|verifier| verifier.append(&step_arrays, &arrays, &mut caches, copy))
         }
     }
 
@@ -182,6 +196,7 @@ impl HostVerifier {
         rows: &dustin_attention_rows,
         own: &AttentionRows,
     ) -> Result<(), Error> {
+        let turn = self.turn(workspace);
         let (problem, sizes) = (&self.stages.attention, &self.sizes);
         let [key, value] = self.caches(layer_number)?;
         let AttentionRows { query_row, query_head, output_row, output_head, .. } = *own;
@@ -219,15 +234,14 @@ impl HostVerifier {
             let lse = slice_mut(OPERATION, "lse", rows.lse, lses)?;
             let lse = problem.lse.then_some(LseMut { items: lse, base: own.lse_base });
             if full {
-                return self
-                    .run(workspace, |verifier| verifier.full_attention(&step_arrays, &arrays, output, lse));
+                return turn.run(|verifier| verifier.full_attention(&step_arrays, &arrays, output, lse));
             }
             let set = if sizes.physical > 0 { step.physical } else { step.set };
             let sets = SetArrays {
                 set: slice(OPERATION, "set", set, sizes.set)?,
                 set_sizes: slice(OPERATION, "set_sizes", step.set_sizes, sizes.set_sizes)?,
             };
-            self.run(workspace, |verifier| verifier.attention(&step_arrays, &sets, &arrays, output, lse))
+            turn.run(|verifier| verifier.attention(&step_arrays, &sets, &arrays, output, lse))
         }
     }
 
@@ -240,6 +254,7 @@ impl HostVerifier {
         accepted: &dustin_accepted,
         AcceptedBuffers { stride, .. }: &AcceptedBuffers,
     ) -> Result<(), Error> {
+        let turn = self.turn(workspace);
         let problem = &self.stages.compaction;
         let batch = u64::from(problem.step.batch);
         let lists = (batch - 1).saturating_mul(*stride).saturating_add(problem.accepted.into());
@@ -256,7 +271,7 @@ impl HostVerifier {
                 counts: slice(OPERATION, "accepted.counts", accepted.counts, counts)?,
             };
             let mut caches = layers(OPERATION, &keys, &values, &problem.step.kv)?;
-            self.run(workspace, |verifier| verifier.compact(&step_arrays, &arrays, &mut caches))
+            turn.run(|verifier| verifier.compact(&step_arrays, &arrays, &mut caches))
         }
     }
 

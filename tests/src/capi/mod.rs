@@ -3,11 +3,12 @@
 mod addresses;
 mod host_step;
 mod problems;
+mod stages;
 mod verifier;
 
 use std::ffi::{CStr, c_void};
 
-pub use self::{addresses::*, host_step::run_step, problems::*, verifier::*};
+pub use self::{addresses::*, host_step::*, problems::*, stages::*, verifier::*};
 use dustin_c::{
     dustin_context, dustin_context_borrow_cuda, dustin_context_create_cpu, dustin_context_create_cuda,
     dustin_context_destroy, dustin_last_error, dustin_operation, dustin_operation_clear_status,

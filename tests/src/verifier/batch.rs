@@ -1,7 +1,10 @@
 //! Batches of a world's sequences.
 
-use super::proposals::Proposals;
-use super::world::{Caches, NAN, Rows, Sequence, World, vector};
+use super::{
+    forwards::Forward,
+    proposals::Proposals,
+    world::{Caches, NAN, Rows, Sequence, World, vector},
+};
 
 /// The arrays of a step that are made for it: some of a world's sequences in some order, and behind them none.
 #[derive(Clone, Debug)]
@@ -22,6 +25,10 @@ pub struct Batch {
     pub slots: Vec<i32>,
     /// Slots of captured draft queries.
     pub draft_slots: Vec<i32>,
+    /// What the draft's forwards leave: none where its map is not read.
+    pub forwards: Vec<Forward>,
+    /// First rows of a forward: one for each sequence.
+    pub forward_starts: Vec<i32>,
     /// Rows that each row sees; empty for causal ones.
     pub masks: Vec<u64>,
     /// The step's own rows, layer by layer; NaN behind the last.
@@ -84,15 +91,18 @@ impl World {
             accepted = proposals.paths();
             accepted_counts = proposals.counts();
         }
+        let draft_slots = of(&|sequence| sequence as i32, -1);
         Batch {
             order: order.to_vec(),
+            forwards: self.forwards(&draft_slots[..order.len()]),
+            forward_starts: sums(&of(&|_| 1, 0)),
             row_starts,
             block_table: tables(self.problem.target_table_width(), |sequence| &sequence.target_table),
             draft_table: tables(self.problem.draft_table_width(), |sequence| &sequence.draft_table),
             map_starts: sums(&lengths),
             lengths,
             slots: of(&|sequence| self.sequences[sequence].slot, -1),
-            draft_slots: of(&|sequence| sequence as i32, -1),
+            draft_slots,
             masks,
             rows: self.rows.iter().map(|rows| self.rows_of(rows, order)).collect(),
             accepted,

@@ -67,7 +67,8 @@ pub fn maps(verifier: &mut CpuVerifier, world: &World, batch: &Batch) -> Result<
     }
     if sizes.draft_map > 0 {
         let keys: Vec<&[u16]> = world.draft_keys.iter().map(Vec::as_slice).collect();
-        verifier.score_draft(&step, &world.draft_queries, &keys, &mut maps[1]).map_err(text)?;
+        let queries = capture_draft(verifier, world, batch)?;
+        verifier.score_draft(&step, &queries, &keys, &mut maps[1]).map_err(text)?;
     }
     Ok(maps)
 }
@@ -172,6 +173,26 @@ pub fn from_maps(
         settled,
         status: verifier.status(),
     })
+}
+
+/// Captures the queries of the draft's forwards.
+fn capture_draft(verifier: &mut CpuVerifier, world: &World, batch: &Batch) -> Result<Vec<u16>, String> {
+    let mut queries = vec![NAN; world.draft_queries.len()];
+    let draft = world.problem.draft.ok_or("no draft model")?.model;
+    let (heads, dim) = (u64::from(draft.share.local().query_heads), u64::from(draft.kv.head_dim));
+    for forward in &batch.forwards {
+        let rows = CaptureRowArrays {
+            query: &forward.query,
+            query_row: heads * dim,
+            query_head: dim,
+            total_rows: world.problem.limits.max_batch,
+            row_starts: &batch.forward_starts,
+            rows: None,
+            slots: Some(&batch.draft_slots),
+        };
+        verifier.capture_draft(forward.layer, forward.token, &rows, &mut queries).map_err(text)?;
+    }
+    Ok(queries)
 }
 
 /// Accepts the drafts of `proposals`.

@@ -95,6 +95,14 @@ impl Outcome {
         for caches in self.appended.iter().chain(&self.compacted) {
             bits.extend(halves(&caches.key).into_iter().chain(halves(&caches.value)));
         }
+        if let Some(Settled { accepted, emitted, path, last_rows, new_lengths, target_queries }) =
+            &self.settled
+        {
+            for numbers in [accepted, emitted, path, last_rows, new_lengths] {
+                bits.extend(numbers.iter().map(|x| x.cast_unsigned()));
+            }
+            bits.extend(halves(target_queries));
+        }
         bits
     }
 

@@ -1,9 +1,9 @@
-//! Attention through the C ABI: on a caller's context and stream, eagerly and captured.
+//! The C ABI on a caller's context and stream, eagerly and captured: attention, and whole steps of the verifier.
 
 use std::ptr::null;
 
 use dustin::{
-    cuda::{CudaError, Graph},
+    cuda::{Graph, SideStream},
     profile::{Choice, GpuCatalogue, KernelKey, Key, Policy, Tuned},
 };
 use dustin_c::{
@@ -11,9 +11,13 @@ use dustin_c::{
 };
 use dustin_kernels::registry::ATTENTION;
 use dustin_tests::{
-    capi::{Context, Operation, address, attention_args, attention_problem, check},
+    capi::{CStep, Context, Failure, Operation, Verifier, address, attention_args, attention_problem, check},
     cuda_backend::{Asked, Prepared},
     gpu::{Gpu, text, trial},
+    verifier::{
+        cuda::{Engine, Step},
+        world::{Recipe, World},
+    },
 };
 use libtest_mimic::Trial;
 
@@ -28,16 +32,14 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("the_c_abi_launches_on_the_primary_context_what_the_library_launches", |gpu| {
             launched(gpu, &Context::cuda()?)
         }),
+        trial("a_verifiers_steps_through_the_c_abi_are_the_library_s_bit_for_bit", |gpu| {
+            let recipes = [Recipe::usual(41), Recipe::all_asked(42)];
+            recipes.into_iter().try_for_each(|recipe| {
+                stepped(gpu, &World::new(&recipe))?;
+                stepped(gpu, &World::new(&Recipe { accepts: true, ..recipe }))
+            })
+        }),
     ]
-}
-
-/// An error of a capture.
-struct Failure(String);
-
-impl From<CudaError> for Failure {
-    fn from(error: CudaError) -> Self {
-        Self(error.to_string())
-    }
 }
 
 fn launched(gpu: &'static Gpu, context: &Context) -> Result<(), String> {
@@ -83,6 +85,68 @@ fn launched(gpu: &'static Gpu, context: &Context) -> Result<(), String> {
         if prepared.attended(&stream)?.output.bits() != expected {
             return Err(format!("{candidate}, seed {seed}: the replay differs"));
         }
+    }
+    Ok(())
+}
+
+/// Steps with draft captures, acceptance, compaction and captures for the next one, on one stream, on two, and as a graph of both.
+fn stepped(gpu: &'static Gpu, world: &World) -> Result<(), String> {
+    let (stream, mut engine) = (stream(gpu)?, Engine::new(&gpu.modules, &stream(gpu)?, world)?);
+    let mut side = SideStream::new(&gpu.context).map_err(text)?;
+    // SAFETY: context and caches live longer than what is made with them, and the stream is one of the context.
+    let (verifier, space) = unsafe {
+        let context = Context::borrow(gpu.context.as_raw())?;
+        let verifier = Verifier::new(&context, &world.problem, engine.memory())?;
+        let space = verifier.workspace(stream.as_raw())?;
+        (verifier, space)
+    };
+    for order in [&[0, 1, 2, 3, 4, 5, 6, 7, 8][..], &[8, 3, 0]] {
+        let batch = world.batch(order);
+        let mut own = engine.step(&stream, &batch).map_err(text)?;
+        engine.renew(&stream, &mut own, &batch).map_err(text)?;
+        let expected = engine.run(&stream, None, &own).map_err(text)?;
+        expected.judge(world, &batch).map_err(|error| format!("{order:?}: {error}"))?;
+        let arrays = engine.addresses(&own);
+        let step = CStep { verifier: &verifier, space: &space, stages: &world.stages, arrays: &arrays };
+        let raw = stream.as_raw();
+        let behind = |how: &str, engine: &Engine, own: &Step| {
+            let mut found = engine.outcome(&stream, own, expected.appended.clone()).map_err(text)?;
+            // SAFETY: as above.
+            found.status = unsafe { space.status(raw)? };
+            match found.bits() == expected.bits() && found.status == expected.status {
+                true => Ok(()),
+                false => Err(format!("{order:?}, {how}: the step differs, {:?}", found.status)),
+            }
+        };
+
+        engine.renew(&stream, &mut own, &batch).map_err(text)?;
+        // SAFETY: here and below, the arrays are the engine's and the step's, and outlive the step.
+        unsafe { step.choose(raw)? };
+        // SAFETY: as above.
+        unsafe { step.layers(raw)? };
+        if engine.caches(&stream).map_err(text)? != expected.appended {
+            return Err(format!("{order:?}: the rows are not where appending puts them"));
+        }
+        // SAFETY: as above.
+        unsafe { step.settle(raw)? };
+        behind("on one stream", &engine, &own)?;
+
+        let mut submit = || {
+            // SAFETY: as above.
+            unsafe {
+                step.choose_beside(&stream, &mut side)?;
+                step.layers(raw)?;
+                Ok::<_, Failure>(step.settle(raw)?)
+            }
+        };
+        engine.renew(&stream, &mut own, &batch).map_err(text)?;
+        submit().map_err(|failure| failure.0)?;
+        behind("on two streams", &engine, &own)?;
+        engine.renew(&stream, &mut own, &batch).map_err(text)?;
+        let mut graph = Graph::capture(&stream, submit).map_err(|failure| failure.0)?;
+        // SAFETY: what was captured lives in `engine`, `own`, `verifier` and `space`.
+        unsafe { graph.launch(&stream) }.map_err(text)?;
+        behind("as a graph", &engine, &own)?;
     }
     Ok(())
 }

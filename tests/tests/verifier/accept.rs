@@ -39,6 +39,19 @@ fn the_next_step_scores_with_the_queries_of_the_last_accepted_rows() {
 }
 
 #[test]
+fn whatever_sequences_a_step_has_they_accept_what_their_drafts_deserve() {
+    // The batches that a graph is replayed for on a GPU.
+    let orders =
+        [&[0, 1, 2, 3, 4, 5, 6, 7, 8][..], &[5, 4, 3], &[8, 1, 7, 2, 0], &[6], &[0, 1, 2, 3, 4, 5, 6, 7, 8]];
+    for recipe in [Recipe::usual(83), Recipe::all_asked(84)] {
+        let world = World::new(&Recipe { accepts: true, ..recipe });
+        for order in orders {
+            assert!(judged(&world, order).1.settled.is_some());
+        }
+    }
+}
+
+#[test]
 fn a_prompts_last_row_is_captured_whatever_its_rows() {
     let world = World::new(&Recipe::usual(54));
     let mut verifier = cpu::verifier(&world.problem, 1).unwrap();

@@ -9,14 +9,15 @@ use dustin::{
     cuda::{CudaError, DeviceBuffer, ModuleCache, SideStream, Stream, Verifier},
     profile::{GpuCatalogue, Tuned},
     select::compare::Selected,
-    verifier::{AppendRows, AttentionRows, EngineMemory, VerifierPlan},
+    verifier::{AppendRows, AttentionRows, CaptureRows, EngineMemory, VerifierPlan},
 };
 
-use self::step::Layer;
 pub use self::step::Step;
+use self::step::{Layer, Queries};
 use super::{
+    addresses::{Addresses, LayerAddresses},
     outcome::{Attended, Outcome},
-    world::{Caches, World},
+    world::{Caches, NAN, World},
 };
 use crate::gpu::text;
 
@@ -25,6 +26,7 @@ use crate::gpu::text;
 pub struct Engine {
     /// The verifier.
     pub verifier: Verifier,
+    memory: EngineMemory,
     world: World,
     target: Vec<[DeviceBuffer<u16>; 2]>,
     /// Captured queries, the target's and the draft's.
@@ -55,7 +57,8 @@ impl Engine {
         let target: Vec<[DeviceBuffer<u16>; 2]> =
             world.target.iter().map(layer).collect::<Result<_, CudaError>>()?;
         let draft_keys: Vec<_> = world.draft_keys.iter().map(put).collect::<Result<_, _>>()?;
-        let queries = [put(&world.target_queries)?, put(&world.draft_queries)?];
+        // The draft's are captured in each step.
+        let queries = [put(&world.target_queries)?, put(&vec![NAN; world.draft_queries.len()])?];
         let memory = EngineMemory {
             target_keys: target.iter().map(|[key, _]| key.address()).collect(),
             target_values: target.iter().map(|[_, value]| value.address()).collect(),
@@ -65,6 +68,7 @@ impl Engine {
         };
         Ok(Self {
             verifier: Verifier::new(modules, stream, plan, &memory)?,
+            memory,
             world: world.clone(),
             target,
             queries,
@@ -82,23 +86,89 @@ impl Engine {
             value.upload(stream, 0, &caches.value)?;
         }
         self.queries[0].upload(stream, 0, &self.world.target_queries)?;
+        self.queries[1].upload(stream, 0, &vec![NAN; self.world.draft_queries.len()])?;
         Ok(())
     }
 
-    /// Submits the maps and the selection to `main`; with `side`, the target's map beside the draft's.
+    /// The addresses of its caches and captured queries.
+    #[must_use]
+    pub const fn memory(&self) -> &EngineMemory {
+        &self.memory
+    }
+
+    /// The addresses of a step's arrays.
+    #[must_use]
+    pub fn addresses(&self, step: &Step) -> Addresses {
+        let (stages, strides) = (
+            self.verifier.plan().stages(),
+            AttentionStrides::dense(&self.verifier.plan().stages().attention),
+        );
+        let copied = stages.append.query_heads > 0;
+        let layer = |(number, layer): (usize, &Layer)| LayerAddresses {
+            append: AppendRows {
+                key: layer.key.address(),
+                value: layer.value.address(),
+                query: if copied { layer.query.address() } else { 0 },
+                query_copy: layer.query_copy.address(),
+                strides: AppendStrides::dense(&stages.append),
+                stable: number > 0,
+            },
+            attend: std::array::from_fn(|which| AttentionRows {
+                query: if copied { layer.query_copy.address() } else { layer.query.address() },
+                query_row: strides.query_row,
+                query_head: strides.query_head,
+                output: layer.output[which].address(),
+                output_row: strides.output_row,
+                output_head: strides.output_head,
+                output_type: OutputType::Rounded,
+                lse: layer.lse[which].address(),
+                lse_base: LogBase::E,
+                stable: true,
+            }),
+        };
+        let dim = u64::from(stages.draft_captured.head_dim);
+        let heads = self.world.problem.draft.map_or(0, |draft| draft.model.share.local().query_heads);
+        let forward = |own: &Queries| {
+            let rows = CaptureRows {
+                query: own.query.address(),
+                query_row: u64::from(heads) * dim,
+                query_head: dim,
+                total_rows: self.world.problem.limits.max_batch,
+                row_starts: step.forward_starts,
+                rows: 0,
+                slots: step.buffers.draft.slots,
+            };
+            (own.layer, own.token, rows)
+        };
+        Addresses {
+            step: step.buffers,
+            forwards: step.forwards.iter().map(forward).collect(),
+            layers: step.layers.iter().enumerate().map(layer).collect(),
+            accepted: step.accepted,
+            acceptance: step.settling.as_ref().map(|own| own.buffers),
+            captures: self.captures(step),
+        }
+    }
+
+    /// Submits the draft's captures, the maps and the selection to `main`; with `side`, the target's map beside the draft's.
     ///
     /// # Errors
     /// What the driver returns.
     pub fn choose(&self, main: &Stream, side: Option<&mut SideStream>, step: &Step) -> Result<(), CudaError> {
         let (verifier, stages) = (&self.verifier, self.verifier.plan().stages());
+        let own = self.addresses(step);
         let target = |stream: &Stream| {
             // SAFETY: the arrays have the shapes of the plan, and outlive the step; nothing else touches them meanwhile.
-            let score = || unsafe { verifier.score_target(stream, &step.workspace, &step.buffers) };
+            let score = || unsafe { verifier.score_target(stream, &step.workspace, &own.step) };
             if stages.target_score.is_read() { score() } else { Ok(()) }
         };
         let draft = |stream: &Stream| {
+            for (layer, token, rows) in &own.forwards {
+                // SAFETY: as above.
+                unsafe { verifier.capture_draft(stream, &step.workspace, *layer, *token, rows)? };
+            }
             // SAFETY: as above.
-            let score = || unsafe { verifier.score_draft(stream, &step.workspace, &step.buffers) };
+            let score = || unsafe { verifier.score_draft(stream, &step.workspace, &own.step) };
             if stages.draft_score.is_read() { score() } else { Ok(()) }
         };
         match side {
@@ -122,37 +192,14 @@ impl Engine {
     /// # Errors
     /// What the driver returns.
     pub fn layers(&self, stream: &Stream, step: &Step) -> Result<(), CudaError> {
-        let stages = self.verifier.plan().stages();
-        let strides = AttentionStrides::dense(&stages.attention);
-        for (number, layer) in (0..).zip(&step.layers) {
-            let copied = stages.append.query_heads > 0;
-            let rows = AppendRows {
-                key: layer.key.address(),
-                value: layer.value.address(),
-                query: if copied { layer.query.address() } else { 0 },
-                query_copy: layer.query_copy.address(),
-                strides: AppendStrides::dense(&stages.append),
-                stable: number > 0,
-            };
+        let own = self.addresses(step);
+        for (number, LayerAddresses { append, attend: [sparse, full] }) in (0..).zip(&own.layers) {
             // SAFETY: the arrays have the shapes of the plan, and outlive the step; nothing else touches them meanwhile; what is
             // launched right before is the selection, for the first layer, or a layer's attention.
-            unsafe { self.verifier.append(stream, &step.workspace, number, &step.buffers, &rows)? };
-            let own = |which: usize| AttentionRows {
-                query: if copied { layer.query_copy.address() } else { layer.query.address() },
-                query_row: strides.query_row,
-                query_head: strides.query_head,
-                output: layer.output[which].address(),
-                output_row: strides.output_row,
-                output_head: strides.output_head,
-                output_type: OutputType::Rounded,
-                lse: layer.lse[which].address(),
-                lse_base: LogBase::E,
-                stable: true,
-            };
-            // SAFETY: as above.
             unsafe {
-                self.verifier.attention(stream, &step.workspace, number, &step.buffers, &own(0))?;
-                self.verifier.full_attention(stream, &step.workspace, number, &step.buffers, &own(1))?;
+                self.verifier.append(stream, &step.workspace, number, &own.step, append)?;
+                self.verifier.attention(stream, &step.workspace, number, &own.step, sparse)?;
+                self.verifier.full_attention(stream, &step.workspace, number, &own.step, full)?;
             }
         }
         Ok(())

@@ -7,13 +7,13 @@ use dustin::{
     verifier::{AcceptanceBuffers, CaptureRows, Sizes},
 };
 
-use super::{Engine, Step};
+use super::{Engine, Step, step::Layer};
 use crate::verifier::{batch::Batch, outcome::Settled, proposals::Proposals};
 
 /// What acceptance reads and writes, in device memory.
 #[derive(Debug)]
 pub(super) struct Settling {
-    buffers: AcceptanceBuffers,
+    pub(super) buffers: AcceptanceBuffers,
     /// The slots that queries are captured in.
     slots: DeviceBuffer<i32>,
     /// Accepted drafts, emitted tokens, paths, last rows, new lengths.
@@ -109,34 +109,38 @@ impl Engine {
     /// # Errors
     /// What the driver returns.
     pub fn settle(&self, stream: &Stream, step: &Step) -> Result<(), CudaError> {
-        let Some(own) = &step.settling else {
-            // SAFETY: the arrays have the shapes of the plan, and outlive the step; nothing else touches them meanwhile.
-            return unsafe { self.verifier.compact(stream, &step.workspace, &step.buffers, &step.accepted) };
-        };
-        let stages = self.verifier.plan().stages();
-        let strides = AttentionStrides::dense(&stages.attention);
-        // SAFETY: as above.
+        let own = self.addresses(step);
+        let accepted = own.acceptance.map_or(own.accepted, |own| own.accepted());
+        // SAFETY: the arrays have the shapes of the plan, and outlive the step; nothing else touches them meanwhile.
         unsafe {
-            self.verifier.accept(stream, &step.workspace, &step.buffers, &own.buffers)?;
-            self.verifier.compact(stream, &step.workspace, &step.buffers, &own.buffers.accepted())?;
-        }
-        if !stages.target_score.is_read() {
-            return Ok(());
-        }
-        for (number, layer) in (0..).zip(&step.layers) {
-            let rows = CaptureRows {
-                query: layer.query.address(),
-                query_row: strides.query_row,
-                query_head: strides.query_head,
-                total_rows: stages.attention.total_rows,
-                row_starts: step.buffers.row_starts,
-                rows: own.buffers.last_rows,
-                slots: own.slots.address(),
-            };
-            // SAFETY: as above.
-            unsafe { self.verifier.capture_target(stream, &step.workspace, number, &rows)? };
+            if let Some(acceptance) = &own.acceptance {
+                self.verifier.accept(stream, &step.workspace, &own.step, acceptance)?;
+            }
+            self.verifier.compact(stream, &step.workspace, &own.step, &accepted)?;
+            for (number, rows) in (0..).zip(&own.captures) {
+                self.verifier.capture_target(stream, &step.workspace, number, rows)?;
+            }
         }
         Ok(())
+    }
+
+    /// What the layers capture from behind an acceptance, if the target's map is read.
+    pub(super) fn captures(&self, step: &Step) -> Vec<CaptureRows> {
+        let stages = self.verifier.plan().stages();
+        let strides = AttentionStrides::dense(&stages.attention);
+        let Some(own) = step.settling.as_ref().filter(|_| stages.target_score.is_read()) else {
+            return Vec::new();
+        };
+        let rows = |layer: &Layer| CaptureRows {
+            query: layer.query.address(),
+            query_row: strides.query_row,
+            query_head: strides.query_head,
+            total_rows: stages.attention.total_rows,
+            row_starts: step.buffers.row_starts,
+            rows: own.buffers.last_rows,
+            slots: own.slots.address(),
+        };
+        step.layers.iter().map(rows).collect()
     }
 
     /// What the acceptance and the captures of `step` wrote.

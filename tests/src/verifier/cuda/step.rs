@@ -15,6 +15,9 @@ pub struct Step {
     pub(super) buffers: StepBuffers,
     pub(super) accepted: AcceptedBuffers,
     pub(super) layers: Vec<Layer>,
+    pub(super) forwards: Vec<Queries>,
+    /// First rows of the draft's forwards.
+    pub(super) forward_starts: u64,
     /// What acceptance reads and writes, if the verifier accepts.
     pub(super) settling: Option<Settling>,
     /// The workspace, which held poison.
@@ -64,9 +67,18 @@ pub(super) struct Layer {
     pub(super) lse: [DeviceBuffer<f32>; 2],
 }
 
+/// The queries of a layer in a forward of the draft.
+#[derive(Debug)]
+pub(super) struct Queries {
+    pub(super) layer: u32,
+    pub(super) token: u32,
+    pub(super) query: DeviceBuffer<u16>,
+}
+
 /// The index arrays of a batch.
-fn indices(batch: &Batch) -> [&[i32]; 9] {
+fn indices(batch: &Batch) -> [&[i32]; 10] {
     [
+        &batch.forward_starts,
         &batch.lengths,
         &batch.row_starts,
         &batch.block_table,
@@ -96,8 +108,10 @@ impl Engine {
         let masks = DeviceBuffer::of(stream, &batch.masks)?;
         let put = |items: &[i32]| DeviceBuffer::of(stream, items);
         let indices: Vec<_> = indices(batch).into_iter().map(put).collect::<Result<_, _>>()?;
+        let [forward_starts, of_step @ ..] =
+            std::array::from_fn::<_, 10, _>(|index| indices[index].address());
         let [lengths, row_starts, block_table, map_starts, slots, draft_table, draft_slots, rows, counts] =
-            std::array::from_fn(|index| indices[index].address());
+            of_step;
         let buffers = StepBuffers {
             lengths,
             row_starts,
@@ -135,6 +149,11 @@ impl Engine {
             })
         });
         let layers = layers.collect::<Result<_, _>>()?;
+        let forwards = batch.forwards.iter().map(|own| {
+            let query = halves(&own.query)?;
+            Ok::<_, CudaError>(Queries { layer: own.layer, token: own.token, query })
+        });
+        let forwards = forwards.collect::<Result<_, _>>()?;
         let bytes = plan.workspace_bytes();
         let mut memory = DeviceBuffer::allocate(stream.context(), bytes as usize)?;
         memory.fill(stream, 0xff)?;
@@ -146,6 +165,8 @@ impl Engine {
             buffers,
             accepted,
             layers,
+            forwards,
+            forward_starts,
             settling: self.settling(stream, batch)?,
             workspace,
             maps,
@@ -171,6 +192,9 @@ impl Engine {
             layer.key.upload(stream, 0, &rows.key)?;
             layer.value.upload(stream, 0, &rows.value)?;
             layer.query.upload(stream, 0, &rows.query)?;
+        }
+        for (queries, forward) in step.forwards.iter_mut().zip(&batch.forwards) {
+            queries.query.upload(stream, 0, &forward.query)?;
         }
         self.renew_caches(stream)?;
         if let (Some(settling), Some(proposals)) = (&mut step.settling, &batch.proposals) {

@@ -14,11 +14,18 @@ pub(super) fn trials() -> Vec<Trial> {
 }
 
 /// Sequences around the budget and the threshold come, go and change places between replays of a graph that was captured once, with
-/// the target's map beside the draft's. Allocating and waiting are errors during a capture, so this shows too that a step does neither.
+/// the target's map beside the draft's, also where the verifier accepts and captures what the next step starts from. Allocating and waiting are errors during a capture, so this shows too that a step does neither.
 fn replayed(gpu: &'static Gpu) -> Result<(), String> {
     let orders =
         [&[0, 1, 2, 3, 4, 5, 6, 7, 8][..], &[5, 4, 3], &[8, 1, 7, 2, 0], &[6], &[0, 1, 2, 3, 4, 5, 6, 7, 8]];
-    for recipe in [Recipe::usual(81), Recipe::all_asked(82)] {
+    let accepting = |recipe| Recipe { accepts: true, ..recipe };
+    let recipes = [
+        Recipe::usual(81),
+        Recipe::all_asked(82),
+        accepting(Recipe::usual(83)),
+        accepting(Recipe::all_asked(84)),
+    ];
+    for recipe in recipes {
         let world = World::new(&recipe);
         let (stream, mut engine) = (stream(gpu)?, engine(gpu, &world)?);
         let mut side = SideStream::new(&gpu.context).map_err(text)?;
