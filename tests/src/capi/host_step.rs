@@ -63,6 +63,12 @@ impl HostEngine {
         &self.caches
     }
 
+    /// The target's captured queries as they are.
+    #[must_use]
+    pub fn target_queries(&self) -> &[u16] {
+        &self.target_queries
+    }
+
     /// The draft's captured queries as they are.
     #[must_use]
     pub fn draft_queries(&self) -> &[u16] {
@@ -217,6 +223,12 @@ impl<'a> HostStep<'a> {
             acceptance,
             captures,
         }
+    }
+
+    /// The target's map as it is.
+    #[must_use]
+    pub fn target_map(&self) -> &[f32] {
+        &self.maps[0]
     }
 
     /// What a step has written to these arrays and to `engine`. `appended` are the caches as they were before the compaction.

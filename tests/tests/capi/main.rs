@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `operations` | each operation, on random problems |
 //! | `steps` | whole steps of the verifier |
+//! | `refusals` | handles, arrays and numbers that the verifier's stages refuse |
 //! | `threads` | several threads at once, and handles that are destroyed meanwhile |
 
 mod operations;
+mod refusals;
 mod steps;
 mod threads;

@@ -70,6 +70,20 @@ fn ranks_gather_their_own_heads_with_the_weights_of_the_whole() {
 }
 
 #[test]
+fn a_rank_of_a_model_that_its_config_states_has_its_share_of_caches_and_queries() {
+    let config = br#"{"model_type": "qwen2", "num_hidden_layers": 80, "num_attention_heads": 64, "num_key_value_heads": 8,
+        "hidden_size": 8192, "intermediate_size": 29568, "vocab_size": 152064, "max_position_embeddings": 32768}"#;
+    let geometry = crate::geometry::parse_config(config).unwrap();
+    let mut from_config = problem(8, 3);
+    from_config.target.share = ModelShare::new(geometry, 8, 3).unwrap();
+    let stages = Stages::new(&from_config).unwrap();
+    assert_eq!(stages, Stages::new(&problem(8, 3)).unwrap());
+    assert_eq!((stages.attention.query_heads, stages.attention.kv.kv_heads), (8, 1));
+    from_config.target.kv.kv_heads = 8;
+    assert_eq!(Stages::new(&from_config).unwrap_err().field, "target.kv.kv_heads");
+}
+
+#[test]
 fn captured_queries_of_all_layers_lie_side_by_side() {
     let captured = Stages::new(&problem(1, 0)).unwrap().draft_captured;
     assert_eq!((captured.slots, captured.tokens, captured.heads(), captured.head_dim), (20, 4, 3, 64));
