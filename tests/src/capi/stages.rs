@@ -142,11 +142,11 @@ impl CStep<'_> {
         // SAFETY: as above.
         let draft = |main: &Stream| unsafe {
             self.capture_draft(main.as_raw())?;
-            Ok(self.score_draft(main.as_raw())?)
+            self.score_draft(main.as_raw()).map_err(Failure)
         };
         side.beside(main, target, draft)?;
         // SAFETY: as above.
-        Ok(unsafe { self.select(main.as_raw())? })
+        unsafe { self.select(main.as_raw()) }.map_err(Failure)
     }
 
     /// Append, attention over the sets and attention over all tokens, of every layer.

@@ -185,9 +185,9 @@ fn a_prompts_last_rows_are_captured_and_slots_beyond_the_array_are_faults() {
     let (heads, dim) = (16, 64);
     // Prompts of 300 and 2 rows, more than a step has, into slots 3 and 4.
     let query: Vec<u16> = (0..302 * heads * dim).map(|item| item as u16 % 0x7f00).collect();
-    let mut row_starts = vec![302i32; 11];
+    let mut row_starts = [302i32; 11];
     row_starts[..2].copy_from_slice(&[0, 300]);
-    let mut slots = vec![-1i32; 10];
+    let mut slots = [-1i32; 10];
     slots[..2].copy_from_slice(&[3, 4]);
     let rows = dustin_capture_rows {
         query: query.as_ptr().cast(),

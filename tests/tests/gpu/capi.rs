@@ -136,7 +136,7 @@ fn stepped(gpu: &'static Gpu, world: &World) -> Result<(), String> {
             unsafe {
                 step.choose_beside(&stream, &mut side)?;
                 step.layers(raw)?;
-                Ok::<_, Failure>(step.settle(raw)?)
+                step.settle(raw).map_err(Failure)
             }
         };
         engine.renew(&stream, &mut own, &batch).map_err(text)?;
