@@ -17,14 +17,19 @@ Examples:
   autotune show profiles/nvidia-h200.toml        a profile as tables
   autotune verify profiles/nvidia-h200.toml      is it still right, and still as fast, here?
   autotune audit profiles/nvidia-h200.toml       what does it do for problems that it was not tuned for?
+  autotune explain --workload w1 -p profiles/nvidia-h200.toml    what serves it, and why
+  autotune gpus                                  which GPUs are here, and which of them have a profile
+  autotune diff old.toml new.toml                what differs: choices, times, provenance
+  autotune merge a.toml b.toml -o both.toml      two profiles of one device as one
   autotune replay space.csv.gz                   how well does the search do on a recorded space?
+  autotune completions bash > autotune.bash      what a shell needs to complete this command
 
 Exit codes:
   0    done
   1    it failed; one sentence on standard error says why and what to do
   2    the command line is not understood, or asks for something impossible
   3    verify found an entry that is stale, wrong, slower, unreadable or too large to check; audit found a choice that is
-       slower than the default, or wrong
+       slower than the default, or wrong; diff found a difference
   130  interrupted; what was found until then is kept";
 
 /// Tunes Dustin's kernels for the device at hand and keeps what it finds in a profile.
@@ -47,8 +52,20 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Time what a profile chooses for problems that it was not tuned for, against the default.
     Audit(AuditArgs),
+    /// Say which entry serves a workload and why, what else could run, and what could not.
+    Explain(ExplainArgs),
+    /// Print how two profiles differ: buckets, choices, times beyond the tie band, provenance.
+    Diff(DiffArgs),
+    /// Join profiles of one device into one, or lay those of several devices side by side in a folder.
+    Merge(MergeArgs),
+    /// Print what is known of each GPU of this machine, and whether there is a profile for it.
+    Gpus(GpusArgs),
     /// Run the search on recorded spaces, without a device, and print how near it comes to their optimum.
     Replay(ReplayArgs),
+    /// Print what a shell needs to complete this command.
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command into a folder.
+    Man(ManArgs),
     /// Hold a device for another process of this program, which asks on standard input.
     #[command(hide = true)]
     Worker,
@@ -91,9 +108,69 @@ pub(crate) struct ShowArgs {
     /// The profile.
     #[arg(value_name = "FILE")]
     pub(crate) profile: PathBuf,
-    /// Print JSON for scripts on standard output.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) console: ConsoleArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) workloads: WorkloadArgs,
+    /// Profile to ask; with several the first is asked first. The device is then the one that the first is of, which need
+    /// not be here, unless `--device` says otherwise [default: the profile of the device at hand].
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) profile: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    #[command(flatten)]
+    pub(crate) console: ConsoleArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The profile to compare with.
+    #[arg(value_name = "A")]
+    pub(crate) a: PathBuf,
+    /// The profile that is compared.
+    #[arg(value_name = "B")]
+    pub(crate) b: PathBuf,
+    #[command(flatten)]
+    pub(crate) console: ConsoleArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// The profiles.
+    #[arg(value_name = "FILE", required = true, num_args = 2..)]
+    pub(crate) profiles: Vec<PathBuf>,
+    /// Profile to write, which may be one of those to be merged; or a folder, which gets a profile for each device.
+    #[arg(long, short, value_name = "FILE or FOLDER")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) console: ConsoleArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GpusArgs {
+    /// Where profiles are looked for.
+    #[arg(long, default_value = "profiles", value_name = "FOLDER")]
+    pub(crate) profiles: PathBuf,
+    #[command(flatten)]
+    pub(crate) console: ConsoleArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Folder for the pages of all commands [default: this command's page on standard output].
+    #[arg(long, short, value_name = "FOLDER")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -11,7 +11,10 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::search::{Stage, Surroundings};
+use crate::{
+    args::ConsoleArgs,
+    search::{Stage, Surroundings},
+};
 
 /// What the user wants to hear.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +23,12 @@ pub(crate) struct Console {
     pub(crate) quiet: bool,
     /// JSON on standard output instead of tables.
     pub(crate) json: bool,
+}
+
+impl From<&ConsoleArgs> for Console {
+    fn from(args: &ConsoleArgs) -> Self {
+        Self { quiet: args.quiet, json: args.json }
+    }
 }
 
 impl Console {
@@ -67,10 +76,18 @@ impl Console {
 #[error("standard output cannot be written: {0}")]
 pub(crate) struct Unwritable(#[from] io::Error);
 
-/// Prints a line, unless whoever read standard output has gone, as `head` does.
+/// Prints a line.
 fn say(text: &str) -> Result<(), Unwritable> {
+    put(format!("{text}\n").as_bytes())
+}
+
+/// Prints these bytes, unless whoever read standard output has gone, as `head` does.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub(crate) fn put(bytes: &[u8]) -> Result<(), Unwritable> {
     let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }

@@ -9,6 +9,7 @@ mod invariance;
 mod journal;
 mod lock;
 mod outcome;
+mod profiles;
 mod replay;
 mod report;
 mod resolve;
@@ -22,10 +23,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::{
-    args::{Cli, Command},
+    args::{Cli, Command, ExplainArgs, TuneArgs},
     console::Stop,
     outcome::Exit,
-    resolve::{AuditRequest, TuneRequest, VerifyRequest},
+    resolve::{AuditRequest, ExplainRequest, TuneRequest, VerifyRequest},
 };
 
 fn main() -> ExitCode {
@@ -37,14 +38,24 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
-        Command::Plan(args) | Command::Tune(args) if args.workloads.list_workloads => {
-            command::list_workloads(&args)
+        Command::Plan(TuneArgs { workloads, console, .. })
+        | Command::Tune(TuneArgs { workloads, console, .. })
+        | Command::Explain(ExplainArgs { workloads, console, .. })
+            if workloads.list_workloads =>
+        {
+            command::list_workloads(&console)
         }
         Command::Plan(args) => command::plan(&TuneRequest::resolve(args)?),
         Command::Tune(args) => command::tune(&TuneRequest::resolve(args)?, &Stop::listen()?),
         Command::Audit(args) => command::audit(&AuditRequest::resolve(args), &Stop::listen()?),
-        Command::Worker => worker::serve(),
+        Command::Explain(args) => command::explain(&ExplainRequest::resolve(args)?),
+        Command::Diff(args) => command::diff(&args),
+        Command::Merge(args) => command::merge(&args),
+        Command::Gpus(args) => command::gpus(&args),
         Command::Replay(args) => command::replay(&args),
+        Command::Completions(args) => command::completions(&args),
+        Command::Man(args) => command::man(&args),
+        Command::Worker => worker::serve(),
         Command::Show(args) => command::show(&args),
         Command::Verify(args) => command::verify(&VerifyRequest::resolve(args), &Stop::listen()?),
     }

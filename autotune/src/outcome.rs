@@ -11,6 +11,8 @@ pub(crate) enum Exit {
     Done,
     /// `verify` found an entry that is stale, wrong, slower, unreadable or too large to check.
     Unverified,
+    /// `diff` found a difference.
+    Different,
     /// The user stopped it; what was found is kept.
     Interrupted,
 }
@@ -19,7 +21,7 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         match exit {
             Exit::Done => Self::SUCCESS,
-            Exit::Unverified => Self::from(3),
+            Exit::Unverified | Exit::Different => Self::from(3),
             Exit::Interrupted => Self::from(130),
         }
     }

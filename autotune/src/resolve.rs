@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     args::{
-        AuditArgs, DeviceArgs, DeviceKind, DtypeArg, LayoutArg, ShapeArgs, TuneArgs, VerifyArgs, WorkloadArgs,
+        AuditArgs, DeviceArgs, DeviceKind, DtypeArg, ExplainArgs, LayoutArg, ShapeArgs, TuneArgs, VerifyArgs,
+        WorkloadArgs,
     },
     console::Console,
     outcome::Usage,
@@ -99,6 +100,32 @@ pub(crate) struct AuditRequest {
     pub(crate) seed: u64,
     /// How to talk.
     pub(crate) console: Console,
+}
+
+/// What `explain` is to do.
+#[derive(Debug)]
+pub(crate) struct ExplainRequest {
+    /// Where it would run.
+    pub(crate) device: DeviceRequest,
+    /// The profiles to ask, if not the device's default.
+    pub(crate) profiles: Vec<PathBuf>,
+    /// What is to be explained; the device's defaults if nothing.
+    pub(crate) workloads: Option<Vec<Workload>>,
+    /// How to talk.
+    pub(crate) console: Console,
+}
+
+impl ExplainRequest {
+    /// # Errors
+    /// A name that is not known, or a shape that is impossible.
+    pub(crate) fn resolve(args: ExplainArgs) -> Result<Self, Usage> {
+        Ok(Self {
+            device: DeviceRequest::resolve(&args.device),
+            profiles: args.profile,
+            workloads: workloads(&args.workloads)?,
+            console: Console::from(&args.console),
+        })
+    }
 }
 
 impl TuneRequest {

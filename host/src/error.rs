@@ -30,7 +30,7 @@ impl InvalidInput {
     pub(crate) fn no_variant(
         operation: &'static str,
         required: impl fmt::Display,
-        reasons: impl Iterator<Item = String>,
+        reasons: impl Iterator<Item: fmt::Display>,
     ) -> Self {
         let actual = reasons.last().map_or_else(|| "none".into(), |reason| format!("none: {reason}"));
         Self::new(operation, "device", required, actual)

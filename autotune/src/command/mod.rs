@@ -1,7 +1,13 @@
 //! The subcommands, one file each.
 
 mod audit;
+mod completions;
+mod diff;
 mod every_batch;
+mod explain;
+mod gpus;
+mod man;
+mod merge;
 mod plan;
 mod replay;
 mod show;
@@ -10,6 +16,12 @@ mod verify;
 mod workloads;
 
 pub(crate) use audit::audit;
+pub(crate) use completions::completions;
+pub(crate) use diff::diff;
+pub(crate) use explain::explain;
+pub(crate) use gpus::gpus;
+pub(crate) use man::man;
+pub(crate) use merge::merge;
 pub(crate) use plan::plan;
 pub(crate) use replay::replay;
 pub(crate) use show::show;

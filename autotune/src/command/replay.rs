@@ -35,7 +35,7 @@ struct Report<'a> {
 /// Runs the search on recorded spaces and prints the fraction of the optimum against trials, launches and simulated
 /// time.
 pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
-    let console = Console { quiet: args.console.quiet, json: args.console.json };
+    let console = Console::from(&args.console);
     let mut recordings = Vec::with_capacity(args.files.len());
     let mut names = HashSet::new();
     for path in &args.files {

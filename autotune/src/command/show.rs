@@ -21,7 +21,7 @@ struct Shown<'a> {
 
 /// Prints the profile's provenance and entries. Nothing is checked against a device: that is what `verify` does.
 pub(crate) fn show(args: &ShowArgs) -> anyhow::Result<Exit> {
-    let console = Console { quiet: false, json: args.json };
+    let console = Console::from(&args.console);
     let profile = book::read(&args.profile, console)?.profile;
     let mut facts = table::new(&["provenance", ""], 2);
     for (field, value) in toml::Table::try_from(&profile.provenance)? {

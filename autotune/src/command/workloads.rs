@@ -3,7 +3,7 @@
 use dustin_autotune::workload::{self, Workload};
 use serde::Serialize;
 
-use crate::{args::TuneArgs, console::Console, outcome::Exit, table};
+use crate::{args::ConsoleArgs, console::Console, outcome::Exit, table};
 
 #[derive(Serialize)]
 struct Listed {
@@ -14,8 +14,8 @@ struct Listed {
 }
 
 /// Prints the built-in workloads.
-pub(crate) fn list_workloads(args: &TuneArgs) -> anyhow::Result<Exit> {
-    let console = Console { quiet: false, json: args.console.json };
+pub(crate) fn list_workloads(args: &ConsoleArgs) -> anyhow::Result<Exit> {
+    let console = Console::from(args);
     let mut listed = Vec::new();
     for (name, device, shape) in workload::built_in() {
         let workload = Workload::new(name.into(), shape)?;

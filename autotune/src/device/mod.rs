@@ -6,6 +6,7 @@ mod about;
 pub(crate) mod backend;
 mod cpu;
 mod cuda;
+mod described;
 mod judge;
 pub(crate) mod memory;
 mod provenance;

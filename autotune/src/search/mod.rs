@@ -27,3 +27,4 @@ pub(crate) use method::MethodKind;
 pub(crate) use race::{Entrant, Race};
 pub(crate) use space::{Space, Value};
 pub(crate) use statistics::{Estimate, median};
+pub(crate) use verdict::{ABSOLUTE_BAND, RELATIVE_BAND};

@@ -3,10 +3,10 @@
 use super::{bench::Field, statistics::Estimate};
 
 /// Ties are never narrower than this share of the fastest median.
-const RELATIVE_BAND: f64 = 0.02;
+pub(crate) const RELATIVE_BAND: f64 = 0.02;
 
 /// Nor than this many microseconds, the resolution of the clocks in use.
-const ABSOLUTE_BAND: f64 = 0.15;
+pub(crate) const ABSOLUTE_BAND: f64 = 0.15;
 
 /// One finalist and what its rounds amount to.
 #[derive(Clone, Copy, Debug)]

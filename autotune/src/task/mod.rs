@@ -1,5 +1,6 @@
 //! A task: one bucket of the tuning key on one device, the problem that stands for it, and the points to try.
 
+mod glossary;
 mod name;
 mod parameters;
 mod representative;
@@ -7,11 +8,19 @@ mod representative;
 use std::fmt;
 
 use anyhow::Context as _;
-use dustin::profile::{Choice, KernelKey, Key, Launch};
+use dustin::{
+    limits::Bound,
+    profile::{Choice, KernelKey, Key, Launch},
+};
 use dustin_autotune::workload::{Problem, Workload};
 
-pub(crate) use self::name::{name, spell};
 use self::representative::representative;
+pub(crate) use self::{
+    glossary::{bound, parameter},
+    name::{name, policy, spell},
+    parameters::{in_order, parameters},
+};
+pub(crate) use crate::search::Value;
 use crate::{
     device::Device,
     search::{Candidate, Field, Resources, Space},
@@ -43,6 +52,8 @@ pub(crate) struct Excluded {
     /// Variant and launch parameters.
     pub(crate) point: String,
     /// What stands against it.
+    pub(crate) bound: Bound,
+    /// That in words.
     pub(crate) reason: String,
 }
 
@@ -77,8 +88,16 @@ impl Task {
         let kernel = KernelKey::from(&workload.problem);
         let policy = device.policy(kernel.kernel());
         let key = Key::of(kernel, device.id(), policy);
+        Self::of_key(workload.name.clone(), key, device)
+    }
+
+    /// The whole space of a bucket.
+    ///
+    /// # Errors
+    /// No variant of the device serves it.
+    pub(crate) fn of_key(name: String, key: Key, device: &Device) -> anyhow::Result<Self> {
         let (problem, context) = representative(&key);
-        let of = || format!("workload {}", workload.name);
+        let of = || format!("workload {name}");
         let catalogue = device.catalogue();
         let (found, mut excluded) = device.points(&problem).with_context(of)?;
         let mut points = Vec::with_capacity(found.len());
@@ -89,7 +108,9 @@ impl Task {
                 .and_then(|()| catalogue.bind(&key, variant, &launch).map_err(|problem| problem.to_string()));
             match bound {
                 Ok(choice) => points.push(Point { choice, resources }),
-                Err(reason) => excluded.push(Excluded { point: spell(variant, &launch), reason }),
+                Err(reason) => {
+                    excluded.push(Excluded { point: spell(variant, &launch), bound: Bound::Contract, reason })
+                }
             }
         }
         let default = catalogue.default(&key).with_context(|| {
@@ -99,7 +120,7 @@ impl Task {
             points.push(Point { choice: default, resources: Resources::default() });
             points.len() - 1
         });
-        Ok(Self::of_points(workload.name.clone(), key, (problem, context), points, default, excluded))
+        Ok(Self::of_points(name, key, (problem, context), points, default, excluded))
     }
 
     /// A task of one point: the choice of a profile's entry.

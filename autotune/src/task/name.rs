@@ -2,7 +2,7 @@
 
 use dustin::{
     attention::problem::Mask,
-    profile::{AttentionKey, IndexSet, KernelKey, Key, Launch, ScoreKey, SelectKey},
+    profile::{AttentionKey, CacheState, IndexSet, KernelKey, Key, Launch, LaunchMode, ScoreKey, SelectKey},
 };
 use dustin_autotune::workload::{counted, dtype_name, layout_name};
 
@@ -59,6 +59,19 @@ fn select(key: &SelectKey) -> String {
         name = format!("{name}, {word}");
     }
     name
+}
+
+/// The use that times of a bucket are taken for, in words.
+pub(crate) fn policy(key: &Key) -> String {
+    let launch = match key.policy.launch {
+        LaunchMode::Graph => "graph",
+        LaunchMode::Eager => "eager",
+    };
+    let cache = match key.policy.l2 {
+        CacheState::Cold => "cold",
+        CacheState::Warm => "warm",
+    };
+    format!("{launch}, {cache}")
 }
 
 /// A variant and its launch parameters, in words.

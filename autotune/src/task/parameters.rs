@@ -1,6 +1,6 @@
 //! The points of a tuning space as named parameters, which a search can learn over.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use dustin::profile::{Choice, Launch};
 
@@ -20,7 +20,7 @@ pub(super) fn space<'a>(choices: impl Iterator<Item = &'a Choice>) -> Space {
 }
 
 /// What a choice has of each parameter: those of its kernels by the letters of their ids, those of the launch by name.
-fn parameters(choice: &Choice) -> BTreeMap<String, Value> {
+pub(crate) fn parameters(choice: &Choice) -> BTreeMap<String, Value> {
     let Launch { fold, splits, cluster, threads } = &choice.launch;
     let mut parameters = BTreeMap::new();
     spelt(&choice.variant, "", &mut parameters);
@@ -33,6 +33,17 @@ fn parameters(choice: &Choice) -> BTreeMap<String, Value> {
         }
     }
     parameters
+}
+
+/// Values in the order in which people read them: numbers by size, then names.
+pub(crate) fn in_order(mut values: Vec<Value>) -> Vec<Value> {
+    values.sort_by(|a, b| match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a.total_cmp(b),
+        (Value::Number(_), Value::Word(_)) => Ordering::Less,
+        (Value::Word(_), Value::Number(_)) => Ordering::Greater,
+        (Value::Word(a), Value::Word(b)) => a.cmp(b),
+    });
+    values
 }
 
 /// Reads an id, such as `attention_mma_bf16_d128_w8`: a letter with a number is a parameter, and what is left over is

@@ -5,6 +5,8 @@ mod common;
 mod end_to_end;
 mod errors;
 mod every_batch;
+mod explain;
 mod faults;
+mod profiles;
 mod replay;
 mod resume;

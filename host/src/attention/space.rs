@@ -14,7 +14,7 @@ use crate::{
         problem::AttentionProblem,
     },
     error::InvalidInput,
-    limits::DeviceLimits,
+    limits::{DeviceLimits, Reason},
 };
 
 /// The numbers of splits that are tried.
@@ -56,7 +56,7 @@ pub struct Exclusion {
     /// The point.
     pub candidate: Candidate,
     /// The limit that it exceeds.
-    pub reason: String,
+    pub reason: Reason,
 }
 
 /// Every point for the problem's element type and head size: those that can be launched on the device, and the others
@@ -166,21 +166,12 @@ pub(crate) fn exclusion(
     problem: &AttentionProblem,
     limits: &DeviceLimits,
     candidate: Candidate,
-) -> Option<String> {
+) -> Option<Reason> {
     let variant = candidate.variant;
-    if !variant.target.runs_on(limits.major, limits.minor) {
-        let (major, minor) = (limits.major, limits.minor);
-        return Some(format!("{} does not run on compute capability {major}.{minor}", variant.target.name()));
-    }
-    let (required, available) = (shared_bytes(variant, candidate.splits), limits.shared_bytes_per_block);
-    if required > available {
-        return Some(format!("needs {required} bytes of shared memory per block of {available}"));
-    }
-    let (required, available) = (variant.tile.threads(), limits.threads_per_block);
-    if required > available {
-        return Some(format!("needs {required} threads per block of {available}"));
-    }
-    AttentionPlan::new(problem, variant, candidate.splits).err().map(|error| error.to_string())
+    limits
+        .excludes(variant.target)
+        .or_else(|| limits.exceeded(shared_bytes(variant, candidate.splits), variant.tile.threads()))
+        .or_else(|| AttentionPlan::new(problem, variant, candidate.splits).err().map(Reason::from))
 }
 
 #[cfg(test)]
@@ -235,12 +226,14 @@ mod tests {
         let (legal, excluded) = candidates(&problem(1, Dtype::Bf16, 128), &small).unwrap();
         assert!(legal.iter().all(|c| shared_bytes(c.variant, c.splits) <= 99 << 10));
         assert!(!excluded.is_empty());
-        assert!(excluded.iter().all(|e| e.reason.contains("shared memory per block of 101376")));
+        assert!(excluded.iter().all(|e| e.reason.to_string().contains("shared memory per block of 101376")));
 
         let old = DeviceLimits { major: 7, minor: 5, ..H200 };
         let (legal, excluded) = candidates(&problem(1, Dtype::Bf16, 128), &old).unwrap();
         assert!(legal.is_empty());
-        assert!(excluded.iter().all(|e| e.reason.ends_with("does not run on compute capability 7.5")));
+        assert!(
+            excluded.iter().all(|e| e.reason.to_string().ends_with("does not run on compute capability 7.5"))
+        );
         assert_eq!(default_candidate(&problem(1, Dtype::Bf16, 128), &old).unwrap_err().field, "device");
     }
 

@@ -18,6 +18,8 @@ pub struct DeviceInfo {
     pub name: String,
     /// PCI bus id, `domain:bus:device.function`.
     pub pci_bus_id: String,
+    /// The device's own id, `GPU-` and 32 hexadecimal digits, where NVML is present.
+    pub uuid: Option<String>,
     /// Compute capability, major and minor.
     pub compute_capability: (u32, u32),
     /// Streaming multiprocessors.
@@ -84,6 +86,7 @@ impl DeviceInfo {
         Ok(Self {
             name,
             pci_bus_id,
+            uuid: managed.uuid,
             compute_capability: (
                 get(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
                 get(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,

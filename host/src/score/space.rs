@@ -4,13 +4,13 @@
 use std::fmt;
 
 use dustin_kernels::{
-    registry::{FOLD, FoldVariant, LOGITS, LogitsVariant, Target},
+    registry::{FOLD, FoldVariant, LOGITS, LogitsVariant},
     score::layout::{BASE, MAX_CHUNKS},
 };
 
 use crate::{
     error::InvalidInput,
-    limits::DeviceLimits,
+    limits::{DeviceLimits, Reason},
     score::{
         launch::{ScorePlan, shared_bytes},
         problem::{OPERATION, ScoreProblem},
@@ -54,7 +54,7 @@ pub struct Exclusion {
     /// The point.
     pub candidate: Candidate,
     /// The limit that it exceeds.
-    pub reason: String,
+    pub reason: Reason,
 }
 
 /// Every point for the problem's element type and head size: those that can be launched on the device, and the others
@@ -129,35 +129,30 @@ pub(crate) fn exclusion(
     problem: &ScoreProblem,
     limits: &DeviceLimits,
     candidate: Candidate,
-) -> Option<String> {
+) -> Option<Reason> {
     let Candidate { logits, fold, splits } = candidate;
     let plan = match ScorePlan::new(problem, logits, fold, splits) {
         Ok(plan) => plan,
-        Err(error) => return Some(error.to_string()),
+        Err(error) => return Some(error.into()),
     };
-    let runs_on = |target: Target| target.runs_on(limits.major, limits.minor);
-    if let Some(target) = [logits.target, fold.target].into_iter().find(|&target| !runs_on(target)) {
-        let (major, minor) = (limits.major, limits.minor);
-        return Some(format!("{} does not run on compute capability {major}.{minor}", target.name()));
+    if let Some(reason) = [logits.target, fold.target].into_iter().find_map(|target| limits.excludes(target))
+    {
+        return Some(reason);
     }
     let sources = 0..problem.sources.len();
     let shared = sources.map(|source| shared_bytes(problem, logits, source)).max().unwrap_or(0);
-    let (required, available) = (shared.max(plan.fold_shared_bytes()), limits.shared_bytes_per_block);
-    if required > available {
-        return Some(format!("needs {required} bytes of shared memory per block of {available}"));
-    }
-    let (required, available) = (plan.threads().max(plan.fold_threads()), limits.threads_per_block);
-    if required > available {
-        return Some(format!("needs {required} threads per block of {available}"));
+    let threads = plan.threads().max(plan.fold_threads());
+    if let Some(reason) = limits.exceeded(shared.max(plan.fold_shared_bytes()), threads) {
+        return Some(reason);
     }
     // A valid table has room for less than 2^31 tokens.
     let longest = (problem.table_width * problem.kv.page_size).min(problem.map_capacity);
     // Not the chunks of the longest sequence: a shorter one may have more, since chunks grow with the length.
     let (chunks, warps) = (longest.div_ceil(BASE).min(MAX_CHUNKS), logits.tile.warps);
     if (splits - 1) * warps >= chunks {
-        return Some(format!(
+        return Some(Reason::Idle(format!(
             "a sequence is at most {chunks} chunks: some of {splits} splits would be empty"
-        ));
+        )));
     }
     None
 }
@@ -240,7 +235,12 @@ mod tests {
     fn what_the_device_cannot_run_is_excluded_with_the_limit_that_it_exceeds() {
         let good = problem(1, Dtype::Bf16, 128);
         let reasons = |problem: &ScoreProblem, limits: &DeviceLimits| -> Vec<String> {
-            candidates(problem, limits).unwrap().1.into_iter().map(|excluded| excluded.reason).collect()
+            candidates(problem, limits)
+                .unwrap()
+                .1
+                .into_iter()
+                .map(|excluded| excluded.reason.to_string())
+                .collect()
         };
         let empty = "a sequence is at most 128 chunks: some of 128 splits would be empty";
         assert!(reasons(&good, &H200).contains(&empty.to_owned()));

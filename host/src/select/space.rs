@@ -7,7 +7,7 @@ use dustin_kernels::registry::{SELECT, SelectVariant};
 
 use crate::{
     error::InvalidInput,
-    limits::DeviceLimits,
+    limits::{DeviceLimits, Reason},
     select::{
         launch::{CLUSTERS, SelectPlan},
         problem::SelectProblem,
@@ -43,7 +43,7 @@ pub struct Exclusion {
     /// The point.
     pub candidate: Candidate,
     /// The limit that it exceeds.
-    pub reason: String,
+    pub reason: Reason,
 }
 
 /// Every point: those that can be launched on the device, and the others with their reasons.
@@ -114,25 +114,12 @@ pub(crate) fn exclusion(
     problem: &SelectProblem,
     limits: &DeviceLimits,
     candidate: Candidate,
-) -> Option<String> {
+) -> Option<Reason> {
     let variant = candidate.variant;
-    if !variant.target.runs_on(limits.major, limits.minor) {
-        let (major, minor) = (limits.major, limits.minor);
-        return Some(format!("{} does not run on compute capability {major}.{minor}", variant.target.name()));
-    }
-    let plan = match SelectPlan::new(problem, variant, candidate.cluster) {
-        Ok(plan) => plan,
-        Err(error) => return Some(error.to_string()),
-    };
-    let (required, available) = (plan.shared_bytes(), limits.shared_bytes_per_block);
-    if required > available {
-        return Some(format!("needs {required} bytes of shared memory per block of {available}"));
-    }
-    let (required, available) = (plan.threads(), limits.threads_per_block);
-    if required > available {
-        return Some(format!("needs {required} threads per block of {available}"));
-    }
-    None
+    limits.excludes(variant.target).or_else(|| match SelectPlan::new(problem, variant, candidate.cluster) {
+        Ok(plan) => limits.exceeded(plan.shared_bytes(), plan.threads()),
+        Err(error) => Some(error.into()),
+    })
 }
 
 #[cfg(test)]
@@ -160,14 +147,14 @@ mod tests {
         assert_eq!(legal.len() + excluded.len(), SELECT.len() * CLUSTERS.len());
         assert!(legal.iter().any(|candidate| candidate.cluster == 8));
         assert!(legal.iter().all(|candidate| candidate.variant.tile.clustered || candidate.cluster == 1));
-        assert!(excluded.iter().all(|e| e.reason.contains("has no clusters")), "{excluded:?}");
+        assert!(excluded.iter().all(|e| e.reason.to_string().contains("has no clusters")), "{excluded:?}");
     }
 
     #[test]
     fn what_the_device_cannot_run_is_excluded_with_the_limit_that_it_exceeds() {
         let reasons = |limits: DeviceLimits, part: &str| {
             let (legal, excluded) = candidates(&problem(16, 32_768), &limits).unwrap();
-            (legal, excluded.iter().filter(|e| e.reason.contains(part)).count())
+            (legal, excluded.iter().filter(|e| e.reason.to_string().contains(part)).count())
         };
         let (legal, count) = reasons(A100, "sm_90 does not run on compute capability 8.0");
         assert!(!legal.is_empty() && count > 0);

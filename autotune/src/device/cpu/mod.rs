@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use dustin::{
     InvalidInput,
     cpu::{self, CpuBackend, CpuLimits},
+    limits::Bound,
     profile::{Choice, DeviceId, Provenance},
 };
 use dustin_autotune::workload::Problem;
@@ -171,5 +172,6 @@ impl Cpu {
 
 /// A point that is left out.
 fn excluded(candidate: impl ToString, reason: String) -> Excluded {
-    Excluded { point: candidate.to_string(), reason }
+    // No point is impossible there.
+    Excluded { point: candidate.to_string(), bound: Bound::Idle, reason }
 }

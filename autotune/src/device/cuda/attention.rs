@@ -151,6 +151,6 @@ pub(super) fn points(problem: &AttentionProblem, limits: &DeviceLimits) -> Resul
         Ok(Offer { variant: candidate.variant.id, launch: candidate.into(), resources })
     };
     let offers = legal.into_iter().map(offer).collect::<Result<_, InvalidInput>>()?;
-    let left_out = left_out.into_iter().map(|exclusion| excluded(exclusion.candidate, exclusion.reason));
+    let left_out = left_out.into_iter().map(|exclusion| excluded(exclusion.candidate, &exclusion.reason));
     Ok((offers, left_out.collect()))
 }

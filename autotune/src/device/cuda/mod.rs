@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use dustin::{
     InvalidInput,
     cuda::{Context, DeviceInfo, ModuleCache, Stream},
-    limits::DeviceLimits,
+    limits::{DeviceLimits, Reason},
     profile::{Choice, Provenance},
 };
 use dustin_autotune::workload::Problem;
@@ -171,6 +171,6 @@ impl Cuda {
 }
 
 /// A point that is left out.
-fn excluded(candidate: impl ToString, reason: String) -> Excluded {
-    Excluded { point: candidate.to_string(), reason }
+fn excluded(candidate: impl ToString, reason: &Reason) -> Excluded {
+    Excluded { point: candidate.to_string(), bound: reason.bound(), reason: reason.to_string() }
 }

@@ -12,7 +12,10 @@ use super::{
     key::{KernelKey, Key},
     schema::{Choice, Launch},
 };
-use crate::{InvalidInput, limits::DeviceLimits};
+use crate::{
+    InvalidInput,
+    limits::{DeviceLimits, Reason},
+};
 
 /// The variants of this build on one GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +61,7 @@ fn unknown(operation: &'static str, id: &str) -> InvalidInput {
 }
 
 /// Refuses a choice that the GPU cannot launch, for the `reason` given.
-fn cannot_launch(operation: &'static str, id: &str, reason: &str) -> InvalidInput {
+fn cannot_launch(operation: &'static str, id: &str, reason: &Reason) -> InvalidInput {
     let actual = format!("{id:?}, which {reason}");
     InvalidInput::new(operation, "variant", "one that this GPU can launch", actual)
 }
