@@ -24,13 +24,16 @@ const QUICK_KERNELS: &str = "profile.release.package.dustin-kernels.opt-level=0"
 /// The most that a bundle may take, in bytes: six programs and a library, each with up to 16 MiB of PTX.
 const SIZE_LIMIT: u64 = 144 << 20;
 
-/// The Python package: its modules and tests, beside which the library lies as in a wheel.
-const PYTHON: [(&str, &str, &str); 5] = [
+/// The Python package: its modules, beside which the library lies as in a wheel, its tests, and the documents whose snippets these
+/// run. Folders, kinds of files in them, and where those go.
+const PYTHON: [(&str, &str, &str); 7] = [
     ("python", "toml", "python"),
     ("python/dustin", "py", "python/dustin"),
     ("python/tests", "py", "python/tests"),
     ("python/tests", "c", "python/tests"),
     ("capi/include", "h", "python/dustin"),
+    ("docs", "md", "docs"),
+    ("", "md", ""),
 ];
 
 /// A program or library that cargo builds, and the folder of the bundle that it goes to.
@@ -92,8 +95,10 @@ pub fn pack(out: &Path, only: Option<&str>) -> Result<()> {
     if is_packed(PEERS) {
         copy_of_kind(&root().join("benches").join(PEERS), "py", &out.join(PEERS))?;
     }
-    for (from, kind, to) in PYTHON.iter().filter(|(.., to)| is_packed(to)) {
-        copy_of_kind(&root().join(from), kind, &out.join(to))?;
+    if is_packed("python") {
+        for (from, kind, to) in PYTHON {
+            copy_of_kind(&root().join(from), kind, &out.join(to))?;
+        }
     }
 
     let size = size(out)?;
