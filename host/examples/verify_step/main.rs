@@ -133,6 +133,8 @@ fn print_times(world: &World, device: &mut impl Device) -> anyhow::Result<()> {
     let layers = f64::from(world.shape.layers);
     println!();
     let mut line = |name: &str, parts: &[Part]| -> anyhow::Result<f64> {
+        // A step leaves other queries behind, without needles: maps have peaks only with the prompt's.
+        device.run(&[Part::CapturePrompt])?;
         let us = device.time(parts)?;
         let layered = matches!(parts, [Part::Layers(_)]);
         let each = if layered { format!("{:>10.2} a layer", us / layers) } else { String::new() };
@@ -148,7 +150,9 @@ fn print_times(world: &World, device: &mut impl Device) -> anyhow::Result<()> {
     line("acceptance", &[Part::Accept])?;
     line("compaction", &[Part::Compact])?;
     line("capture of the last accepted rows", &[Part::Capture])?;
-    line("the whole step", &STEP)?;
+    // So that each of several steps has the prompt's.
+    let step = [&[Part::CapturePrompt], &STEP[..]].concat();
+    line("the whole step, behind a prompt's capture", &step)?;
     let sparse = line("maps, selection, layers", &ATTENTION)?;
     // Last: on a GPU it draws so much power that the clock is lowered, for longer than it takes itself.
     let full = line("layers: append, attention over the whole cache", &[Part::Layers(Reads::Everything)])?;
