@@ -81,3 +81,8 @@ def command(target: Path, prompts: Path, output: Path, device: str, *arguments: 
 def tokens(length: int, seed: int) -> list[int]:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(VOCABULARY, (length,), generator=generator).tolist()
+
+
+def difference(one: Any, other: Any) -> float:
+    """Of two tensors, relative to the second one's norm: what 16-bit numbers leave comparable."""
+    return float((one.double() - other.double()).norm() / other.double().norm())

@@ -8,7 +8,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 import torch
-from support import FAMILIES, VOCABULARY, Capture, command, small, tokens, write_prompts
+from support import FAMILIES, VOCABULARY, Capture, command, difference, small, tokens, write_prompts
 
 from dustin_capture import capture as capturing
 from dustin_capture import layout
@@ -132,8 +132,7 @@ def test_chunks_of_short_numbers_see_what_whole_prompts_see(dtype, checkpoint, r
     for name, tensor in whole.items():
         if name != layout.tokens(0):
             assert tensor.dtype == getattr(torch, dtype)
-            difference = (chunked[name].double() - tensor.double()).norm() / tensor.double().norm()
-            assert difference < 0.05, name
+            assert difference(chunked[name], tensor) < 0.05, name
 
 
 def test_a_continuation_that_is_given_is_recorded_as_one_that_is_generated(checkpoint, run):
