@@ -246,6 +246,9 @@ pub(crate) struct DeviceArgs {
     /// Wait while another process measures the device, instead of saying so and stopping.
     #[arg(long)]
     pub(crate) wait: bool,
+    /// Measure although other processes compute on the GPU, with a warning.
+    #[arg(long)]
+    pub(crate) allow_shared: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -46,6 +46,8 @@ pub(crate) struct Row {
     pub(crate) tie_band_us: f64,
     /// Why the search ended.
     pub(crate) ending: &'static str,
+    /// Rounds that were not counted, and why.
+    pub(crate) discarded_rounds: Vec<String>,
 }
 
 /// A candidate that failed.
@@ -59,7 +61,7 @@ pub(crate) struct Rejected {
 
 impl Row {
     pub(crate) fn new(task: &Task, outcome: &Outcome, device: &Device) -> Self {
-        let Outcome { chosen, time, default_time, tied, band, statuses, ending } = outcome;
+        let Outcome { chosen, time, default_time, tied, band, statuses, ending, discarded } = outcome;
         let point = |index: usize| task.points[index].to_string();
         let rejected = statuses.iter().enumerate().filter_map(|(index, status)| match status {
             Status::Rejected(reason) => Some(Rejected { point: point(index), reason: reason.clone() }),
@@ -88,6 +90,7 @@ impl Row {
                 Ending::Budget => "budget",
                 Ending::Interrupted => "interrupted",
             },
+            discarded_rounds: discarded.clone(),
         }
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct DeviceRequest {
     pub(crate) patience: Duration,
     /// Whether to wait for it while somebody else measures it.
     pub(crate) wait: bool,
+    /// Whether it may compute for others at the same time.
+    pub(crate) shared: bool,
 }
 
 /// What `plan` and `tune` are to do.
@@ -187,7 +189,7 @@ impl DeviceRequest {
             DeviceKind::Cuda => DeviceChoice::Cuda { gpu: args.gpu },
             DeviceKind::Cpu => DeviceChoice::Cpu,
         };
-        Self { choice, patience: args.candidate_timeout, wait: args.wait }
+        Self { choice, patience: args.candidate_timeout, wait: args.wait, shared: args.allow_shared }
     }
 }
 

@@ -69,12 +69,13 @@ impl Tuner<'_> {
         let mut all: Vec<usize> = points.chain([task.default]).collect();
         all.sort_unstable();
         all.dedup();
-        // None is hopeless, and none too many: how slow each of them is, is the question.
+        // None is hopeless, none too many, and none is left behind: how slow each of them is, is the question.
         let settings = Settings {
             budget,
             prune: f64::INFINITY,
             reach: f64::INFINITY,
-            finalists: usize::MAX,
+            entrants: usize::MAX,
+            band: f64::INFINITY,
             pairs: 0,
             ..self.device.settings()
         };

@@ -45,8 +45,8 @@ use crate::{
 /// Opens the device asked for, in a worker.
 fn open(request: DeviceRequest, console: Console) -> anyhow::Result<(Supervisor, Device)> {
     let (supervisor, device, remark) = Supervisor::open(request.choice, request.patience)?;
-    if let Some(remark) = remark {
-        console.note(&remark);
+    for remark in remark.as_deref().into_iter().chain(device.remark()) {
+        console.note(remark);
     }
     Ok((supervisor, device))
 }

@@ -57,6 +57,9 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
     let Tasks { tasks, groups } = tasks(request, &device)?;
     let path = request.output.clone().unwrap_or_else(|| book::default_path(device.id()));
     let book = Book::open(path, device.provenance(), console)?;
+    if let Some(warning) = device.require_alone(request.device.shared)? {
+        console.note(&warning);
+    }
     let _lock = Lock::take(&device, request.device.wait, stop)?;
     let (journal, remarks) = Journal::open(journal::path(book.path(), &device), request.resume)?;
     for remark in remarks {
@@ -171,6 +174,9 @@ impl Tuner<'_> {
         let console = self.request.console;
         for rejected in &row.rejected {
             console.note(&format!("rejected {}: {}", rejected.point, rejected.reason));
+        }
+        for reason in &row.discarded_rounds {
+            console.note(&format!("{}: a round was repeated, since {reason}", row.workload));
         }
         if outcome.ending == Ending::Budget && row.untried > 0 {
             console.note(&format!(

@@ -97,6 +97,9 @@ pub(crate) fn verify(request: &VerifyRequest, stop: &Stop) -> anyhow::Result<Exi
         console.note(&format!("warning: {difference}"));
     }
 
+    if let Some(warning) = device.require_alone(request.device.shared)? {
+        console.note(&warning);
+    }
     let _lock = Lock::take(&device, request.device.wait, stop)?;
     let bar = console.bar(profile.entries.len(), "verifying");
     let (lines, lost) = lines(&profile.entries, stop, |entry| {

@@ -14,6 +14,10 @@ pub(crate) struct About {
     pub(crate) limits: Limits,
     /// Which GPU it is.
     pub(crate) gpu: Option<GpuPlace>,
+    /// Other processes that compute on it, as far as that is known.
+    pub(crate) others: Vec<u32>,
+    /// What a person should know of it.
+    pub(crate) remark: Option<String>,
 }
 
 /// Which of a machine's GPUs.

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use super::{About, cpu, cuda};
 use crate::{
     resolve::DeviceChoice,
-    search::{Bench, Failure},
+    search::{Bench, Conditions, Failure},
     task::Task,
     worker::Harm,
 };
@@ -41,6 +41,9 @@ pub(crate) trait Backend {
     /// The device cannot hold or run the problem.
     fn bench<'a>(&'a self, task: &'a Task, how: Preparation) -> anyhow::Result<Box<dyn Bench + 'a>>;
 
+    /// What it is like now, where anything is known of that.
+    fn conditions(&self) -> Option<Conditions>;
+
     /// Has a candidate do harm, for tests of what comes of it. May end the process.
     ///
     /// # Errors
@@ -48,7 +51,7 @@ pub(crate) trait Backend {
     fn suffer(&self, harm: Harm) -> Result<(), Failure>;
 }
 
-/// Opens the device asked for. Gives a remark, too, where another one serves than was hoped for.
+/// Opens the device asked for. Gives a remark where another one serves than was hoped for.
 ///
 /// # Errors
 /// A GPU was asked for and there is none that serves.

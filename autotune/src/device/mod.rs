@@ -65,6 +65,27 @@ impl Device {
         }
     }
 
+    /// What a person should know of it.
+    pub(crate) fn remark(&self) -> Option<&str> {
+        self.about.remark.as_deref()
+    }
+
+    /// Refuses a device that other processes compute on, unless `shared` is as the user wants it. Gives a warning then.
+    ///
+    /// # Errors
+    /// Others compute on it, and nobody wants that.
+    pub(crate) fn require_alone(&self, shared: bool) -> Result<Option<String>, Shared> {
+        let others: Vec<String> = self.about.others.iter().map(ToString::to_string).collect();
+        let shown = Shared { device: self.to_string(), others: others.join(", ") };
+        match (others.is_empty(), shared) {
+            (true, _) => Ok(None),
+            (false, true) => {
+                Ok(Some(format!("warning: {} computes for process {}, too", shown.device, shown.others)))
+            }
+            (false, false) => Err(shown),
+        }
+    }
+
     /// Its variants, as profiles name them.
     pub(crate) fn catalogue(&self) -> &dyn Catalogue {
         self.catalogue.as_ref()
@@ -125,6 +146,17 @@ impl fmt::Display for Device {
             None => write!(f, "the CPU ({})", self.id().name),
         }
     }
+}
+
+/// Others compute on the device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{device} computes for process {others}, too, so times taken on it would be nobody's: end that, choose another --gpu, or \
+     measure all the same with --allow-shared"
+)]
+pub(crate) struct Shared {
+    device: String,
+    others: String,
 }
 
 /// Whether `error` says that the device no longer answers, so that nothing else can succeed on it either.

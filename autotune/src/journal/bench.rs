@@ -13,7 +13,7 @@ use super::{
     sittings::{Event, Sitting},
 };
 use crate::{
-    search::{Bench, Failure},
+    search::{Bench, Conditions, Failure},
     task::Point,
 };
 
@@ -26,6 +26,8 @@ pub(crate) struct Journaled<'a, B, P> {
     problem: u32,
     /// What is known of candidates and has not been asked for yet.
     known: HashMap<usize, VecDeque<Event>>,
+    /// The same of the device.
+    conditions: VecDeque<Conditions>,
 }
 
 impl<'a, B, P: FnMut() -> Result<B, Failure>> Journaled<'a, B, P> {
@@ -37,9 +39,9 @@ impl<'a, B, P: FnMut() -> Result<B, Failure>> Journaled<'a, B, P> {
         prepare: P,
     ) -> Self {
         let place = |choice: &Choice| points.iter().position(|point| point.choice == *choice);
-        let known = sitting.known.into_iter();
+        let (known, conditions) = (sitting.known.into_iter(), sitting.conditions);
         let known = known.filter_map(|(choice, events)| Some((place(&choice)?, events))).collect();
-        Self { prepare, bench: None, journal, points, problem: sitting.number, known }
+        Self { prepare, bench: None, journal, points, problem: sitting.number, known, conditions }
     }
 
     /// Says what was chosen.
@@ -125,5 +127,16 @@ impl<B: Bench, P: FnMut() -> Result<B, Failure>> Bench for Journaled<'_, B, P> {
             }
             Err(failure) => Err(self.note_failure(candidate, failure)),
         }
+    }
+
+    fn conditions(&mut self) -> Option<Conditions> {
+        if let Some(known) = self.conditions.pop_front() {
+            return Some(known);
+        }
+        // Where nothing has to be measured, nobody has to be asked.
+        let now = self.bench.as_mut()?.conditions()?;
+        // A journal that cannot be written says so when the next time is noted.
+        let _ = self.note(&Record::Conditions { problem: self.problem, now: now.clone() });
+        Some(now)
     }
 }

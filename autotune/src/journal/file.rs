@@ -121,8 +121,10 @@ impl Journal {
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn append(&mut self, record: &Record) -> Result<(), JournalError> {
-        let is_result =
-            matches!(record, Record::Checked { .. } | Record::Timed { .. } | Record::Failed { .. });
+        let is_result = matches!(
+            record,
+            Record::Checked { .. } | Record::Timed { .. } | Record::Failed { .. } | Record::Conditions { .. }
+        );
         let written = serde_json::to_string(record).map_err(io::Error::from).and_then(|line| {
             // One call, so that no part of a line is written without the rest unless the system stops half-way.
             self.file.write_all(format!("{line}\n").as_bytes())?;

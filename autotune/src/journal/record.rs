@@ -3,6 +3,8 @@
 use dustin::profile::{Choice, Key, Provenance};
 use serde::{Deserialize, Serialize};
 
+use crate::search::Conditions;
+
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case", deny_unknown_fields)]
@@ -56,6 +58,13 @@ pub(crate) enum Record {
         candidate: Choice,
         /// Why.
         reason: String,
+    },
+    /// What the device was like, in the finals.
+    Conditions {
+        /// The problem.
+        problem: u32,
+        /// What was told.
+        now: Conditions,
     },
     /// The search of a problem has ended.
     Chosen {

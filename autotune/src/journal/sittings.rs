@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use dustin::profile::Choice;
 
 use super::record::{Record, Subject};
+use crate::search::Conditions;
 
 /// How often a run may end while a candidate begins before that is held against it.
 const ENDINGS: usize = 3;
@@ -22,6 +23,8 @@ pub(crate) struct Sitting {
     pub(crate) near: Option<Choice>,
     /// What came of each candidate, in order.
     pub(super) known: Vec<(Choice, VecDeque<Event>)>,
+    /// What the device was like, in order.
+    pub(super) conditions: VecDeque<Conditions>,
 }
 
 /// What came of a candidate.
@@ -63,6 +66,10 @@ impl Sittings {
         self.0.remove(place).map(|(_, sitting)| sitting)
     }
 
+    fn numbered(&mut self, problem: u32) -> Option<&mut Sitting> {
+        self.0.iter_mut().map(|(_, sitting)| sitting).find(|sitting| sitting.number == problem)
+    }
+
     fn add(&mut self, record: Record) {
         let (problem, candidate, event) = match record {
             Record::Problem { number, subject, near } => {
@@ -73,12 +80,16 @@ impl Sittings {
             Record::Checked { problem, candidate, us } => (problem, candidate, Event::Checked(us)),
             Record::Timed { problem, candidate, us } => (problem, candidate, Event::Timed(us)),
             Record::Failed { problem, candidate, reason } => (problem, candidate, Event::Failed(reason)),
+            Record::Conditions { problem, now } => {
+                if let Some(sitting) = self.numbered(problem) {
+                    sitting.conditions.push_back(now);
+                }
+                return;
+            }
             Record::Run { .. } | Record::Chosen { .. } => return,
         };
         // A number that is none of the run's belongs to a problem whose record could not be read.
-        let Some((_, sitting)) = self.0.iter_mut().find(|(_, sitting)| sitting.number == problem) else {
-            return;
-        };
+        let Some(sitting) = self.numbered(problem) else { return };
         match sitting.known.iter_mut().find(|(known, _)| *known == candidate) {
             Some((_, events)) => events.push_back(event),
             None => sitting.known.push((candidate, [event].into())),
@@ -89,7 +100,7 @@ impl Sittings {
 impl Sitting {
     /// Nothing is known.
     pub(super) fn new(number: u32, near: Option<Choice>) -> Self {
-        Self { number, near, known: Vec::new() }
+        Self { number, near, known: Vec::new(), conditions: VecDeque::new() }
     }
 }
 

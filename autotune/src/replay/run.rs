@@ -99,8 +99,10 @@ impl Stopwatch<'_> {
             Measuring::Racing => Race::REPLAY,
             Measuring::Uniform(_) => Race { entrants: 1, ..Race::REPLAY },
         };
-        let left = race.run(entrants.to_vec(), &mut |point, launches| self.time(point, launches));
-        let median = left.first().and_then(|winner| self.recording.medians[winner.candidate]);
+        let finish = race.run(entrants.to_vec(), &mut |points| {
+            Some(points.iter().map(|&point| self.time(point, 1).pop()).collect())
+        });
+        let median = finish.ahead.first().and_then(|winner| self.recording.medians[winner.candidate]);
         Reading {
             fraction: median.map_or(0.0, |median| self.recording.optimum / median),
             launches: self.launches as f64,

@@ -1,5 +1,7 @@
 //! What the search asks of a device: a check and a stopwatch for each candidate.
 
+use super::conditions::Conditions;
+
 /// What a candidate occupies, in the order in which ties are broken: fewer of the first field that differs wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Resources {
@@ -66,4 +68,9 @@ pub(crate) trait Bench {
     /// # Errors
     /// A launch that failed, or a device that is lost.
     fn time(&mut self, candidate: usize, repetitions: u32) -> Result<Vec<f64>, Failure>;
+
+    /// What the device is like at this moment, where anything is known of that.
+    fn conditions(&mut self) -> Option<Conditions> {
+        None
+    }
 }

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use super::{
     bench::{Bench, Failure, Field, time},
+    conditions::Steadiness,
     confirm::run_off,
     course::Course,
     history::History,
-    statistics::{Estimate, median, spread},
+    race::{Entrant, Race},
+    statistics::{Estimate, median},
     verdict::{Finalist, Verdict, judge},
 };
 
@@ -24,10 +26,14 @@ pub(crate) struct Settings {
     /// A candidate whose first repetition takes this many times the best median so far is not repeated.
     pub(crate) prune: f64,
     /// The most candidates in the finals, the default not counted.
-    pub(crate) finalists: usize,
+    pub(crate) entrants: usize,
     /// Candidates within this factor of the best screened median reach the finals.
     pub(crate) reach: f64,
-    /// Rounds of the finals; each finalist runs once per round.
+    /// Candidates that successive halving leaves for the race.
+    pub(crate) finalists: usize,
+    /// Whoever is within this share of the fastest is not left behind: the tie band is no narrower.
+    pub(crate) band: f64,
+    /// The most rounds of the finals; everyone who is not left behind runs once per round.
     pub(crate) rounds: u32,
     /// Repetitions of a finalist in one round.
     pub(crate) repetitions: u32,
@@ -67,7 +73,7 @@ pub(crate) enum Status {
     Pruned(f64),
     /// Its screened median, in microseconds.
     Screened(f64),
-    /// Its estimate over the rounds of the finals.
+    /// Its estimate over those rounds of the finals that it was part of.
     Finalist(Estimate),
 }
 
@@ -110,6 +116,8 @@ pub(crate) struct Outcome {
     pub(crate) band: f64,
     /// Why the search ended.
     pub(crate) ending: Ending,
+    /// Rounds that were not counted, each with what was wrong with the device.
+    pub(crate) discarded: Vec<String>,
 }
 
 impl Outcome {
@@ -155,17 +163,11 @@ pub(crate) fn search(
     surroundings: &mut dyn Surroundings,
 ) -> Result<Outcome, SearchError> {
     let statuses = vec![Status::Untried; field.candidates.len()];
-    let mut engine =
-        Engine { field, bench, settings, surroundings, statuses, best: None, ending: Ending::Complete };
+    let (best, ending, discarded) = (None, Ending::Complete, Vec::new());
+    let mut engine = Engine { field, bench, settings, surroundings, statuses, best, ending, discarded };
     engine.screen(course)?;
     let verdict = engine.finals()?;
     engine.confirm(verdict)
-}
-
-/// A finalist and its median of each round.
-struct Seat {
-    candidate: usize,
-    rounds: Vec<f64>,
 }
 
 struct Engine<'a> {
@@ -176,6 +178,7 @@ struct Engine<'a> {
     statuses: Vec<Status>,
     best: Option<f64>,
     ending: Ending,
+    discarded: Vec<String>,
 }
 
 impl Engine<'_> {
@@ -237,62 +240,76 @@ impl Engine<'_> {
         Ok(Status::Screened(time))
     }
 
-    /// The candidates near the best screened median, best first, and the default.
-    fn finalists(&self) -> Vec<usize> {
-        let Some(best) = self.best else { return Vec::new() };
-        let mut near: Vec<(f64, usize)> = (self.statuses.iter().enumerate())
-            .filter_map(|(index, status)| match status {
-                Status::Screened(time) if *time <= best * self.settings.reach => Some((*time, index)),
-                _ => None,
-            })
-            .collect();
-        near.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        near.truncate(self.settings.finalists.max(1));
-        let mut finalists: Vec<usize> = near.into_iter().map(|(_, index)| index).collect();
-        let default = self.field.default;
-        if matches!(self.statuses[default], Status::Screened(_)) && !finalists.contains(&default) {
-            finalists.push(default);
-        }
-        finalists
-    }
-
-    /// Rounds in which every finalist runs once, each round starting with another one.
+    /// Successive halving and the race behind it, among those whose screening came near the best, and the default.
     fn finals(&mut self) -> Result<Verdict, SearchError> {
-        let mut seats: Vec<Seat> =
-            self.finalists().into_iter().map(|candidate| Seat { candidate, rounds: Vec::new() }).collect();
-        let total = self.settings.rounds as usize;
-        for round in 0..total {
-            self.surroundings.progress(Stage::Finals, round, total, self.best);
-            if self.over(1.0) {
-                break;
-            }
-            let count = seats.len();
-            for turn in 0..count {
-                let seat = &mut seats[(turn + round) % count];
-                match time(self.bench, seat.candidate, self.settings.repetitions) {
-                    Ok(times) => seat.rounds.extend(median(&times)),
-                    Err(Failure::Candidate(reason)) => {
-                        self.statuses[seat.candidate] = Status::Rejected(reason)
+        let Settings { entrants, reach, finalists, band, rounds, .. } = *self.settings;
+        // The screened median counts as a launch, since it decides who is ahead until there are rounds.
+        let launches = rounds as usize + 1;
+        let stays = Some(self.field.default);
+        let race = Race { entrants: entrants.max(1), reach, finalists, launches, band, stays };
+        let screened = self.statuses.iter().enumerate().filter_map(|(candidate, status)| match status {
+            Status::Screened(time) => Some(Entrant { candidate, times: vec![*time] }),
+            _ => None,
+        });
+        let screened = screened.collect();
+        let mut steadiness = Steadiness::new(self.bench.conditions());
+        let (mut done, mut lost) = (0, None);
+        let finish = race.run(screened, &mut |candidates| {
+            self.surroundings.progress(Stage::Finals, done, rounds as usize, self.best);
+            done += 1;
+            loop {
+                if self.over(1.0) {
+                    return None;
+                }
+                let times = match self.round(candidates, done) {
+                    Ok(times) => times,
+                    Err(reason) => {
+                        lost = Some(reason);
+                        return None;
                     }
-                    Err(Failure::Device(reason)) => return Err(SearchError::Device(reason)),
+                };
+                match steadiness.objection(self.bench.conditions()) {
+                    None => return Some(times),
+                    Some(objection) => self.discarded.push(objection),
                 }
             }
-            seats.retain(|seat| !matches!(self.statuses[seat.candidate], Status::Rejected(_)));
+        });
+        if let Some(reason) = lost {
+            return Err(SearchError::Device(reason));
         }
-        let judged: Vec<Finalist> = seats.iter().filter_map(|seat| self.finalist(seat)).collect();
-        for finalist in &judged {
-            self.statuses[finalist.candidate] = Status::Finalist(finalist.estimate);
-        }
-        judge(self.field, &judged).ok_or_else(|| self.nothing())
+        let mut judge_all = |entrants: &[Entrant]| -> Vec<Finalist> {
+            let found: Vec<Finalist> = entrants.iter().filter_map(finalist).collect();
+            for one in &found {
+                self.statuses[one.candidate] = Status::Finalist(one.estimate);
+            }
+            found
+        };
+        judge_all(&finish.behind);
+        let ahead = judge_all(&finish.ahead);
+        judge(self.field, &ahead).ok_or_else(|| self.nothing())
     }
 
-    /// What a seat's rounds amount to. Where the search was stopped before the first round, screening must do.
-    fn finalist(&self, Seat { candidate, rounds }: &Seat) -> Option<Finalist> {
-        let estimate = match self.statuses[*candidate] {
-            Status::Screened(time) if rounds.is_empty() => Estimate::of(&[time]),
-            _ => Estimate::of(rounds),
-        }?;
-        Some(Finalist { candidate: *candidate, estimate, spread: spread(rounds) })
+    /// One round of `candidates`, each round beginning with another one: the median of each one's repetitions, or nothing for
+    /// one that fails, which is rejected.
+    ///
+    /// # Errors
+    /// Nothing more can be measured.
+    fn round(&mut self, candidates: &[usize], number: usize) -> Result<Vec<Option<f64>>, String> {
+        let mut times = vec![None; candidates.len()];
+        for turn in 0..candidates.len() {
+            let place = (turn + number) % candidates.len();
+            let candidate = candidates[place];
+            // It may have failed in a round that was not counted.
+            if matches!(self.statuses[candidate], Status::Rejected(_)) {
+                continue;
+            }
+            match time(self.bench, candidate, self.settings.repetitions) {
+                Ok(found) => times[place] = median(&found),
+                Err(Failure::Candidate(reason)) => self.statuses[candidate] = Status::Rejected(reason),
+                Err(Failure::Device(reason)) => return Err(reason),
+            }
+        }
+        Ok(times)
     }
 
     fn nothing(&self) -> SearchError {
@@ -334,8 +351,8 @@ impl Engine<'_> {
         let mut tied = verdict.tied;
         tied.retain(|&one| one != chosen && !matches!(self.statuses[one], Status::Rejected(_)));
         tied.insert(0, chosen);
-        let Self { statuses, ending, .. } = self;
-        Ok(Outcome { statuses, chosen, time, default_time, tied, band: verdict.band, ending })
+        let Self { statuses, ending, discarded, .. } = self;
+        Ok(Outcome { statuses, chosen, time, default_time, tied, band: verdict.band, ending, discarded })
     }
 
     fn estimate(&self, candidate: usize) -> Option<Estimate> {
@@ -344,4 +361,12 @@ impl Engine<'_> {
             _ => None,
         }
     }
+}
+
+/// What the rounds of an entrant amount to: its times but the first, which is of its screening. Where the search was stopped
+/// before the first round, screening must do.
+fn finalist(Entrant { candidate, times }: &Entrant) -> Option<Finalist> {
+    let rounds = times.get(1..).unwrap_or_default();
+    let estimate = Estimate::of(if rounds.is_empty() { times } else { rounds })?;
+    Some(Finalist { candidate: *candidate, estimate, rounds: rounds.to_vec() })
 }

@@ -1,10 +1,11 @@
-//! The search: every candidate checked and screened, finalists timed in interleaved rounds, the default replaced only
-//! after a paired confirmation.
+//! The search: every candidate checked and screened, successive halving and a race in interleaved rounds among the best, the
+//! default replaced only after a paired confirmation.
 //!
 //! The engine sees a problem only through [`Bench`], so a fake oracle can stand in for a device. A candidate that
 //! fails is a recorded fact; only a lost device ends a search.
 
 mod bench;
+mod conditions;
 mod confirm;
 mod course;
 mod engine;
@@ -19,6 +20,7 @@ mod verdict;
 mod tests;
 
 pub(crate) use bench::{Bench, Candidate, Failure, Field, Resources};
+pub(crate) use conditions::Conditions;
 pub(crate) use confirm::{RunOff, run_off};
 pub(crate) use course::Course;
 pub(crate) use engine::{Ending, Outcome, SearchError, Settings, Stage, Status, Surroundings, search};

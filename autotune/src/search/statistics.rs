@@ -32,14 +32,6 @@ pub(crate) fn median(samples: &[f64]) -> Option<f64> {
     middle(&sorted(samples))
 }
 
-/// The standard deviation of normally distributed `samples`, from their median absolute deviation: one outlier does
-/// not move it.
-pub(crate) fn spread(samples: &[f64]) -> f64 {
-    let Some(centre) = median(samples) else { return 0.0 };
-    let deviations: Vec<f64> = samples.iter().map(|sample| (sample - centre).abs()).collect();
-    1.4826 * median(&deviations).unwrap_or(0.0)
-}
-
 fn sorted(samples: &[f64]) -> Vec<f64> {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -95,13 +87,5 @@ mod tests {
     fn one_sample_is_its_own_interval() {
         let estimate = Estimate::of(&[7.0]).unwrap();
         assert_eq!((estimate.low, estimate.median, estimate.high), (7.0, 7.0, 7.0));
-    }
-
-    #[test]
-    fn an_outlier_does_not_move_the_spread() {
-        let calm = spread(&[10.0, 10.1, 9.9, 10.05, 9.95]);
-        let hit = spread(&[10.0, 10.1, 9.9, 10.05, 500.0]);
-        assert!(calm > 0.05 && calm < 0.1, "{calm}");
-        assert!(hit < 0.2, "{hit}");
     }
 }

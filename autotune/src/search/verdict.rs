@@ -9,14 +9,14 @@ pub(crate) const RELATIVE_BAND: f64 = 0.02;
 pub(crate) const ABSOLUTE_BAND: f64 = 0.15;
 
 /// One finalist and what its rounds amount to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Finalist {
     /// Position among the candidates.
     pub(crate) candidate: usize,
     /// Its median over the rounds.
     pub(crate) estimate: Estimate,
-    /// Spread of its rounds, in microseconds.
-    pub(crate) spread: f64,
+    /// Its time of each round, from the first one that all ran; none if the search was stopped before.
+    pub(crate) rounds: Vec<f64>,
 }
 
 /// The winner and those that cannot be told from it.
@@ -26,27 +26,43 @@ pub(crate) struct Verdict {
     pub(crate) winner: usize,
     /// Every candidate inside the tie band, the winner first, in the order in which ties are broken.
     pub(crate) tied: Vec<usize>,
-    /// Width of the tie band, in microseconds above the fastest.
+    /// Width of the tie band, in microseconds above the fastest: the widest of those tied.
     pub(crate) band: f64,
 }
 
 /// Judges the finalists; nothing if there are none.
 ///
-/// The tie band is the largest of 2 % of the fastest median, the measured spread of the fastest, and 0.15 µs. The
-/// default wins every tie it is part of; otherwise the fewest resources win, then the id.
+/// A finalist is tied with the fastest if it lies above it by no more than the tie band: the largest of 2 % of the fastest
+/// median, 0.15 µs, and the confidence interval of the difference between the two, round by round, so that drift that met
+/// both counts for neither. The default wins every tie that it is part of; otherwise the fewest resources win, then the id.
 pub(crate) fn judge(field: Field<'_>, finalists: &[Finalist]) -> Option<Verdict> {
     let Field { candidates, default } = field;
     let fastest = finalists.iter().min_by(|a, b| a.estimate.median.total_cmp(&b.estimate.median))?;
-    let band = (RELATIVE_BAND * fastest.estimate.median).max(fastest.spread).max(ABSOLUTE_BAND);
-    let limit = fastest.estimate.median + band;
-    let mut tied: Vec<usize> =
-        finalists.iter().filter(|one| one.estimate.median <= limit).map(|one| one.candidate).collect();
+    let floor = (RELATIVE_BAND * fastest.estimate.median).max(ABSOLUTE_BAND);
+    let (mut tied, mut band) = (Vec::new(), floor);
+    for one in finalists {
+        let (behind, doubt) = difference(one, fastest);
+        if behind <= floor.max(doubt) {
+            tied.push(one.candidate);
+            band = band.max(doubt);
+        }
+    }
     tied.sort_by(|&a, &b| {
         let rank =
             |index: usize| (index != default, candidates[index].resources, candidates[index].id.as_str());
         rank(a).cmp(&rank(b))
     });
     Some(Verdict { winner: tied[0], tied, band })
+}
+
+/// By how much `one` is slower than `fastest`, and how far below that the confidence interval reaches, in microseconds.
+fn difference(one: &Finalist, fastest: &Finalist) -> (f64, f64) {
+    let pairs = one.rounds.iter().zip(&fastest.rounds);
+    let differences: Vec<f64> = pairs.map(|(one, fastest)| one - fastest).collect();
+    match Estimate::of(&differences) {
+        Some(difference) => (difference.median, difference.median - difference.low),
+        None => (one.estimate.median - fastest.estimate.median, 0.0),
+    }
 }
 
 #[cfg(test)]
@@ -62,9 +78,11 @@ mod tests {
         Field { candidates, default: 0 }
     }
 
+    /// A finalist whose rounds lie around `median`, in turns as far as `spread` above and below.
     fn finalist(candidate: usize, median: f64, spread: f64) -> Finalist {
-        let estimate = Estimate { median, low: median, high: median, samples: 12 };
-        Finalist { candidate, estimate, spread }
+        let way = [-1.0, 1.0, 0.0, 1.0, -1.0, 0.0, 0.0];
+        let rounds: Vec<f64> = way.iter().map(|way| median + way * spread).collect();
+        Finalist { candidate, estimate: Estimate::of(&rounds).unwrap(), rounds }
     }
 
     #[test]
@@ -86,12 +104,30 @@ mod tests {
     }
 
     #[test]
-    fn the_band_is_never_narrower_than_the_noise_or_the_clock() {
+    fn the_band_is_never_narrower_than_2_percent_the_clock_or_the_noise_of_the_difference() {
         let candidates = [candidate("default", 1), candidate("other", 2)];
-        let band = |median, spread| judge(field(&candidates), &[finalist(1, median, spread)]).unwrap().band;
-        assert!((band(100.0, 0.0) - 2.0).abs() < 1e-12);
-        assert!((band(100.0, 5.0) - 5.0).abs() < 1e-12);
-        assert!((band(1.0, 0.0) - 0.15).abs() < 1e-12);
+        let tied = |median: f64, behind: f64, spread| {
+            let finalists = [finalist(1, median, 0.0), finalist(0, median + behind, spread)];
+            judge(field(&candidates), &finalists).unwrap().tied.contains(&0)
+        };
+        assert!(tied(100.0, 1.99, 0.0) && !tied(100.0, 2.01, 0.0));
+        assert!(tied(1.0, 0.149, 0.0) && !tied(1.0, 0.151, 0.0));
+        assert!(tied(100.0, 4.9, 5.0) && !tied(100.0, 5.1, 5.0));
+        let verdict = judge(field(&candidates), &[finalist(1, 100.0, 0.0), finalist(0, 101.0, 5.0)]).unwrap();
+        assert!((verdict.band - 5.0).abs() < 1e-9, "{}", verdict.band);
+    }
+
+    #[test]
+    fn drift_that_met_both_in_the_same_rounds_makes_no_tie() {
+        let candidates = [candidate("default", 1), candidate("other", 2)];
+        let drift = [0.0, 30.0, 10.0, 20.0, 5.0, 25.0, 15.0];
+        let rounds = |of: f64| drift.iter().map(|drift| of + drift).collect::<Vec<f64>>();
+        let one = |candidate, of| {
+            let rounds = rounds(of);
+            Finalist { candidate, estimate: Estimate::of(&rounds).unwrap(), rounds }
+        };
+        let verdict = judge(field(&candidates), &[one(0, 105.0), one(1, 100.0)]).unwrap();
+        assert_eq!(verdict.tied, [1]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{
     supervisor::{ATTEMPTS, Limits, Prepared, Supervisor},
 };
 use crate::{
-    search::{Bench, Failure},
+    search::{Bench, Conditions, Failure},
     task::Task,
 };
 
@@ -114,6 +114,19 @@ impl Bench for WorkerBench<'_> {
         match self.ask(candidate, &Request::Time { candidate, repetitions }, runs)? {
             Answer::Timed { us } => Ok(said(&us)),
             answer => Err(misunderstood(&answer)),
+        }
+    }
+
+    fn conditions(&mut self) -> Option<Conditions> {
+        match self.supervisor.ask(&Request::Conditions, self.limits.of(0)) {
+            Ok(Answer::Conditions(conditions)) => conditions,
+            Ok(_) => None,
+            Err(death) => {
+                // No candidate's doing; if there is no other worker, the next question says so.
+                self.supervisor.stop();
+                let _ = self.revive(&death.to_string());
+                None
+            }
         }
     }
 }

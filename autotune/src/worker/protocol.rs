@@ -3,7 +3,11 @@
 use dustin::profile::{Choice, Key};
 use serde::{Deserialize, Serialize};
 
-use crate::{device::About, resolve::DeviceChoice, search::Failure};
+use crate::{
+    device::About,
+    resolve::DeviceChoice,
+    search::{Conditions, Failure},
+};
 
 /// What the command asks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,6 +29,8 @@ pub(super) enum Request {
         /// Times to take.
         repetitions: u32,
     },
+    /// [`Bench::conditions`](crate::search::Bench::conditions).
+    Conditions,
 }
 
 /// A problem and who may run it.
@@ -65,6 +71,8 @@ pub(super) enum Answer {
         /// Microseconds of each repetition; nothing for what is no number, which JSON cannot say.
         us: Vec<Option<f64>>,
     },
+    /// What the device is like, where anything is known of that.
+    Conditions(Option<Conditions>),
     /// The request failed.
     Failed {
         /// Whether the device is lost to this worker.

@@ -73,6 +73,7 @@ fn serve_problem(
             Some(Request::Time { candidate, repetitions }) if candidate < choices.len() => {
                 answer(&time(bench.as_mut(), candidate, repetitions))?;
             }
+            Some(Request::Conditions) => answer(&Answer::Conditions(backend.conditions()))?,
             other => return Ok(other),
         }
     }

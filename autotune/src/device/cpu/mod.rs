@@ -29,7 +29,7 @@ use super::{
     memory, provenance,
 };
 use crate::{
-    search::{Bench, Failure, Settings},
+    search::{Bench, Conditions, Failure, Settings},
     task::{Excluded, Task},
     worker::Harm,
 };
@@ -64,8 +64,10 @@ pub(super) fn settings() -> Settings {
         budget: None,
         screening: 3,
         prune: 2.0,
-        finalists: 8,
+        entrants: 8,
+        finalists: 4,
         reach: 1.15,
+        band: 0.02,
         rounds: 12,
         repetitions: 3,
         pairs: 21,
@@ -123,7 +125,14 @@ impl Backend for Cpu {
             crate_version: env!("CARGO_PKG_VERSION").into(),
             date: provenance::now(),
         };
-        About { provenance, bandwidth: None, limits: Limits::Cpu(self.limits), gpu: None }
+        About {
+            provenance,
+            bandwidth: None,
+            limits: Limits::Cpu(self.limits),
+            gpu: None,
+            others: Vec::new(),
+            remark: None,
+        }
     }
 
     fn bench<'a>(&'a self, task: &'a Task, how: Preparation) -> anyhow::Result<Box<dyn Bench + 'a>> {
@@ -146,6 +155,10 @@ impl Backend for Cpu {
                 self.prepared::<select::SelectSide, _>(task, how, cases, Choice::cpu_selection)
             }
         }
+    }
+
+    fn conditions(&self) -> Option<Conditions> {
+        None
     }
 
     fn suffer(&self, harm: Harm) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 mod attention;
 mod bench;
 mod harm;
+mod monitor;
 mod score;
 mod select;
 
@@ -17,15 +18,19 @@ use dustin::{
 };
 use dustin_autotune::workload::Problem;
 use dustin_kernels::registry::{ATTENTION, FOLD, LOGITS, SELECT, source_hash};
+use nvml_wrapper::error::NvmlError;
 
-use self::bench::{CudaBench, Side};
+use self::{
+    bench::{CudaBench, Side},
+    monitor::{Monitor, Watchful},
+};
 use super::{
     About, GpuPlace, Limits, Offers,
     backend::{Backend, Preparation},
     memory, provenance,
 };
 use crate::{
-    search::{Bench, Failure, Settings},
+    search::{Bench, Conditions, Failure, Settings},
     task::{Excluded, Task},
     worker::Harm,
 };
@@ -35,6 +40,8 @@ pub(super) struct Cuda {
     ordinal: u32,
     modules: ModuleCache,
     stream: Stream,
+    /// Why nothing watches it, otherwise.
+    monitor: Result<Monitor, NvmlError>,
 }
 
 impl Cuda {
@@ -43,10 +50,13 @@ impl Cuda {
     /// # Errors
     /// There is no driver that serves, or no such GPU.
     pub(super) fn open(ordinal: u32) -> anyhow::Result<Self> {
+        // Before this process is one of those that use it.
+        let watchful = Watchful::before_use();
         let context = Context::new(ordinal).with_context(|| format!("GPU {ordinal} cannot be used"))?;
         let modules = ModuleCache::new(&context)?;
         let stream = Stream::new(&context)?;
-        Ok(Self { ordinal, modules, stream })
+        let monitor = watchful.and_then(|watchful| watchful.watch(&modules.device().pci_bus_id));
+        Ok(Self { ordinal, modules, stream, monitor })
     }
 
     fn info(&self) -> &DeviceInfo {
@@ -60,8 +70,10 @@ pub(super) fn settings() -> Settings {
         budget: None,
         screening: 3,
         prune: 2.5,
-        finalists: 12,
+        entrants: 12,
+        finalists: 4,
         reach: 1.12,
+        band: 0.02,
         rounds: 15,
         repetitions: 3,
         pairs: 21,
@@ -128,6 +140,10 @@ impl Backend for Cuda {
             bandwidth: info.memory_bandwidth(),
             limits: Limits::Gpu(info.limits()),
             gpu: Some(GpuPlace { ordinal: self.ordinal, pci_bus_id: info.pci_bus_id.clone() }),
+            others: self.conditions().map_or(Vec::new(), |conditions| conditions.others),
+            remark: self.monitor.as_ref().err().map(|error| {
+                format!("NVML does not serve ({error}): nobody notices throttling, or who else uses the GPU")
+            }),
         }
     }
 
@@ -148,6 +164,10 @@ impl Backend for Cuda {
                 self.prepared(task.candidates_as(Choice::gpu_selection)?, sides, task, how)
             }
         }
+    }
+
+    fn conditions(&self) -> Option<Conditions> {
+        self.monitor.as_ref().ok()?.conditions()
     }
 
     fn suffer(&self, harm: Harm) -> Result<(), Failure> {

@@ -1,0 +1,145 @@
+//! Candidates that do harm on a GPU, each made to look fastest. Without a GPU the tests count as skipped, and under
+//! `DUSTIN_REQUIRE_GPU=1` they fail.
+
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, ExitCode, Output},
+    time::Instant,
+};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use serde_json::Value;
+
+/// A problem of some thousand tokens, and a dozen candidates in the same order each time.
+const SMALL: [&str; 12] = [
+    "--device=cuda",
+    "--model=Qwen2.5-0.5B",
+    "--batch=2",
+    "--context=4000",
+    "--budget-k=256",
+    "--trials=12",
+    "--method=random",
+    "--seed=3",
+    "--candidate-timeout=3s",
+    "--output=small.toml",
+    "--allow-shared",
+    "--json",
+];
+
+fn main() -> ExitCode {
+    let harms = [
+        ("illegal-access", "ILLEGAL_ADDRESS"),
+        ("hang", "gave no answer within"),
+        ("out-of-memory", "no room for"),
+        ("crash", "the context is lost"),
+        ("wrong", ""),
+        ("nan", ""),
+    ];
+    let mut trials = vec![trial("without_a_fault_a_candidate_that_looks_fastest_wins".into(), || {
+        let (folder, victim) = victim()?;
+        let row = row(&tune(folder.path(), &format!("none={victim}"))?)?;
+        require(row["chosen"] == victim.as_str(), &row)
+    })];
+    for (harm, word) in harms {
+        for moment in ["check", "time", "finals"] {
+            // What a kernel writes is judged when it is checked; later, times alone can be wrong.
+            let word = match (harm, moment) {
+                ("wrong" | "nan", "time" | "finals") => "not positive numbers",
+                _ => word,
+            };
+            let name = format!("{harm}_at_{moment}_is_contained_and_told").replace('-', "_");
+            trials.push(trial(name, move || contained(harm, moment, word)));
+        }
+    }
+    libtest_mimic::run(&one_at_a_time(), trials).exit_code()
+}
+
+/// There is one GPU, and one tuner of it at a time.
+fn one_at_a_time() -> Arguments {
+    Arguments { test_threads: Some(1), ..Arguments::from_args() }
+}
+
+fn trial(name: String, test: impl FnOnce() -> Result<(), String> + Send + 'static) -> Trial {
+    Trial::ignorable_test(name, move || {
+        let folder = tempfile::tempdir()?;
+        let mut plan = autotune(folder.path());
+        let plan = plan.args(["plan", "--device=cuda", "--workload=w1-b1"]).output()?;
+        if plan.status.success() {
+            return test().map(|()| Completion::Completed).map_err(Failed::from);
+        }
+        let reason = String::from_utf8_lossy(&plan.stderr).trim().to_owned();
+        match env::var("DUSTIN_REQUIRE_GPU") {
+            Ok(value) if value != "0" => Err(format!("DUSTIN_REQUIRE_GPU is set, but {reason}").into()),
+            _ => Ok(Completion::ignored_with(reason)),
+        }
+    })
+}
+
+fn contained(harm: &str, moment: &str, word: &str) -> Result<(), String> {
+    let ((folder, victim), start) = (victim()?, Instant::now());
+    let row = row(&tune(folder.path(), &format!("{harm}@{moment}={victim}"))?)?;
+    let rejected = row["rejected"].as_array().ok_or("no list of the rejected")?;
+    let told = |one: &Value| one["point"] == victim.as_str() && one["reason"].as_str().is_some_and(|reason| reason.contains(word));
+    require(rejected.iter().any(told), &row)?;
+    require(row["chosen"] != victim.as_str() && row["tried"] == 12, &row)?;
+    require(start.elapsed().as_secs() < 28, &format!("{:?}: it was waited for", start.elapsed()).into())
+}
+
+/// A folder, and a candidate that serves, is tried early, and is not the default.
+fn victim() -> Result<(tempfile::TempDir, String), String> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let row = row(&tune(folder.path(), "none=nobody")?)?;
+    let journal = fs::read_dir(folder.path())
+        .map_err(|error| error.to_string())?
+        .flatten()
+        .map(|file| file.path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "journal"))
+        .ok_or("no journal")?;
+    let text = fs::read_to_string(&journal).map_err(|error| error.to_string())?;
+    let records = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let timed = records.filter(|record| record["record"] == "timed").map(|record| spelt(&record["candidate"]));
+    let victim = timed.into_iter().find(|point| row["default"] != point.as_str()).ok_or("nobody else was timed")?;
+    fs::remove_file(journal).map_err(|error| error.to_string())?;
+    Ok((folder, victim))
+}
+
+/// A choice as the command names it.
+fn spelt(choice: &Value) -> String {
+    let mut text = choice["variant"].as_str().unwrap_or_default().to_owned();
+    match choice["launch"]["splits"].as_u64() {
+        Some(1) => text += ", 1 split",
+        Some(splits) => text += &format!(", {splits} splits"),
+        None => {}
+    }
+    if let Some(cluster) = choice["launch"]["cluster"].as_u64() {
+        text += &format!(", clusters of {cluster}");
+    }
+    text
+}
+
+fn tune(folder: &Path, fault: &str) -> Result<Output, String> {
+    let mut command = autotune(folder);
+    command.arg("tune").args(SMALL).env("DUSTIN_AUTOTUNE_FAULT", fault);
+    command.output().map_err(|error| error.to_string())
+}
+
+fn autotune(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_autotune"));
+    command.current_dir(folder);
+    command
+}
+
+/// What a run that must have succeeded says of its one problem.
+fn row(output: &Output) -> Result<Value, String> {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("{}: {errors}", output.status));
+    }
+    let report: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {errors}"))?;
+    Ok(report["results"][0].clone())
+}
+
+fn require(is_so: bool, otherwise: &Value) -> Result<(), String> {
+    if is_so { Ok(()) } else { Err(otherwise.to_string()) }
+}
