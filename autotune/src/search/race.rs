@@ -195,7 +195,7 @@ mod tests {
     }
 
     /// Runs a race of candidates that always take these times; who is ahead, who is behind, and the rounds of each.
-    fn steady(race: Race, times: &[f64]) -> (Vec<(usize, usize)>, Vec<(usize, usize)>) {
+    fn steady(race: Race, times: &[f64]) -> [Vec<(usize, usize)>; 2] {
         let entrants = (0..times.len()).map(|candidate| Entrant { candidate, times: vec![times[candidate]] });
         let finish = race.run(entrants.collect(), &mut |candidates| {
             Some(candidates.iter().map(|&candidate| Some(times[candidate])).collect())
@@ -203,13 +203,13 @@ mod tests {
         let rounds = |entrants: Vec<Entrant>| {
             entrants.into_iter().map(|entrant| (entrant.candidate, entrant.times.len())).collect()
         };
-        (rounds(finish.ahead), rounds(finish.behind))
+        [rounds(finish.ahead), rounds(finish.behind)]
     }
 
     #[test]
     fn whoever_is_within_the_band_runs_every_round_and_so_does_the_one_that_stays() {
         let race = Race { finalists: 2, band: 0.02, stays: Some(5), ..Race::REPLAY };
-        let (ahead, behind) = steady(race, &[10.0, 10.1, 10.15, 10.19, 11.0, 50.0]);
+        let [ahead, behind] = steady(race, &[10.0, 10.1, 10.15, 10.19, 11.0, 50.0]);
         assert_eq!(ahead, [(0, 12), (1, 12), (2, 12), (3, 12), (5, 12)]);
         assert_eq!(behind, [(4, 2)]);
     }

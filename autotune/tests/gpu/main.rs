@@ -80,7 +80,9 @@ fn contained(harm: &str, moment: &str, word: &str) -> Result<(), String> {
     let ((folder, victim), start) = (victim()?, Instant::now());
     let row = row(&tune(folder.path(), &format!("{harm}@{moment}={victim}"))?)?;
     let rejected = row["rejected"].as_array().ok_or("no list of the rejected")?;
-    let told = |one: &Value| one["point"] == victim.as_str() && one["reason"].as_str().is_some_and(|reason| reason.contains(word));
+    let told = |one: &Value| {
+        one["point"] == victim.as_str() && one["reason"].as_str().is_some_and(|reason| reason.contains(word))
+    };
     require(rejected.iter().any(told), &row)?;
     require(row["chosen"] != victim.as_str() && row["tried"] == 12, &row)?;
     require(start.elapsed().as_secs() < 28, &format!("{:?}: it was waited for", start.elapsed()).into())
@@ -98,8 +100,10 @@ fn victim() -> Result<(tempfile::TempDir, String), String> {
         .ok_or("no journal")?;
     let text = fs::read_to_string(&journal).map_err(|error| error.to_string())?;
     let records = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let timed = records.filter(|record| record["record"] == "timed").map(|record| spelt(&record["candidate"]));
-    let victim = timed.into_iter().find(|point| row["default"] != point.as_str()).ok_or("nobody else was timed")?;
+    let timed =
+        records.filter(|record| record["record"] == "timed").map(|record| spelt(&record["candidate"]));
+    let victim =
+        timed.into_iter().find(|point| row["default"] != point.as_str()).ok_or("nobody else was timed")?;
     fs::remove_file(journal).map_err(|error| error.to_string())?;
     Ok((folder, victim))
 }
@@ -136,7 +140,8 @@ fn row(output: &Output) -> Result<Value, String> {
     if !output.status.success() {
         return Err(format!("{}: {errors}", output.status));
     }
-    let report: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {errors}"))?;
+    let report: Value =
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {errors}"))?;
     Ok(report["results"][0].clone())
 }
 

@@ -29,7 +29,7 @@ use super::{
     memory, provenance,
 };
 use crate::{
-    search::{Bench, Conditions, Failure, Settings},
+    search::{Bench, Conditions, Failure, RELATIVE_BAND, Settings},
     task::{Excluded, Task},
     worker::Harm,
 };
@@ -67,7 +67,7 @@ pub(super) fn settings() -> Settings {
         entrants: 8,
         finalists: 4,
         reach: 1.15,
-        band: 0.02,
+        band: RELATIVE_BAND,
         rounds: 12,
         repetitions: 3,
         pairs: 21,

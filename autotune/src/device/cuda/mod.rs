@@ -30,7 +30,7 @@ use super::{
     memory, provenance,
 };
 use crate::{
-    search::{Bench, Conditions, Failure, Settings},
+    search::{Bench, Conditions, Failure, RELATIVE_BAND, Settings},
     task::{Excluded, Task},
     worker::Harm,
 };
@@ -73,7 +73,7 @@ pub(super) fn settings() -> Settings {
         entrants: 12,
         finalists: 4,
         reach: 1.12,
-        band: 0.02,
+        band: RELATIVE_BAND,
         rounds: 15,
         repetitions: 3,
         pairs: 21,
