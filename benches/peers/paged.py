@@ -134,7 +134,8 @@ def xqa(pages: Pages, workspace: Any) -> Attend:
     def attend(query: Any, key: Any, value: Any) -> object:
         scale = TARGET.head_dim**-0.5
         caches = (query, (key, value), workspace, pages.tables, lengths, pages.length)
-        return xqa_batch_decode_with_kv_cache(*caches, bmm1_scale=scale, q_len_per_req=shape.rows, mask=mask)
+        output = xqa_batch_decode_with_kv_cache(*caches, bmm1_scale=scale, q_len_per_req=shape.rows, mask=mask)
+        return output.view_as(query)  # rows of a sequence have a dimension of their own there
 
     return attend
 
