@@ -21,6 +21,7 @@ Examples:
   autotune gpus                                  which GPUs are here, and which of them have a profile
   autotune diff old.toml new.toml                what differs: choices, times, provenance
   autotune merge a.toml b.toml -o both.toml      two profiles of one device as one
+  autotune report profiles/nvidia-h200.toml      a page with plots: profiles/nvidia-h200.html
   autotune replay space.csv.gz                   how well does the search do on a recorded space?
   autotune completions bash > autotune.bash      what a shell needs to complete this command
 
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     Merge(MergeArgs),
     /// Print what is known of each GPU of this machine, and whether there is a profile for it.
     Gpus(GpusArgs),
+    /// Write a profile, and what searches measured, as one HTML page with plots.
+    Report(ReportArgs),
     /// Run the search on recorded spaces, without a device, and print how near it comes to their optimum.
     Replay(ReplayArgs),
     /// Print what a shell needs to complete this command.
@@ -146,6 +149,21 @@ pub(crate) struct MergeArgs {
     /// Profile to write, which may be one of those to be merged; or a folder, which gets a profile for each device.
     #[arg(long, short, value_name = "FILE or FOLDER")]
     pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) console: ConsoleArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The profile.
+    #[arg(value_name = "FILE")]
+    pub(crate) profile: PathBuf,
+    /// Journal of a search; may be given several times [default: those beside the profile].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Vec<PathBuf>,
+    /// Page to write [default: beside the profile, with its name].
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) console: ConsoleArgs,
 }

@@ -5,6 +5,7 @@ mod book;
 mod command;
 mod console;
 mod device;
+mod html;
 mod invariance;
 mod journal;
 mod lock;
@@ -52,6 +53,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Diff(args) => command::diff(&args),
         Command::Merge(args) => command::merge(&args),
         Command::Gpus(args) => command::gpus(&args),
+        Command::Report(args) => command::report(&args),
         Command::Replay(args) => command::replay(&args),
         Command::Completions(args) => command::completions(&args),
         Command::Man(args) => command::man(&args),

@@ -69,6 +69,21 @@ pub(crate) fn microseconds(us: f64) -> String {
     if us < 1000.0 { format!("{us:.2}") } else { format!("{us:.0}") }
 }
 
+/// A length of time.
+pub(crate) fn seconds(seconds: f64) -> String {
+    let seconds = seconds.ceil().max(1.0);
+    if seconds < 100.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", (seconds / 60.0).ceil()) }
+}
+
+/// A value without the marks of TOML.
+pub(crate) fn plain(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Table(fields) => fields.values().map(plain).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
 /// A fraction as a percentage.
 pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.0} %", fraction * 100.0)

@@ -1,7 +1,5 @@
 //! `plan`: what `tune` would do.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
@@ -87,7 +85,7 @@ pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
     request.console.print(&format!("profile  {} ({state})", plan.profile))?;
     // How soon the search on a CPU discards candidates depends on the machine.
     let about = if device.id().is_gpu() { "about" } else { "at most about" };
-    request.console.print(&format!("time     {about} {}", spell(Duration::from_secs_f64(plan.seconds))))?;
+    request.console.print(&format!("time     {about} {}", table::seconds(plan.seconds)))?;
     let mut rows = table::new(&["workload", "bucket", "default", "candidates", "excluded", "about"], 3);
     for ((task, _), planned) in steps.iter().zip(&plan.tasks) {
         rows.add_row([
@@ -96,7 +94,7 @@ pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
             planned.default.clone(),
             planned.candidates.to_string(),
             planned.excluded.to_string(),
-            spell(Duration::from_secs_f64(planned.seconds)),
+            table::seconds(planned.seconds),
         ]);
     }
     request.console.print(&rows.to_string())?;
@@ -105,9 +103,4 @@ pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
         bail!("{failed} of {} workloads could not be tuned; the reasons stand above", tasks.len());
     }
     Ok(Exit::Done)
-}
-
-fn spell(time: Duration) -> String {
-    let seconds = time.as_secs_f64().ceil().max(1.0);
-    if seconds < 100.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", (seconds / 60.0).ceil()) }
 }

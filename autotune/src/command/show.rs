@@ -25,7 +25,7 @@ pub(crate) fn show(args: &ShowArgs) -> anyhow::Result<Exit> {
     let profile = book::read(&args.profile, console)?.profile;
     let mut facts = table::new(&["provenance", ""], 2);
     for (field, value) in toml::Table::try_from(&profile.provenance)? {
-        facts.add_row([field, word(&value)]);
+        facts.add_row([field, table::plain(&value)]);
     }
     console.print(&facts.to_string())?;
 
@@ -45,15 +45,6 @@ pub(crate) fn show(args: &ShowArgs) -> anyhow::Result<Exit> {
         selections: &profile.selections,
     })?;
     Ok(Exit::Done)
-}
-
-/// A value without the marks of TOML.
-fn word(value: &toml::Value) -> String {
-    match value {
-        toml::Value::String(text) => text.clone(),
-        toml::Value::Table(fields) => fields.values().map(word).collect::<Vec<_>>().join(", "),
-        other => other.to_string(),
-    }
 }
 
 fn row(entry: &Entry) -> [String; 8] {

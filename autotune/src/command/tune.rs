@@ -20,7 +20,7 @@ use crate::{
     outcome::{self, Exit},
     report::{self, EveryBatch, Row},
     resolve::TuneRequest,
-    search::{Course, Ending, Failure, Outcome, SearchError, Settings, search},
+    search::{Course, Ending, Failure, Outcome, SearchError, Settings, Surroundings as _, search},
     table,
     task::Task,
     worker::Supervisor,
@@ -229,7 +229,8 @@ impl Tuner<'_> {
         };
         let mut bench = Journaled::new(&self.journal, sitting, &task.points, prepare);
         let found = search(task.field(), course, &mut bench, settings, &mut watch).and_then(|found| {
-            let noted = bench.choose(found.chosen, found.time.median);
+            let seconds = watch.elapsed().as_secs_f64();
+            let noted = bench.choose(found.chosen, found.time.median, seconds);
             noted.map_err(|failure| SearchError::Device(failure.to_string()))?;
             Ok(found)
         });

@@ -44,12 +44,13 @@ impl<'a, B, P: FnMut() -> Result<B, Failure>> Journaled<'a, B, P> {
         Self { prepare, bench: None, journal, points, problem: sitting.number, known, conditions }
     }
 
-    /// Says what was chosen.
+    /// Says what was chosen, after how many seconds.
     ///
     /// # Errors
     /// The journal cannot be written.
-    pub(crate) fn choose(&self, candidate: usize, us: f64) -> Result<(), Failure> {
-        self.note(&Record::Chosen { problem: self.problem, candidate: self.choice(candidate), us })
+    pub(crate) fn choose(&self, candidate: usize, us: f64, seconds: f64) -> Result<(), Failure> {
+        let candidate = self.choice(candidate);
+        self.note(&Record::Chosen { problem: self.problem, candidate, us, seconds })
     }
 
     /// What came next of `candidate`, if it is known, and fits the question.

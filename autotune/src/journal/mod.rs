@@ -20,6 +20,5 @@ mod sittings;
 mod tests;
 
 pub(crate) use bench::Journaled;
-pub(crate) use file::{Journal, path};
-use record::Record;
-pub(crate) use record::Subject;
+pub(crate) use file::{Held, Journal, path};
+pub(crate) use record::{Record, Subject};

@@ -74,6 +74,9 @@ pub(crate) enum Record {
         candidate: Choice,
         /// Its median, in microseconds.
         us: f64,
+        /// How long this run has searched, in seconds.
+        #[serde(default)]
+        seconds: f64,
     },
 }
 

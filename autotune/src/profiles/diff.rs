@@ -4,7 +4,10 @@ use dustin::profile::{Entry, Policy, Profile, Selection};
 use serde::Serialize;
 
 use super::band;
-use crate::task::{name, policy, spell};
+use crate::{
+    table,
+    task::{name, policy, spell},
+};
 
 /// How profile B differs from profile A.
 #[derive(Debug, PartialEq, Serialize)]
@@ -131,14 +134,10 @@ pub(crate) fn diff(a: &Profile, b: &Profile) -> Diff {
 }
 
 fn fields(a: &Profile, b: &Profile) -> Vec<Field> {
-    let table = |profile: &Profile| toml::Table::try_from(&profile.provenance).unwrap_or_default();
-    let (a, b) = (table(a), table(b));
+    let fields = |profile: &Profile| toml::Table::try_from(&profile.provenance).unwrap_or_default();
+    let (a, b) = (fields(a), fields(b));
     let names = a.keys().chain(b.keys().filter(|name| !a.contains_key(*name)));
-    let word = |table: &toml::Table, name: &str| match table.get(name) {
-        Some(toml::Value::String(text)) => text.clone(),
-        Some(value) => value.to_string(),
-        None => "unknown".into(),
-    };
+    let word = |fields: &toml::Table, name: &str| fields.get(name).map_or("unknown".into(), table::plain);
     names
         .filter(|name| *name != "date" && a.get(*name) != b.get(*name))
         .map(|name| Field { field: name.clone(), a: word(&a, name), b: word(&b, name) })

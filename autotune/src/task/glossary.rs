@@ -1,9 +1,18 @@
-//! What the short words of the space mean: parameters, and what leaves points out.
+//! What the short words of the space mean: parameters, kernels, and what leaves points out.
 
 use dustin::{
     limits::Bound,
     profile::{Kernel, Key},
 };
+
+/// A kernel, as documents call it.
+pub(crate) const fn kernel(kernel: Kernel) -> &'static str {
+    match kernel {
+        Kernel::SparseAttention => "attention",
+        Kernel::SrhScore => "scoring",
+        Kernel::Selection => "selection",
+    }
+}
 
 /// What leaves points out.
 pub(crate) const fn bound(bound: Bound) -> &'static str {

@@ -16,9 +16,10 @@ use dustin_autotune::workload::{Problem, Workload};
 
 use self::representative::representative;
 pub(crate) use self::{
-    glossary::{bound, parameter},
+    glossary::{bound, kernel, parameter},
     name::{name, policy, spell},
     parameters::{in_order, parameters},
+    representative::bytes,
 };
 pub(crate) use crate::search::Value;
 use crate::{

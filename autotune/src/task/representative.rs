@@ -27,6 +27,11 @@ pub(crate) fn representative(key: &Key) -> (Problem, u32) {
     }
 }
 
+/// Bytes that the problem that stands for a bucket must move at the least. The key must be valid.
+pub(crate) fn bytes(key: &Key) -> u64 {
+    representative(key).0.bytes()
+}
+
 /// Contexts at the lower end of the length class, which a gather hardly notices, so that the caches fit smaller devices.
 fn attention(key: &AttentionKey) -> (AttentionProblem, u32) {
     let pages = |tokens: u32| tokens.div_ceil(key.page_size.max(1)).max(1);

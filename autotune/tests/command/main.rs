@@ -9,4 +9,5 @@ mod explain;
 mod faults;
 mod profiles;
 mod replay;
+mod report;
 mod resume;

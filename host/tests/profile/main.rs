@@ -8,6 +8,7 @@ mod manual;
 mod properties;
 mod scoring;
 mod selection;
+mod speed;
 mod store;
 mod support;
 mod text;

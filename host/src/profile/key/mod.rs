@@ -76,7 +76,7 @@ impl Key {
     ///
     /// # Errors
     /// The first field that no valid problem has.
-    pub(super) fn validate(&self) -> Result<(), InvalidInput> {
+    pub fn validate(&self) -> Result<(), InvalidInput> {
         match &self.kernel {
             KernelKey::SparseAttention(key) => key.validate(),
             KernelKey::SrhScore(key) => key.validate(),
