@@ -118,3 +118,66 @@ impl Spaces {
         tell(&mut space[place]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dustin::profile::{DeviceId, Launch, Policy, Provenance};
+    use dustin_autotune::workload::named;
+
+    use super::*;
+    use crate::journal::Subject;
+
+    fn key() -> Key {
+        Key::of(&named("w1").unwrap().problem, &DeviceId::gpu("any", 9, 0), Policy::default())
+    }
+
+    fn candidate(variant: &str) -> Choice {
+        Choice { variant: variant.into(), revision: 1, ptx_digest: None, launch: Launch::default() }
+    }
+
+    fn run(resumed: bool) -> Record {
+        Record::Run { date: String::new(), resumed }
+    }
+
+    fn problem(number: u32) -> Record {
+        let provenance = Provenance::unknown(DeviceId::gpu("any", 9, 0));
+        Record::Problem { number, subject: Box::new(Subject::new(&provenance, &key(), 1)), near: None }
+    }
+
+    fn timed(problem: u32, variant: &str, us: &[f64]) -> Record {
+        let us = us.iter().map(|&us| Some(us)).collect();
+        Record::Timed { problem, candidate: candidate(variant), us }
+    }
+
+    fn told(records: Vec<Record>) -> Vec<(String, Option<f64>)> {
+        let mut spaces = Spaces::default();
+        spaces.add(records);
+        let tried = spaces.of(&key()).map_or(&[][..], |space| &space.tried);
+        tried.iter().map(|tried| (tried.choice.variant.clone(), tried.us())).collect()
+    }
+
+    #[test]
+    fn the_last_run_counts_with_those_that_it_resumed() {
+        let old = [run(false), problem(0), timed(0, "old", &[1.0])];
+        let new = [
+            run(false),
+            problem(1),
+            timed(1, "a", &[4.0]),
+            run(true),
+            problem(2),
+            timed(2, "a", &[2.0, 3.0]),
+        ];
+        assert_eq!(told(old.iter().chain(&new).cloned().collect()), [("a".into(), Some(3.0))]);
+        // A later run of other problems takes nothing away.
+        assert_eq!(told(old.into_iter().chain([run(false)]).collect()), [("old".into(), Some(1.0))]);
+    }
+
+    #[test]
+    fn a_candidate_that_failed_has_no_time_and_one_given_up_has_that_of_its_check() {
+        let failed = Record::Failed { problem: 0, candidate: candidate("a"), reason: "NaN".into() };
+        let checked = Record::Checked { problem: 0, candidate: candidate("b"), us: Some(90.0) };
+        let records = vec![run(false), problem(0), timed(0, "a", &[1.0, 1.0]), failed, checked];
+        assert_eq!(told(records), [("a".into(), None), ("b".into(), Some(90.0))]);
+        assert_eq!(told(vec![timed(7, "of no problem", &[1.0])]), []);
+    }
+}

@@ -131,7 +131,7 @@ fn tiles(buckets: &[&Bucket], spaces: &Spaces) -> Vec<Tile> {
         add(buckets.iter().map(|bucket| bucket.failed).sum::<usize>().to_string(), "rejected or quarantined");
     }
     if let Some(seconds) = spaces.seconds() {
-        add(table::seconds(seconds), "searching");
+        add(table::seconds(seconds), "spent searching");
     }
     tiles
 }

@@ -268,6 +268,7 @@ fn every_shell_gets_its_completions() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = run(folder.path(), &["completions", shell]);
         assert!(script.code == Some(0) && script.stdout.contains("list-workloads"), "{shell}: {script:?}");
+        assert!(!script.stdout.contains("worker"), "{shell} offers what is for the command itself");
     }
     run(folder.path(), &["completions", "tcsh"]).refuses(2, &["tcsh", "bash"]);
 }
@@ -283,6 +284,7 @@ fn a_manual_page_is_printed_and_one_for_each_command_is_written() {
         let page = fs::read_to_string(folder.path().join(format!("pages/{command}.1"))).unwrap();
         assert!(page.contains(".SH SYNOPSIS"), "{command}");
     }
+    assert!(!folder.path().join("pages/autotune-worker.1").exists());
     fs::write(folder.path().join("file"), "").unwrap();
     run(folder.path(), &["man", "--output", "file/pages"]).refuses(1, &["file/pages", "--output"]);
 }

@@ -1,6 +1,8 @@
 //! An explanation for people.
 
+use comfy_table::ContentArrangement;
 use dustin::profile::Measurement;
+use dustin_autotune::workload::counted;
 
 use super::{Explained, Report, answer::Answer, space::Excluded};
 use crate::{
@@ -8,6 +10,9 @@ use crate::{
     table::{self, microseconds, percent},
     task::{policy, spell},
 };
+
+/// Characters in a line.
+const WIDTH: u16 = 120;
 
 /// Reasons that are told of each limit.
 const REASONS: usize = 3;
@@ -28,8 +33,9 @@ pub(super) fn tell(report: &Report, console: Console) -> anyhow::Result<()> {
 
 fn one(explained: &Explained, console: Console) -> anyhow::Result<()> {
     let Explained { workload, shape, bucket, key, answer, default, space } = explained;
-    let title = format!("\n{workload}");
-    let mut rows = table::new(&[&title, shape], 2);
+    console.print("")?;
+    let mut rows = table::new(&[workload, shape], 2);
+    rows.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
     let mut add = |field: &str, value: String| {
         rows.add_row([field.to_owned(), value]);
     };
@@ -62,7 +68,8 @@ fn one(explained: &Explained, console: Console) -> anyhow::Result<()> {
         let told = reasons.iter().take(REASONS).map(|(reason, count)| format!("{count} because: {reason}"));
         let mut told = told.collect::<Vec<_>>().join("\n");
         if reasons.len() > REASONS {
-            told = format!("{told}\nand {} other reasons of this kind", reasons.len() - REASONS);
+            let more = u32::try_from(reasons.len() - REASONS).unwrap_or(u32::MAX);
+            told = format!("{told}\nand {} of this kind", counted(more, "other reason"));
         }
         add("", format!("{points} by {bound}\n{told}"));
     }
