@@ -74,6 +74,25 @@ pub(crate) unsafe fn slice_mut<'a, T: Item>(
     Ok(unsafe { from_raw_parts_mut(pointer.cast(), items) })
 }
 
+/// The array at `pointer` if it is asked for; else it must be null.
+///
+/// # Safety
+/// As [`slice`].
+///
+/// # Errors
+/// As [`slice`], or there is an array that nobody asks for.
+pub(crate) unsafe fn asked<'a, T: Item>(
+    operation: &'static str,
+    field: &'static str,
+    pointer: *const c_void,
+    asked: bool,
+    items: u64,
+) -> Result<Option<&'a [T]>, InvalidInput> {
+    require_absent(operation, field, pointer, asked)?;
+    // SAFETY: the caller's promise.
+    if asked { unsafe { slice(operation, field, pointer, items) }.map(Some) } else { Ok(None) }
+}
+
 fn require<T>(
     operation: &'static str,
     field: &'static str,

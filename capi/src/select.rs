@@ -20,7 +20,7 @@ use crate::{
     context::{Cpu, dustin_context},
     error::Error,
     kind::{self, Kind},
-    memory::{Item, require_absent, slice, slice_mut},
+    memory::{asked, require_absent, slice, slice_mut},
     operation::{Space, device, dustin_operation, word},
     profile::dustin_profile,
     status::dustin_status,
@@ -260,12 +260,19 @@ impl dustin_select_args {
         // SAFETY: the caller's promise, here and below.
         let arrays = unsafe {
             SelectArrays {
-                draft: asked("draft", self.draft, problem.maps.draft(), maps)?,
-                target: asked("target", self.target, problem.maps.target(), maps)?,
+                draft: asked(OPERATION, "draft", self.draft, problem.maps.draft(), maps)?,
+                target: asked(OPERATION, "target", self.target, problem.maps.target(), maps)?,
                 map_starts: slice(OPERATION, "map_starts", self.map_starts, batch + 1)?,
                 lengths: slice(OPERATION, "lengths", self.lengths, batch)?,
-                target_slots: asked("target_slots", self.target_slots, problem.slots.is_some(), batch)?,
+                target_slots: asked(
+                    OPERATION,
+                    "target_slots",
+                    self.target_slots,
+                    problem.slots.is_some(),
+                    batch,
+                )?,
                 block_table: asked(
+                    OPERATION,
                     "block_table",
                     self.block_table,
                     looked_up,
@@ -289,19 +296,4 @@ impl dustin_select_args {
         *status = backend.select(problem, candidate, &arrays, output)?.max(*status);
         Ok(())
     }
-}
-
-/// An array that is there if the problem asks for it.
-///
-/// # Safety
-/// As [`slice`].
-unsafe fn asked<'a, T: Item>(
-    field: &'static str,
-    pointer: *const c_void,
-    asked: bool,
-    items: u64,
-) -> Result<Option<&'a [T]>, InvalidInput> {
-    require_absent(OPERATION, field, pointer, asked)?;
-    // SAFETY: the caller's promise.
-    if asked { unsafe { slice(OPERATION, field, pointer, items) }.map(Some) } else { Ok(None) }
 }

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     boundary::call,
     error::{Error, invalid},
-    memory::{Item, require_absent, slice, slice_mut},
+    memory::{asked, require_absent, slice, slice_mut},
     operation::device,
     status::dustin_status,
     verifier::create::dustin_verifier,
@@ -240,9 +240,9 @@ impl HostVerifier {
             let arrays = AcceptanceArrays {
                 target,
                 draft,
-                draft_rows: asked("draft_rows", args.draft_rows, named, rows)?,
+                draft_rows: asked(OPERATION, "draft_rows", args.draft_rows, named, rows)?,
                 tokens: slice(OPERATION, "tokens", args.tokens, rows)?,
-                parents: asked("parents", args.parents, problem.tree, rows)?,
+                parents: asked(OPERATION, "parents", args.parents, problem.tree, rows)?,
                 temperatures: slice(OPERATION, "temperatures", args.temperatures, batch)?,
                 seeds: slice(OPERATION, "seeds", args.seeds, batch)?,
                 step: *count,
@@ -277,21 +277,6 @@ unsafe fn scores<'a>(
             ScoreType::Bf16 | ScoreType::F16 => slice(OPERATION, field, pointer, items).map(ScoreItems::Half),
         }
     }
-}
-
-/// An array that is there if the problem asks for it.
-///
-/// # Safety
-/// As [`slice`].
-unsafe fn asked<'a, T: Item>(
-    field: &'static str,
-    pointer: *const c_void,
-    asked: bool,
-    items: u64,
-) -> Result<Option<&'a [T]>, InvalidInput> {
-    require_absent(OPERATION, field, pointer, asked)?;
-    // SAFETY: the caller's promise.
-    if asked { unsafe { slice(OPERATION, field, pointer, items) }.map(Some) } else { Ok(None) }
 }
 
 /// Finds which drafts each sequence keeps, its next token, and its length behind the step, by the same random numbers on every rank: what

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     error::{Error, invalid},
-    memory::{Item, layer, layers, require_absent, slice, slice_mut},
+    memory::{Item, asked, layer, layers, require_absent, slice, slice_mut},
 };
 
 /// A verifier on the CPU, with the memory of an engine.
@@ -138,8 +138,9 @@ impl HostVerifier {
         // SAFETY: the caller's promise.
         unsafe {
             let step_arrays = self.step(step)?;
-            let target = map("target_map", step.target_map, sizes.target_map)?;
-            let draft = map("draft_map", step.draft_map, sizes.draft_map)?;
+            let target =
+                asked(OPERATION, "target_map", step.target_map, sizes.target_map > 0, sizes.target_map)?;
+            let draft = asked(OPERATION, "draft_map", step.draft_map, sizes.draft_map > 0, sizes.draft_map)?;
             let physical = slice_mut(OPERATION, "physical", step.physical, sizes.physical)?;
             let output = SelectOutput {
                 set: slice_mut(OPERATION, "set", step.set, sizes.set)?,
@@ -333,20 +334,6 @@ unsafe fn given<'a, T: Item>(
 ) -> Result<&'a [T], InvalidInput> {
     // SAFETY: the caller's promise.
     if pointer.is_null() { Ok(&[]) } else { unsafe { slice(OPERATION, field, pointer, items) } }
-}
-
-/// A map that is there if it is read.
-///
-/// # Safety
-/// As [`slice`].
-unsafe fn map<'a>(
-    field: &'static str,
-    pointer: *const c_void,
-    items: u64,
-) -> Result<Option<&'a [f32]>, InvalidInput> {
-    require_absent(OPERATION, field, pointer, items > 0)?;
-    // SAFETY: the caller's promise.
-    if items > 0 { unsafe { slice(OPERATION, field, pointer, items) }.map(Some) } else { Ok(None) }
 }
 
 /// Captured queries, and the keys of all layers; empty where a layer is not captured.
