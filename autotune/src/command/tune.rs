@@ -26,6 +26,9 @@ use crate::{
     worker::Supervisor,
 };
 
+/// Points that are tried for what occupancy promises.
+const PROMISING: usize = 8;
+
 #[derive(Serialize)]
 struct Report<'a> {
     device: &'a str,
@@ -204,7 +207,8 @@ impl Tuner<'_> {
         Ok(())
     }
 
-    /// Searches `task` on `course`, which begins with the choice that was the nearest one when the search first began.
+    /// Searches `task` on `course`, which begins with the choice that was the nearest one when the search first began, and goes on
+    /// with the points that promise most.
     pub(super) fn search(
         &self,
         task: &Task,
@@ -218,7 +222,9 @@ impl Tuner<'_> {
         let of = || format!("workload {}", task.name);
         let subject = Subject::new(device.provenance(), &task.key, request.seed);
         let sitting = self.journal.borrow_mut().sit(subject, nearest.cloned())?;
-        let course = course.from(sitting.near.as_ref().and_then(|choice| task.position(choice)));
+        let course = course
+            .from(sitting.near.as_ref().and_then(|choice| task.position(choice)))
+            .from(task.promising().iter().copied().take(PROMISING));
         let mut refused = None;
         let prepare = || {
             supervisor.bench(device, task, request.seed).map_err(|error| {

@@ -36,6 +36,8 @@ pub(crate) struct Offer {
     pub(crate) launch: Launch,
     /// What it occupies.
     pub(crate) resources: Resources,
+    /// About how many microseconds it may take, where anything is known beforehand: it is tried the earlier.
+    pub(crate) expected_us: Option<f64>,
 }
 
 /// A point that a profile accepts.
@@ -76,6 +78,8 @@ pub(crate) struct Task {
     /// What may not run.
     pub(crate) excluded: Vec<Excluded>,
     candidates: Vec<Candidate>,
+    /// The points of which something is expected, the best first.
+    promising: Vec<usize>,
     /// The points as named parameters.
     pub(crate) space: Space,
 }
@@ -101,14 +105,17 @@ impl Task {
         let of = || format!("workload {name}");
         let catalogue = device.catalogue();
         let (found, mut excluded) = device.points(&problem).with_context(of)?;
-        let mut points = Vec::with_capacity(found.len());
-        for Offer { variant, launch, resources } in found {
+        let (mut points, mut expected) = (Vec::with_capacity(found.len()), Vec::new());
+        for Offer { variant, launch, resources, expected_us } in found {
             // A choice that no profile accepts would be lost on the next reading.
             let checked = catalogue.check(&key, variant, &launch).map_err(|error| error.to_string());
             let bound = checked
                 .and_then(|()| catalogue.bind(&key, variant, &launch).map_err(|problem| problem.to_string()));
             match bound {
-                Ok(choice) => points.push(Point { choice, resources }),
+                Ok(choice) => {
+                    expected.extend(expected_us.map(|us| (us, resources, points.len())));
+                    points.push(Point { choice, resources });
+                }
                 Err(reason) => {
                     excluded.push(Excluded { point: spell(variant, &launch), bound: Bound::Contract, reason })
                 }
@@ -121,7 +128,13 @@ impl Task {
             points.push(Point { choice: default, resources: Resources::default() });
             points.len() - 1
         });
-        Ok(Self::of_points(name, key, (problem, context), points, default, excluded))
+                Ok(choice) => {
+                    expected.extend(expected_us.map(|us| (us, resources, points.len())));
+                    points.push(Point { choice, resources });
+                }
+                Err(reason) => {
+                    excluded.push(Excluded { point: spell(variant, &launch), bound: Bound::Contract, reason })
+                }
     }
 
     /// A task of one point: the choice of a profile's entry.
@@ -147,7 +160,8 @@ impl Task {
         let candidate = |point: &Point| Candidate { id: point.to_string(), resources: point.resources };
         let candidates = points.iter().map(candidate).collect();
         let space = parameters::space(points.iter().map(|point| &point.choice));
-        Self { name, key, problem, context, points, default, excluded, candidates, space }
+        let promising = Vec::new();
+        Self { name, key, problem, context, points, default, excluded, candidates, promising, space }
     }
 
     /// The points as `candidate` reads them from their choices.
@@ -160,6 +174,11 @@ impl Task {
                 .with_context(|| format!("{point} is no point of the space of this device"))
         };
         self.points.iter().map(read).collect()
+    }
+
+    /// The points that should be tried first, the best of them first; what they are worth is not known before they are timed.
+    pub(crate) fn promising(&self) -> &[usize] {
+        &self.promising
     }
 
     /// Where `choice` stands among the points, whatever the build that it was made with.

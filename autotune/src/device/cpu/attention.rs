@@ -62,7 +62,7 @@ pub(super) fn points(problem: &AttentionProblem, limits: CpuLimits) -> Result<Of
         // A tile of keys and one of values, in fp32, for each thread.
         let tile = u64::from(candidate.variant.tokens) * u64::from(problem.kv.head_dim) * 8;
         let resources = Resources { workspace: u64::from(candidate.splits), shared: threads * tile, threads };
-        Offer { variant: candidate.variant.id, launch: candidate.into(), resources }
+        Offer { variant: candidate.variant.id, launch: candidate.into(), resources, expected_us: None }
     };
     let left_out = left_out.into_iter().map(|exclusion| excluded(exclusion.candidate, exclusion.reason));
     Ok((legal.into_iter().map(offer).collect(), left_out.collect()))

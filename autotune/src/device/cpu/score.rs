@@ -60,7 +60,7 @@ pub(super) fn points(problem: &ScoreProblem, limits: CpuLimits) -> Result<Offers
         // A tile of keys, in fp32, for each thread.
         let tile = u64::from(candidate.variant.tokens) * u64::from(problem.kv.head_dim) * 4;
         let resources = Resources { workspace: 0, shared: threads * tile, threads };
-        Offer { variant: candidate.variant.id, launch: candidate.into(), resources }
+        Offer { variant: candidate.variant.id, launch: candidate.into(), resources, expected_us: None }
     };
     let left_out = left_out.into_iter().map(|exclusion| excluded(exclusion.candidate, exclusion.reason));
     Ok((legal.into_iter().map(offer).collect(), left_out.collect()))

@@ -67,7 +67,7 @@ pub(super) fn points(problem: &SelectProblem, limits: CpuLimits) -> Result<Offer
         // A key for each position of a task.
         let chunk = u64::from(candidate.variant.chunk) * 4;
         let resources = Resources { workspace: 0, shared: threads * chunk, threads };
-        Offer { variant: candidate.variant.id, launch: candidate.into(), resources }
+        Offer { variant: candidate.variant.id, launch: candidate.into(), resources, expected_us: None }
     };
     let left_out = left_out.into_iter().map(|exclusion| excluded(exclusion.candidate, exclusion.reason));
     Ok((legal.into_iter().map(offer).collect(), left_out.collect()))

@@ -17,7 +17,7 @@ use dustin::{
     limits::DeviceLimits,
 };
 
-use super::{Cuda, Side, bench::failure, excluded};
+use super::{Cuda, Side, bench::failure, excluded, prior};
 use crate::{
     device::{Offers, judge::AttentionCase},
     search::{Failure, Resources},
@@ -148,7 +148,10 @@ pub(super) fn points(problem: &AttentionProblem, limits: &DeviceLimits) -> Resul
             shared: plan.shared_bytes().into(),
             threads: plan.threads().into(),
         };
-        Ok(Offer { variant: candidate.variant.id, launch: candidate.into(), resources })
+        let launch =
+            prior::Launch { grid: plan.grid(), threads: plan.threads(), shared: plan.shared_bytes() };
+        let expected_us = Some(launch.microseconds(problem.bytes(), limits));
+        Ok(Offer { variant: candidate.variant.id, launch: candidate.into(), resources, expected_us })
     };
     let offers = legal.into_iter().map(offer).collect::<Result<_, InvalidInput>>()?;
     let left_out = left_out.into_iter().map(|exclusion| excluded(exclusion.candidate, &exclusion.reason));

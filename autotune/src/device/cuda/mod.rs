@@ -4,6 +4,7 @@ mod attention;
 mod bench;
 mod harm;
 mod monitor;
+mod prior;
 mod score;
 mod select;
 

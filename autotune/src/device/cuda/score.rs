@@ -13,7 +13,7 @@ use dustin::{
     },
 };
 
-use super::{Cuda, Side, bench::failure, excluded};
+use super::{Cuda, Side, bench::failure, excluded, prior};
 use crate::{
     device::{Offers, judge::ScoreCase},
     search::{Failure, Resources},
@@ -118,7 +118,16 @@ pub(super) fn points(problem: &ScoreProblem, limits: &DeviceLimits) -> Result<Of
             shared: u64::from(shared) + u64::from(plan.fold_shared_bytes()),
             threads: u64::from(plan.threads()) + u64::from(plan.fold_threads()),
         };
-        Ok(Offer { variant: candidate.logits.id, launch: candidate.into(), resources })
+        // The fold reads logits that have just been written: its blocks count, its bytes do not.
+        let (grid, threads) = (plan.fold_grid(), plan.fold_threads());
+        let fold = prior::Launch { grid, threads, shared: plan.fold_shared_bytes() };
+        let sources = (0..problem.sources.len()).map(|source| {
+            let shared = plan.shared_bytes(source);
+            let launch = prior::Launch { grid: plan.grid(), threads: plan.threads(), shared };
+            launch.microseconds(problem.bytes() / problem.sources.len() as u64, limits)
+        });
+        let expected_us = Some(sources.sum::<f64>() + fold.microseconds(0, limits));
+        Ok(Offer { variant: candidate.logits.id, launch: candidate.into(), resources, expected_us })
     };
     let offers = legal.into_iter().map(offer).collect::<Result<_, InvalidInput>>()?;
     let left_out = left_out.into_iter().map(|exclusion| excluded(exclusion.candidate, &exclusion.reason));

@@ -13,7 +13,7 @@ use dustin::{
     },
 };
 
-use super::{Side, bench::failure, excluded};
+use super::{Side, bench::failure, excluded, prior};
 use crate::{
     device::{Offers, judge::SelectCase},
     search::{Failure, Resources},
@@ -118,7 +118,10 @@ pub(super) fn points(problem: &SelectProblem, limits: &DeviceLimits) -> Result<O
             shared: cluster * u64::from(plan.shared_bytes()),
             threads: cluster * u64::from(plan.threads()),
         };
-        Ok(Offer { variant: candidate.variant.id, launch: candidate.into(), resources })
+        let launch =
+            prior::Launch { grid: plan.grid(), threads: plan.threads(), shared: plan.shared_bytes() };
+        let expected_us = Some(launch.microseconds(problem.bytes(), limits));
+        Ok(Offer { variant: candidate.variant.id, launch: candidate.into(), resources, expected_us })
     };
     let offers = legal.into_iter().map(offer).collect::<Result<_, InvalidInput>>()?;
     let left_out = left_out.into_iter().map(|exclusion| excluded(exclusion.candidate, &exclusion.reason));
