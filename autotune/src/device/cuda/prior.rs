@@ -46,7 +46,7 @@ impl Launch {
         let filled = if turns > 1 { blocks as f64 / (turns * together) as f64 } else { 1.0 };
         let busy = blocks.min(multiprocessors) as f64;
         let neighbours = blocks.div_ceil(multiprocessors).min(resident) as f64;
-        let asked = neighbours * f64::from(self.shared.max(self.threads.saturating_mul(OF_A_THREAD)));
+        let asked = neighbours * f64::from(self.shared.max(self.threads.saturating_mul(OF_A_THREAD)).max(1));
         let rate = SHARE * busy * filled * (asked / IN_FLIGHT).min(1.0);
         TURN * turns as f64 + bytes as f64 / rate
     }
