@@ -128,13 +128,9 @@ impl Task {
             points.push(Point { choice: default, resources: Resources::default() });
             points.len() - 1
         });
-                Ok(choice) => {
-                    expected.extend(expected_us.map(|us| (us, resources, points.len())));
-                    points.push(Point { choice, resources });
-                }
-                Err(reason) => {
-                    excluded.push(Excluded { point: spell(variant, &launch), bound: Bound::Contract, reason })
-                }
+        expected.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        let promising = expected.into_iter().map(|(.., point)| point).collect();
+        Ok(Self { promising, ..Self::of_points(name, key, (problem, context), points, default, excluded) })
     }
 
     /// A task of one point: the choice of a profile's entry.
