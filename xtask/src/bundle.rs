@@ -46,9 +46,15 @@ struct Program {
     folder: &'static str,
 }
 
-const PROGRAMS: [Program; 5] = [
+const PROGRAMS: [Program; 6] = [
     Program {
         package: "dustin-tests",
+        kind: "test",
+        wanted: |name| name.starts_with("gpu"),
+        folder: "tests",
+    },
+    Program {
+        package: "dustin-autotune",
         kind: "test",
         wanted: |name| name.starts_with("gpu"),
         folder: "tests",

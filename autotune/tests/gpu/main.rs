@@ -129,7 +129,9 @@ fn tune(folder: &Path, fault: &str) -> Result<Output, String> {
 }
 
 fn autotune(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_autotune"));
+    // In a bundle the command lies elsewhere than where it was built.
+    let built = || env!("CARGO_BIN_EXE_autotune").into();
+    let mut command = Command::new(env::var_os("DUSTIN_AUTOTUNE").unwrap_or_else(built));
     command.current_dir(folder);
     command
 }
