@@ -230,7 +230,7 @@ pub(crate) struct AuditArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// Recorded spaces: CSV, also compressed with gzip.
+    /// Recorded spaces: CSV, or journals of tuning runs; also compressed with gzip.
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// Trials after which the choice is scored.

@@ -39,11 +39,12 @@ pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
     let mut recordings = Vec::with_capacity(args.files.len());
     let mut names = HashSet::new();
     for path in &args.files {
-        let mut recording = Recording::read(path)?;
-        if !names.insert(recording.name.clone()) {
-            recording.name = path.display().to_string();
+        for mut recording in Recording::read(path)? {
+            if !names.insert(recording.name.clone()) {
+                recording.name = format!("{} ({})", recording.name, path.display());
+            }
+            recordings.push(recording);
         }
-        recordings.push(recording);
     }
     let mut trials: Vec<usize> = args.trials.iter().map(|&trials| trials as usize).collect();
     trials.sort_unstable();

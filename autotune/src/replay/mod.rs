@@ -1,6 +1,7 @@
 //! Replay: the search on recorded spaces, without a device. It sees only the times that it draws; what it chose is
 //! scored by the medians of all times on record.
 
+mod journal;
 mod recording;
 mod run;
 mod summary;

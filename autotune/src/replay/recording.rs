@@ -10,6 +10,7 @@ use std::{
 use csv::StringRecord;
 use flate2::read::MultiGzDecoder;
 
+use super::journal;
 use crate::search::{Space, Value, median};
 
 /// How a column of parameters begins; its name follows.
@@ -66,6 +67,12 @@ pub(crate) enum RecordingError {
         /// What is missing.
         reason: String,
     },
+    /// It is a tuner's journal in which nothing is.
+    #[error("{file} is a journal in which nothing was timed: tune first, or name another file")]
+    Untimed {
+        /// The file.
+        file: String,
+    },
     /// A row cannot be understood.
     #[error("{file}, line {line}: {reason}")]
     Row {
@@ -79,19 +86,22 @@ pub(crate) enum RecordingError {
 }
 
 impl Recording {
-    /// Reads the recorded space at `path`, CSV that may be compressed with gzip.
+    /// Reads the recorded spaces at `path`: one of CSV, or those of a tuner's journal; either may be compressed with gzip.
     ///
     /// Columns of neither kind are passed over. A configuration without any time is one that failed; one that stands in
     /// several rows has the times of all of them.
     ///
     /// # Errors
     /// The file cannot be read, was cut or damaged, or is no recorded space.
-    pub(crate) fn read(path: &Path) -> Result<Self, RecordingError> {
+    pub(crate) fn read(path: &Path) -> Result<Vec<Self>, RecordingError> {
         let file = path.display().to_string();
         let unreadable = |source| RecordingError::Unreadable { file: file.clone(), source };
         let bytes = fs::read(path).map_err(unreadable)?;
         let bytes = if bytes.starts_with(&GZIP) { unpack(&bytes, &file)? } else { bytes };
-        Self::parse(name(path), &bytes, &file)
+        if journal::is_one(&bytes) {
+            return journal::recordings(&bytes, &file);
+        }
+        Self::parse(name(path), &bytes, &file).map(|one| vec![one])
     }
 
     fn parse(name: String, bytes: &[u8], file: &str) -> Result<Self, RecordingError> {
@@ -130,10 +140,14 @@ impl Recording {
                 }
             }
         }
+        Self::new(name, Space::new(&points), samples).ok_or_else(|| foreign("none of its rows has a time"))
+    }
+
+    /// The recording of these times, in milliseconds, of the points of `space`; nothing if there are none.
+    pub(super) fn new(name: String, space: Space, samples: Vec<Vec<f64>>) -> Option<Self> {
         let medians: Vec<Option<f64>> = samples.iter().map(|taken| median(taken)).collect();
-        let optimum = medians.iter().copied().flatten().min_by(f64::total_cmp);
-        let optimum = optimum.ok_or_else(|| foreign("none of its rows has a time"))?;
-        Ok(Self { name, space: Space::new(&points), samples, medians, optimum })
+        let optimum = medians.iter().copied().flatten().min_by(f64::total_cmp)?;
+        Some(Self { name, space, samples, medians, optimum })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::search::MethodKind;
 fn recorded(rows: &str) -> Recording {
     let mut file = tempfile::NamedTempFile::with_suffix(".csv").unwrap();
     file.write_all(rows.as_bytes()).unwrap();
-    Recording::read(file.path()).unwrap()
+    Recording::read(file.path()).unwrap().remove(0)
 }
 
 /// Two sizes of 16 values each with noise in their times; those whose product is too large fail.
@@ -129,7 +129,9 @@ fn the_recorded_spaces_are_searched_well() {
     };
     let spaces = ["convolution.A100", "convolution.RTX_3090", "dedispersion.W6600", "pnpoly.RTX_2080_Ti"];
     let read = |name: &&str| {
-        Recording::read(&Path::new(&folder).join("recorded-spaces").join(format!("{name}.csv.gz"))).unwrap()
+        Recording::read(&Path::new(&folder).join("recorded-spaces").join(format!("{name}.csv.gz")))
+            .unwrap()
+            .remove(0)
     };
     let recordings: Vec<Recording> = spaces.iter().map(read).collect();
     let series = |measuring, trials: &[usize]| {

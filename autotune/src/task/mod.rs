@@ -18,7 +18,7 @@ use self::representative::representative;
 pub(crate) use self::{
     glossary::{bound, kernel, parameter},
     name::{name, policy, spell},
-    parameters::{in_order, parameters},
+    parameters::{in_order, parameters, space},
     representative::bytes,
 };
 pub(crate) use crate::search::Value;

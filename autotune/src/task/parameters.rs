@@ -7,7 +7,7 @@ use dustin::profile::{Choice, Launch};
 use crate::search::{Space, Value};
 
 /// The space of `choices`, in their order.
-pub(super) fn space<'a>(choices: impl Iterator<Item = &'a Choice>) -> Space {
+pub(crate) fn space<'a>(choices: impl Iterator<Item = &'a Choice>) -> Space {
     let points: Vec<BTreeMap<String, Value>> = choices.map(parameters).collect();
     let names: BTreeMap<&str, ()> = points.iter().flatten().map(|(name, _)| (name.as_str(), ())).collect();
     // What a point does not have is a value like another.

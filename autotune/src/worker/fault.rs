@@ -1,6 +1,7 @@
 //! Faults to be found: a candidate that looks fastest and then does harm, for tests of what keeps a search alive.
 //!
-//! The variable [`VARIABLE`] names one, as `HARM[@MOMENT]=CANDIDATE`, such as `hang@finals=cpu_attention_t64, 1 split`.
+//! The variable [`VARIABLE`] names one, as `HARM[@MOMENT]=CANDIDATE`, such as `hang@finals=cpu_attention_t64, 1 split`, with
+//! `*` for all candidates.
 
 use std::{env, str::FromStr};
 
@@ -14,6 +15,9 @@ use crate::{
 
 /// Names the fault; unset in any real use.
 const VARIABLE: &str = "DUSTIN_AUTOTUNE_FAULT";
+
+/// The candidate that stands for all.
+const EVERYBODY: &str = "*";
 
 /// The factor by which the candidate seems faster than it is, so that only the fault keeps it from winning.
 const FLATTERY: f64 = 0.01;
@@ -67,8 +71,11 @@ impl Fault {
 
     /// The fault aimed at its candidate; nothing if the task has no such candidate.
     pub(super) fn aim(self, task: &Task) -> Option<Aimed> {
-        let candidate = task.points.iter().position(|point| point.to_string() == self.candidate)?;
-        let Self { harm, moment, .. } = self;
+        let Self { harm, moment, candidate } = self;
+        let candidate = match candidate.as_str() {
+            EVERYBODY => None,
+            name => Some(task.points.iter().position(|point| point.to_string() == name)?),
+        };
         Some(Aimed { harm, moment, candidate, turns: 0 })
     }
 }
@@ -106,7 +113,8 @@ impl FromStr for Fault {
 pub(super) struct Aimed {
     harm: Harm,
     moment: Moment,
-    candidate: usize,
+    /// Its position; nothing if all do it.
+    candidate: Option<usize>,
     /// Turns of timing so far.
     turns: u32,
 }
@@ -120,7 +128,12 @@ impl Aimed {
             (Moment::Check, Harm::Nan) => 0xff,
             _ => return None,
         };
-        Some(Spoil { candidate: self.candidate, byte })
+        Some(Spoil { candidate: self.candidate?, byte })
+    }
+
+    /// Whether `candidate` is one that does it.
+    fn is_of(&self, candidate: usize) -> bool {
+        self.candidate.is_none_or(|aimed| aimed == candidate)
     }
 
     /// Whether the harm is due, before the candidate is timed.
@@ -149,7 +162,7 @@ impl<'a> Faulty<'a> {
 impl Bench for Faulty<'_> {
     fn check(&mut self, candidate: usize) -> Result<Option<f64>, Failure> {
         let harm = self.fault.harm;
-        let due = self.fault.candidate == candidate && self.fault.moment == Moment::Check;
+        let due = self.fault.is_of(candidate) && self.fault.moment == Moment::Check;
         if due && !matches!(harm, Harm::Wrong | Harm::Nan) {
             self.backend.suffer(harm)?;
         }
@@ -157,7 +170,7 @@ impl Bench for Faulty<'_> {
     }
 
     fn time(&mut self, candidate: usize, repetitions: u32) -> Result<Vec<f64>, Failure> {
-        if candidate != self.fault.candidate {
+        if !self.fault.is_of(candidate) {
             return self.bench.time(candidate, repetitions);
         }
         if self.fault.is_due() {

@@ -307,12 +307,15 @@ fn a_budget_ends_the_search_and_keeps_a_result() {
 fn an_interruption_keeps_what_was_found() {
     use std::{
         io::{BufRead, BufReader},
+        os::unix::process::CommandExt,
         process::{Command, Stdio},
     };
 
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(tune(folder.path(), &["--quiet"]).code, Some(0));
+    // As a terminal does it: everybody in the command's process group is interrupted.
     let mut child = autotune(folder.path())
+        .process_group(0)
         .args(["tune", "--device=cpu", "--workload=cpu-8b-b2", "--json", "--output=tiny.toml"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -324,7 +327,9 @@ fn an_interruption_keeps_what_was_found() {
     stderr.read_line(&mut first).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(500));
     std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill").args(["-INT", "--", &format!("-{}", child.id())]).status().unwrap().success()
+    );
     let finished = Finished::of(child.wait_with_output().unwrap());
     assert_eq!(finished.code, Some(130), "{first}{finished:?}");
     let report = json(&finished);

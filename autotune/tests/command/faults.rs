@@ -87,6 +87,19 @@ fn a_candidate_that_hangs_is_stopped_long_before_it_ends() {
 }
 
 #[test]
+fn a_device_on_which_nobody_serves_is_lost_in_one_sentence() {
+    for harm in ["crash", "crash@time"] {
+        let folder = tempfile::tempdir().unwrap();
+        let tuned = tune_with(folder.path(), &format!("{harm}=*"), &[]);
+        tuned.refuses(
+            1,
+            &["the device no longer answers: 3 workers in a row failed at own", "SIGABRT", "--resume"],
+        );
+        assert!(!folder.path().join("tiny.toml").exists());
+    }
+}
+
+#[test]
 fn a_default_that_crashes_is_replaced_by_what_serves() {
     let folder = tempfile::tempdir().unwrap();
     let tuned = json(&run(folder.path(), &[&["tune"], &TINY[..]].concat()));

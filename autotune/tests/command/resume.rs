@@ -60,6 +60,27 @@ fn a_finished_run_that_is_resumed_measures_nothing_and_says_the_same() {
 }
 
 #[test]
+fn the_journal_of_a_run_is_a_recorded_space_for_each_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(tune(folder.path(), &["--batch=1,2"]).code, Some(0));
+    let replay = ["replay", "tiny.cpu.journal", "--repetitions=5", "--trials=20", "--json"];
+    let replayed = json(&run(folder.path(), &replay));
+    let spaces = replayed["spaces"].as_object().unwrap();
+    assert!(
+        spaces.keys().all(|name| name.contains("14/2x64 bf16, batch ")) && spaces.len() == 2,
+        "{spaces:?}"
+    );
+    let mean = replayed["trials"]["20"]["mean"].as_f64().unwrap();
+    assert!(mean > 0.3 && mean <= 1.0, "{replayed}");
+    // What is cut off is passed over, and a journal without a time is of no use.
+    let text = fs::read_to_string(journal(folder.path())).unwrap();
+    fs::write(journal(folder.path()), &text[..text.len() / 3]).unwrap();
+    assert_eq!(json(&run(folder.path(), &replay))["spaces"].as_object().unwrap().len(), 1);
+    fs::write(journal(folder.path()), text.lines().next().unwrap()).unwrap();
+    run(folder.path(), &replay).refuses(1, &["tiny.cpu.journal", "nothing was timed"]);
+}
+
+#[test]
 fn without_a_run_to_resume_a_run_begins_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let tuned = tune(folder.path(), &["--batch=1", "--trials=3", "--resume"]);
