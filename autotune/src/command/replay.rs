@@ -39,9 +39,13 @@ pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
     let mut recordings = Vec::with_capacity(args.files.len());
     let mut names = HashSet::new();
     for path in &args.files {
-        for mut recording in Recording::read(path)? {
+        let found = Recording::read(path)?;
+        let several = found.len() > 1;
+        for mut recording in found {
             if !names.insert(recording.name.clone()) {
-                recording.name = format!("{} ({})", recording.name, path.display());
+                let file = path.display();
+                recording.name =
+                    if several { format!("{file}: {}", recording.name) } else { file.to_string() };
             }
             recordings.push(recording);
         }

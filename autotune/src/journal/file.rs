@@ -5,7 +5,6 @@ use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
 use dustin::profile::Choice;
@@ -14,11 +13,9 @@ use jiff::{Timestamp, Unit};
 use super::{
     record::{Record, Subject},
     sittings::{Sitting, Sittings},
+    sync::Syncer,
 };
 use crate::device::Device;
-
-/// How long results may be on their way to the disk, which takes milliseconds: as long as measuring a small problem.
-const SYNCING: Duration = Duration::from_millis(50);
 
 /// The journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +33,7 @@ pub(crate) struct Journal {
     file: File,
     sittings: Sittings,
     numbers: u32,
-    /// When the file was last known to be on the disk.
-    synced: Instant,
+    syncer: Syncer,
 }
 
 /// What an existing file held.
@@ -76,9 +72,10 @@ impl Journal {
         let opened = File::options().create(true).append(true).open(&path).and_then(|file| {
             // What a run was cut off in the middle of would otherwise begin the next line.
             file.set_len((bytes.len() - held.torn) as u64)?;
-            Ok(file)
+            let syncer = Syncer::new(file.try_clone()?);
+            Ok((file, syncer))
         });
-        let file = opened.map_err(|source| failed(&path, "written", source))?;
+        let (file, syncer) = opened.map_err(|source| failed(&path, "written", source))?;
         if held.torn > 0 {
             let shown = path.display();
             remarks.push(format!("{shown}: its last record was cut off, and is left out"));
@@ -92,7 +89,7 @@ impl Journal {
         if resume && sittings.is_empty() {
             remarks.push(format!("{}: there is nothing to resume", path.display()));
         }
-        let mut journal = Self { path, file, sittings, numbers, synced: Instant::now() };
+        let mut journal = Self { path, file, sittings, numbers, syncer };
         let now = Timestamp::now();
         let date = now.round(Unit::Second).unwrap_or(now).to_string();
         // A run of which nothing is left has not been resumed.
@@ -115,25 +112,15 @@ impl Journal {
         Ok(Sitting::new(number, near))
     }
 
-    /// Appends a record, which the end of this process no longer undoes. That of the whole system may cost results of the
-    /// last twentieth of a second, but nothing that came before the last beginning of a candidate.
+    /// Appends a record, which the end of this process no longer undoes. It is on the disk a few milliseconds later.
     ///
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn append(&mut self, record: &Record) -> Result<(), JournalError> {
-        let is_result = matches!(
-            record,
-            Record::Checked { .. } | Record::Timed { .. } | Record::Failed { .. } | Record::Conditions { .. }
-        );
         let written = serde_json::to_string(record).map_err(io::Error::from).and_then(|line| {
             // One call, so that no part of a line is written without the rest unless the system stops half-way.
             self.file.write_all(format!("{line}\n").as_bytes())?;
-            if is_result && self.synced.elapsed() < SYNCING {
-                return Ok(());
-            }
-            self.file.sync_data()?;
-            self.synced = Instant::now();
-            Ok(())
+            self.syncer.wish()
         });
         written.map_err(|source| failed(&self.path, "written", source))
     }

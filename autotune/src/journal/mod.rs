@@ -7,7 +7,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `record` | what a line says |
-//! | `file` | appending lines, and reading them after whatever has happened |
+//! | `file`, `sync` | appending lines, and reading them after whatever has happened; syncing them beside the search |
 //! | `sittings` | what is known of each problem of the run that is resumed |
 //! | `bench` | the [`Bench`](crate::search::Bench) that remembers |
 
@@ -15,6 +15,7 @@ mod bench;
 mod file;
 mod record;
 mod sittings;
+mod sync;
 
 #[cfg(test)]
 mod tests;
