@@ -87,6 +87,10 @@ pub(crate) struct VerifyRequest {
     pub(crate) console: Console,
 }
 
+/// What `--quick` allows: a minute less what opening a device and ending take.
+const QUICK_BUDGET: Duration = Duration::from_secs(55);
+const QUICK_TRIALS: u32 = 48;
+
 /// What `audit` is to do.
 #[derive(Debug)]
 pub(crate) struct AuditRequest {
@@ -134,12 +138,13 @@ impl TuneRequest {
     /// # Errors
     /// A name that is not known, or a shape that is impossible.
     pub(crate) fn resolve(args: TuneArgs) -> Result<Self, Usage> {
+        let trials = args.trials.or(args.quick.then_some(QUICK_TRIALS));
         Ok(Self {
             device: DeviceRequest::resolve(&args.device),
             workloads: workloads(&args.workloads)?,
-            budget: args.budget,
-            trials: args.trials,
-            method: args.method.unwrap_or(match args.trials {
+            budget: args.budget.or(args.quick.then_some(QUICK_BUDGET)),
+            trials,
+            method: args.method.unwrap_or(match trials {
                 Some(_) => MethodKind::Surrogate,
                 None => MethodKind::Random,
             }),
@@ -279,6 +284,18 @@ mod tests {
         ]);
         let named = resolve(&["--workload", "w1"]).unwrap().workloads.unwrap();
         assert_eq!(spelt.unwrap().workloads.unwrap()[0].problem, named[0].problem);
+    }
+
+    #[test]
+    fn quick_is_a_budget_and_trials_unless_these_are_said() {
+        let of = |arguments: &[&str]| {
+            let request = resolve(arguments).unwrap();
+            (request.budget.map(|budget| budget.as_secs()), request.trials, request.method)
+        };
+        assert_eq!(of(&[]), (None, None, MethodKind::Random));
+        assert_eq!(of(&["--quick"]), (Some(55), Some(48), MethodKind::Surrogate));
+        assert_eq!(of(&["--quick", "--budget=9s", "--trials=7"]), (Some(9), Some(7), MethodKind::Surrogate));
+        assert_eq!(of(&["--quick", "--method=local"]), (Some(55), Some(48), MethodKind::Local));
     }
 
     #[test]
