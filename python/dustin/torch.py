@@ -3,13 +3,20 @@
 Importing this module registers `torch.ops.dustin.attention`, `score`, `select`, `append` and `compact`; its
 functions of these names call them. They are the package's functions with tensors and plain numbers as arguments,
 on torch's current stream: shapes, types and errors are documented there. Operations that give something give new
-tensors; `append` and `compact` write to the caches.
+tensors, never `out=`; `append` and `compact` write to the caches. The verifier's stages, contexts and named streams
+are for the functions: no operation has them.
+
+Keys and values that are halves of one tensor come as that tensor, in the place of the keys, with `combined`: the
+dimension of five, of size 2, along which keys come before values. The place of the values is then None, or an empty
+list. Two views of one tensor are no substitute where an operation writes: torch.compile's inductor (seen with torch
+2.11) copies arguments that are written and share a storage from the wrong place, silently. So `append` and `compact`
+refuse such views while they are traced; one argument that is a slice of a larger pool is right.
 
 A problem's first call plans and compiles, and may not be part of a CUDA graph: call once before a capture.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -29,11 +36,41 @@ def _profile(path: str | None) -> Profile | None:
     return None if path is None else Profile.read(path)
 
 
+def _half(cache: torch.Tensor, combined: int | None, half: int, name: str) -> torch.Tensor:
+    """The keys (0) or the values (1) of a tensor that holds both, if it is one; ValueError if it cannot be."""
+    if combined is None:
+        return cache
+    if cache.dim() != 5 or not 0 <= combined < 4 or cache.shape[combined] != 2:
+        must = f"with combined={combined} it must have five dimensions, that one, below 4, of size 2"
+        raise ValueError(f"{name}: {must}, not the shape {list(cache.shape)}")
+    return cache.select(combined, half)
+
+
+def _caches(
+    key_cache: torch.Tensor, value_cache: torch.Tensor | None, combined: int | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Keys and values, from a tensor of each or from one of both."""
+    if (value_cache is None) != (combined is not None):
+        raise ValueError("value_cache: must be given without combined, and only then")
+    other = key_cache if value_cache is None else value_cache
+    return _half(key_cache, combined, 0, "key_cache"), _half(other, combined, 1, "key_cache")
+
+
+def _refuse_shared(names: str, caches: Iterable[torch.Tensor]) -> None:
+    """Refuses arguments that are written and that torch would copy wrongly: see the module."""
+    storages = [cache.untyped_storage()._cdata for cache in caches]
+    if len(set(storages)) < len(storages):
+        raise ValueError(
+            f"{names}: must not be views of one tensor under torch.compile, which would copy them wrongly: "
+            "pass that tensor as the keys, with combined= for the dimension along which keys come before values"
+        )
+
+
 @torch.library.custom_op("dustin::attention", mutates_args=())
 def attention(
     query: torch.Tensor,
     key_cache: torch.Tensor,
-    value_cache: torch.Tensor,
+    value_cache: torch.Tensor | None,
     block_table: torch.Tensor,
     lengths: torch.Tensor,
     row_starts: torch.Tensor,
@@ -46,6 +83,7 @@ def attention(
     slots: bool = False,
     window: Sequence[int] | None = None,
     layout: str = "NHD",
+    combined: int | None = None,
     scale: float | None = None,
     lse: bool = False,
     lse_base: str = "e",
@@ -78,7 +116,8 @@ def attention(
     }
     options |= {"lse": lse, "lse_base": lse_base, "out_dtype": out_dtype, "profile": _profile(profile)}
     options |= {"batch_invariant": batch_invariant, "stable": stable}
-    arrays = (query, key_cache, value_cache, block_table, lengths, row_starts)
+    caches = _caches(key_cache, value_cache, combined)
+    arrays = (query, *caches, block_table, lengths, row_starts)
     attended = _attention.attention(*arrays, **options)
     output: torch.Tensor = attended.output
     return output, _no_lse(query) if attended.lse is None else attended.lse
@@ -115,6 +154,7 @@ def score(
     map_capacity: int,
     weights: Sequence[float] | None = None,
     layout: str = "NHD",
+    combined: int | None = None,
     scale: float | None = None,
     profile: str | None = None,
 ) -> torch.Tensor:
@@ -129,7 +169,8 @@ def score(
     for query, keys in zip(queries, key_caches):
         end = at + (query.shape[2] if query.dim() > 2 else 0)
         own = None if weights is None else weights[at:end]
-        layers.append(ScoreLayer(query, keys, heads[at:end], own))
+        cache = _half(keys, combined, 0, f"key_caches[{len(layers)}]")
+        layers.append(ScoreLayer(query, cache, heads[at:end], own))
         at = end
     if at != len(heads):
         raise ValueError(f"heads: must be as many as the queries are of, {at}, not {len(heads)}")
@@ -202,24 +243,33 @@ def append(
     key: torch.Tensor,
     value: torch.Tensor,
     key_cache: torch.Tensor,
-    value_cache: torch.Tensor,
+    value_cache: torch.Tensor | None,
     block_table: torch.Tensor,
     lengths: torch.Tensor,
     row_starts: torch.Tensor,
     *,
     rows: int,
     layout: str = "NHD",
+    combined: int | None = None,
     stable: bool = False,
 ) -> None:
     """`dustin.append`, of keys and values."""
-    arrays = (key, value, key_cache, value_cache, block_table, lengths, row_starts)
+    caches = _caches(key_cache, value_cache, combined)
     options: dict[str, Any] = {"rows": rows, "layout": layout, "stable": stable}
-    _append.append(*arrays, **options)
+    _append.append(key, value, *caches, block_table, lengths, row_starts, **options)
 
 
 @append.register_fake
-def _(*_arrays: object, **_options: object) -> None:
-    return None
+def _(
+    key: torch.Tensor,
+    value: torch.Tensor,
+    key_cache: torch.Tensor,
+    value_cache: torch.Tensor | None,
+    *_arrays: object,
+    **_options: object,
+) -> None:
+    if value_cache is not None:
+        _refuse_shared("key_cache, value_cache", (key_cache, value_cache))
 
 
 @torch.library.custom_op("dustin::compact", mutates_args={"key_caches", "value_caches"})
@@ -235,14 +285,35 @@ def compact(
     rows: int,
     total_rows: int,
     layout: str = "NHD",
+    combined: int | None = None,
 ) -> None:
-    """`dustin.compact`, with the caches of all layers."""
+    """`dustin.compact`, with the caches of all layers. A tensor of one dimension more, which comes first, is those of
+    several layers; `combined` counts the dimensions of a single one.
+    """
+    if combined is not None and value_caches:
+        raise ValueError("value_caches: must be empty with combined")
+    keys = _by_layer(key_caches, combined, 0, "key_caches")
+    values = _by_layer(value_caches if combined is None else key_caches, combined, 1, "value_caches")
     options: dict[str, Any] = {"layout": layout}
-    caches = Caches(key_caches, value_caches, **options)
+    caches = Caches(keys, values, **options)
     arrays = (accepted, block_table, lengths, row_starts)
     _compact.compact(caches, *arrays, rows=rows, total_rows=total_rows, counts=counts)
 
 
+def _by_layer(
+    caches: Sequence[torch.Tensor], combined: int | None, half: int, name: str
+) -> list[torch.Tensor]:
+    """The keys (0) or the values (1) of each layer."""
+    dimensions = 4 if combined is None else 5
+    layers = [one for cache in caches for one in (cache if cache.dim() > dimensions else (cache,))]
+    return [_half(one, combined, half, f"{name}[{i}]") for i, one in enumerate(layers)]
+
+
 @compact.register_fake
-def _(*_arrays: object, **_options: object) -> None:
-    return None
+def _(
+    key_caches: Sequence[torch.Tensor],
+    value_caches: Sequence[torch.Tensor],
+    *_arrays: object,
+    **_options: object,
+) -> None:
+    _refuse_shared("key_caches, value_caches", (*key_caches, *value_caches))
