@@ -295,6 +295,16 @@ enum dustin_fault
   DUSTIN_FAULT_ACCEPTED = 8,
   // A layer's cache has no address, or a misaligned one; the layer's number stands in the sequence's place.
   DUSTIN_FAULT_LAYER = 9,
+  // A draft's token lies outside the vocabulary.
+  DUSTIN_FAULT_TOKEN = 10,
+  // A row of a tree continues one that is not before it, or the first row continues one.
+  DUSTIN_FAULT_PARENT = 11,
+  // A score is NaN, or a row of scores has no token of any weight.
+  DUSTIN_FAULT_SCORE = 12,
+  // A temperature is negative or NaN.
+  DUSTIN_FAULT_TEMPERATURE = 13,
+  // A row of the draft's scores is named that there is not.
+  DUSTIN_FAULT_DRAFT_ROW = 14,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

@@ -141,6 +141,16 @@ pub enum dustin_fault {
     Accepted = 8,
     /// A layer's cache has no address, or a misaligned one; the layer's number stands in the sequence's place.
     Layer = 9,
+    /// A draft's token lies outside the vocabulary.
+    Token = 10,
+    /// A row of a tree continues one that is not before it, or the first row continues one.
+    Parent = 11,
+    /// A score is NaN, or a row of scores has no token of any weight.
+    Score = 12,
+    /// A temperature is negative or NaN.
+    Temperature = 13,
+    /// A row of the draft's scores is named that there is not.
+    DraftRow = 14,
 }
 
 /// A reader of an enumeration's numbers in structs.
@@ -260,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_have_the_numbers_that_kernels_write() {
+    fn every_fault_has_the_number_that_kernels_write() {
         let numbers = [
             (Fault::Position, dustin_fault::Position),
             (Fault::Length, dustin_fault::Length),
@@ -271,9 +281,14 @@ mod tests {
             (Fault::Map, dustin_fault::Map),
             (Fault::Accepted, dustin_fault::Accepted),
             (Fault::Layer, dustin_fault::Layer),
+            (Fault::Token, dustin_fault::Token),
+            (Fault::Parent, dustin_fault::Parent),
+            (Fault::Score, dustin_fault::Score),
+            (Fault::Temperature, dustin_fault::Temperature),
+            (Fault::DraftRow, dustin_fault::DraftRow),
         ];
         assert!(numbers.iter().all(|&(fault, word)| fault as u32 == word as u32));
-        assert_eq!(numbers.map(|(fault, _)| fault), Fault::ALL[..numbers.len()]);
+        assert_eq!(numbers.map(|(fault, _)| fault), Fault::ALL);
     }
 
     #[test]
