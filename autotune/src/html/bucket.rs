@@ -7,9 +7,11 @@ use dustin::profile::{Entry, Key, Launch, Measurement};
 use super::{
     chart::{Bar, Bars, Candidate, Role, Strip, amount},
     measured::{Space, Tried},
+    scale::short,
 };
 use crate::{
     profiles::band,
+    search::Conditions,
     table::{self, microseconds, percent},
     task::{self, Value, in_order, parameters, spell},
 };
@@ -33,6 +35,8 @@ pub(super) struct Bucket {
     pub(super) tried: usize,
     /// How long that took, in words.
     pub(super) searched: Option<String>,
+    /// What the device was like in the finals, in words.
+    pub(super) conditions: Option<String>,
     /// Times by each parameter's values.
     pub(super) strips: Vec<Labelled>,
     /// Candidates that failed, by reason.
@@ -91,6 +95,7 @@ impl Bucket {
             measured: measurement.as_ref().map(|found| Measured::new(entry, found, tried, bytes as f64)),
             tried: tried.len(),
             searched: space.filter(|space| space.seconds > 0.0).map(|space| table::seconds(space.seconds)),
+            conditions: space.and_then(|space| conditions(&space.conditions)),
             strips: strips(key, tried, (&choice.variant, &choice.launch), default),
             failures,
             failed,
@@ -135,7 +140,7 @@ impl Measured {
             gain: format!("{:.2}x", default_us / us),
             is_default,
             tied: tied.len(),
-            traffic: format!("{} at {:.0} GB/s", amount(bytes), bytes / us / 1e3),
+            traffic: format!("{} at {} GB/s", amount(bytes), short(bytes / us / 1e3)),
             share: found.roofline_fraction.map(|share| (share, percent(share))),
             bars: Bars::new(&bars, Some(band(found, found))),
         }
@@ -145,6 +150,25 @@ impl Measured {
     pub(super) fn width(&self) -> f64 {
         self.share.as_ref().map_or(0.0, |(share, _)| 100.0 * share.clamp(0.0, 1.0))
     }
+}
+
+/// What the device was like, as ranges, and why it was slowed down, if it was.
+fn conditions(told: &[Conditions]) -> Option<String> {
+    let range = |figure: fn(&Conditions) -> Option<u32>, unit: &str| {
+        let figures = || told.iter().filter_map(figure);
+        let (low, high) = (figures().min()?, figures().max()?);
+        Some(if low == high { format!("{low} {unit}") } else { format!("{low} to {high} {unit}") })
+    };
+    let ranges = [
+        range(|now| now.sm_mhz, "MHz"),
+        range(|now| now.memory_mhz, "MHz of memory"),
+        range(|now| now.celsius, "°C"),
+        range(|now| now.watts, "W"),
+    ];
+    let slowed: BTreeSet<&str> = told.iter().flat_map(|now| &now.throttling).map(String::as_str).collect();
+    let slowed = slowed.into_iter().map(|reason| format!("throttled: {reason}"));
+    let words: Vec<String> = ranges.into_iter().flatten().chain(slowed).collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// A strip for every parameter that varies.
@@ -230,4 +254,32 @@ fn failures(tried: &[Tried]) -> (Vec<Failure>, usize) {
         .collect();
     failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
     (failures, count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_of_names_leave_out_what_they_share() {
+        let word = |text: &str| Value::Word(text.into());
+        let found = labels(&[word("score_logits_bf16"), word("score_logits_bf16_overlap")]);
+        assert_eq!(found, ["plain", "overlap"]);
+        assert_eq!(labels(&[Value::Number(4.0), word("none")]), ["4", "none"]);
+        assert_eq!(labels(&[]), [""; 0]);
+    }
+
+    #[test]
+    fn the_device_is_told_as_ranges_with_every_reason_for_which_it_was_slowed() {
+        let now = |sm_mhz, throttling: &[&str]| Conditions {
+            sm_mhz: Some(sm_mhz),
+            celsius: Some(41),
+            throttling: throttling.iter().map(|&reason| reason.into()).collect(),
+            ..Conditions::default()
+        };
+        let told = conditions(&[now(1980, &[]), now(1740, &["power"]), now(1755, &["power"])]);
+        assert_eq!(told.unwrap(), "1740 to 1980 MHz, 41 °C, throttled: power");
+        assert_eq!(conditions(&[]), None);
+        assert_eq!(conditions(&[Conditions::default()]), None);
+    }
 }

@@ -6,7 +6,7 @@ use dustin::profile::{Choice, Key};
 
 use crate::{
     journal::Record,
-    search::{Estimate, median},
+    search::{Conditions, Estimate, median},
 };
 
 /// The measured spaces of the buckets of a profile.
@@ -20,6 +20,8 @@ pub(super) struct Space {
     pub(super) tried: Vec<Tried>,
     /// How long they were searched.
     pub(super) seconds: f64,
+    /// What the device was like in the finals.
+    pub(super) conditions: Vec<Conditions>,
 }
 
 /// A candidate that was tried.
@@ -81,12 +83,17 @@ impl Spaces {
                 Record::Failed { problem, candidate, reason } => {
                     self.tell(keys.get(&problem), candidate, |tried| tried.failed = Some(reason));
                 }
+                Record::Conditions { problem, now } => {
+                    if let Some(key) = keys.get(&problem) {
+                        self.0.entry(key.clone()).or_default().conditions.push(now);
+                    }
+                }
                 Record::Chosen { problem, seconds, .. } => {
                     if let Some(key) = keys.get(&problem) {
                         self.0.entry(key.clone()).or_default().seconds += seconds;
                     }
                 }
-                _ => {}
+                Record::Run { resumed: true, .. } | Record::Started { .. } => {}
             }
         }
     }

@@ -91,6 +91,13 @@ impl Roofline {
     }
 }
 
+impl Roofline {
+    /// Whether the floor is known.
+    pub(in crate::html) const fn has_floor(&self) -> bool {
+        self.floor.is_some()
+    }
+}
+
 /// Bytes in words.
 pub(in crate::html) fn amount(bytes: f64) -> String {
     let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")];

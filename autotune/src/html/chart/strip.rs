@@ -7,6 +7,9 @@ use askama::Template;
 use super::{Tick, filters, tenth};
 use crate::html::scale::{Log, short};
 
+/// What is slower than so many times the best stands at the top, so that the others can be told apart.
+const SLOWEST: f64 = 4.0;
+
 const LEFT: f64 = 40.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 168.0;
@@ -61,7 +64,9 @@ impl Strip {
         chosen: Option<usize>,
         default: Option<usize>,
     ) -> Option<Self> {
-        let axis = Log::of(candidates.iter().map(|candidate| candidate.us), (BOTTOM, TOP))?;
+        let least = candidates.iter().map(|candidate| candidate.us).fold(f64::INFINITY, f64::min);
+        let shown = candidates.iter().map(|candidate| candidate.us.min(SLOWEST * least));
+        let axis = Log::of(shown, (BOTTOM, TOP))?;
         let longest = values.iter().map(|value| value.chars().count()).max().unwrap_or(1);
         let column = (190.0 / values.len() as f64).clamp(24.0, 64.0).max(6.4 * longest as f64 + 8.0);
         let middle = |value: usize| LEFT + column * (value as f64 + 0.5);
@@ -156,5 +161,9 @@ mod tests {
                 && strip.chosen.unwrap().1 > strip.default.unwrap().1
         );
         assert!(Strip::new("warps".into(), &values, &[], None, None).is_none());
+        let slow = [candidate(0, 1.0, true), candidate(0, 2.0, true), candidate(1, 1000.0, false)];
+        let strip = Strip::new("warps".into(), &values, &slow, Some(1), Some(2)).unwrap();
+        let (chosen, slowest) = (strip.chosen.unwrap().1, strip.default.unwrap().1);
+        assert!(slowest >= TOP && chosen - slowest > 30.0, "{chosen} {slowest}");
     }
 }
