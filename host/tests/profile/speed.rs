@@ -40,7 +40,11 @@ fn a_profile_is_loaded_in_milliseconds_and_asked_in_less_than_two_microseconds()
     profile::write(&path, &profile).unwrap();
 
     let load = || Tuned::new(profile::read(&path).unwrap().profile.entries, catalogue);
+    // The first time the PTX of every variant that is named is hashed, too.
+    let start = Instant::now();
     let tuned = load();
+    let first = start.elapsed().as_secs_f64() * 1e6;
+    assert!(first < 200_000.0, "loading for the first time took {first:.0} us");
     assert!(tuned.warnings().is_empty() && tuned.entries().len() > 20);
     let loaded = fastest(20, || assert_eq!(load().entries().len(), tuned.entries().len()));
     assert!(loaded < 20_000.0, "loading took {loaded:.0} us");
