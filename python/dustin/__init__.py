@@ -9,7 +9,9 @@ Functions take torch tensors, numpy arrays and what speaks DLPack or the array i
     dustin.attention(...)            over sets, windows, or whole caches
     dustin.compact(...)              a tree's accepted rows, moved up
 
-`Verifier` makes all of a step's stages from one plan.
+`Verifier` makes all of a step's stages from one plan. `split_cache`, `csr_to_block_tables` and
+`block_tables_to_csr` take FlashInfer's and vLLM's caches and tables to those of the functions and back.
+`dustin.torch`, imported by itself, registers the functions as operations for `torch.compile`.
 """
 
 from ._accept import Accepted
@@ -21,6 +23,7 @@ from ._context import Context
 from ._errors import Error, FaultError, LibraryNotFoundError
 from ._geometry import Geometry
 from ._kv import Layout
+from ._layouts import BlockTables, CsrTables, block_tables_to_csr, csr_to_block_tables, split_cache
 from ._library import abi_version
 from ._problem import Acceptance, Draft, LayerHeads, Limits, Model, Pair, Rules
 from ._profile import Profile
@@ -34,8 +37,10 @@ __all__ = [
     "Accepted",
     "Array",
     "Attended",
+    "BlockTables",
     "Caches",
     "Context",
+    "CsrTables",
     "Device",
     "Draft",
     "Error",
@@ -58,7 +63,10 @@ __all__ = [
     "abi_version",
     "append",
     "attention",
+    "block_tables_to_csr",
     "compact",
+    "csr_to_block_tables",
     "score",
     "select",
+    "split_cache",
 ]

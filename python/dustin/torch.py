@@ -165,7 +165,8 @@ def score(
         raise ValueError(
             f"key_caches: must be one for each of the {len(queries)} queries, not {len(key_caches)}"
         )
-    layers, at = [], 0
+    layers: list[ScoreLayer] = []
+    at = 0
     for query, keys in zip(queries, key_caches):
         end = at + (query.shape[2] if query.dim() > 2 else 0)
         own = None if weights is None else weights[at:end]
