@@ -19,9 +19,14 @@ _NAME = "libdustin_c.so"
 @functools.cache
 def header() -> Header:
     """The C header that this package was made with."""
+    return parse(header_text())
+
+
+def header_text() -> str:
+    """The header's text: beside this file, or in the repository."""
     beside = _PACKAGE / "dustin.h"
     path = beside if beside.is_file() else _REPOSITORY / "capi" / "include" / "dustin.h"
-    return parse(path.read_text(encoding="utf-8"))
+    return path.read_text(encoding="utf-8")
 
 
 def constant(name: str) -> int:
