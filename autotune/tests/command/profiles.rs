@@ -3,7 +3,8 @@
 use std::{fs, path::Path};
 
 use dustin::profile::{
-    self, Choice, DeviceId, Entry, Key, Launch, Measurement, Policy, Profile, Provenance, Timed,
+    self, Choice, DeviceId, Entry, Key, Launch, LayerHeads, Measurement, Policy, Profile, Provenance,
+    Recovery, Selection, Timed,
 };
 use dustin_autotune::workload;
 
@@ -189,6 +190,48 @@ fn under_other_circumstances_the_newer_entry_wins_whatever_its_time() {
     assert!(warnings.contains("provenance.driver") && warnings.contains("autotune verify"), "{warnings}");
     let first = profile::read(&folder.path().join("c.toml")).unwrap().profile.entries[0].clone();
     assert_eq!(first.choice.variant, "old");
+}
+
+#[test]
+fn head_selections_of_a_pair_of_models_are_compared_and_the_newer_profile_s_is_kept() {
+    let folder = folder();
+    two(folder.path());
+    let selection = |draft: &str, k| Selection {
+        target_model: "Qwen2.5-72B".into(),
+        draft_model: draft.into(),
+        target_heads: vec![LayerHeads { layer: 3, heads: vec![1, 5] }],
+        draft_heads: Vec::new(),
+        k,
+        m: 0,
+        sinks: 4,
+        recent: 8,
+        pooling: 1,
+        recovery: Recovery { mean: 0.9, ci95_low: 0.89 },
+        calibration_digest: "00".repeat(32),
+    };
+    for (file, selections) in [
+        ("a.toml", vec![selection("0.5B", 512)]),
+        ("b.toml", vec![selection("0.5B", 256), selection("1.5B", 128)]),
+    ] {
+        let path = folder.path().join(file);
+        let profile = Profile { selections, ..profile::read(&path).unwrap().profile };
+        profile::write(&path, &profile).unwrap();
+    }
+    let changes = json(&diff(folder.path(), &["--json"]))["selections"].clone();
+    assert_eq!(
+        (&changes[0]["change"], &changes[1]["change"]),
+        (&"choice".into(), &"only_in_b".into()),
+        "{changes}"
+    );
+
+    let merged = run(folder.path(), &["merge", "b.toml", "a.toml", "-o", "c.toml", "--json"]);
+    let conflicts = json(&merged)["profiles"][0]["conflicts"].clone();
+    assert_eq!(
+        (&conflicts[1]["kept"]["chosen"], &conflicts[1]["reason"]),
+        (&"k 256, m 0".into(), &"newer".into())
+    );
+    let kept = profile::read(&folder.path().join("c.toml")).unwrap().profile.selections;
+    assert_eq!(kept, [selection("0.5B", 256), selection("1.5B", 128)]);
 }
 
 #[test]
