@@ -1,6 +1,6 @@
 //! The command line as typed. What it amounts to is decided in `resolve`.
 
-use std::{ops::RangeBounds, path::PathBuf};
+use std::{collections::HashSet, ops::RangeBounds, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedI64ValueParser, value_parser};
 
@@ -97,6 +97,9 @@ pub(crate) struct TuneArgs {
     /// do not depend on its batch, and tell what it costs.
     #[arg(long)]
     pub(crate) batch_invariant: bool,
+    /// Share the workloads over several GPUs of one model: `all`, or numbers such as 0,1.
+    #[arg(long, value_name = "LIST", value_parser = gpus, conflicts_with = "gpu")]
+    pub(crate) gpus: Option<Gpus>,
     /// Go on where the last run that wrote this profile was cut off: what it measured is not measured again.
     #[arg(long)]
     pub(crate) resume: bool,
@@ -273,6 +276,15 @@ pub(crate) struct DeviceArgs {
     pub(crate) allow_shared: bool,
 }
 
+/// Several GPUs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Gpus {
+    /// All that the driver shows.
+    All,
+    /// Those of these numbers, each once.
+    These(Vec<u32>),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DeviceKind {
     Auto,
@@ -369,6 +381,17 @@ fn time(text: &str) -> Result<std::time::Duration, String> {
     }
 }
 
+fn gpus(text: &str) -> Result<Gpus, String> {
+    if text == "all" {
+        return Ok(Gpus::All);
+    }
+    let numbers = text.split(',').map(|number| number.trim().parse::<u32>()).collect::<Result<Vec<_>, _>>();
+    let mut numbers = numbers.map_err(|_| "expected `all`, or numbers such as 0,1")?;
+    let mut seen = HashSet::new();
+    numbers.retain(|&number| seen.insert(number));
+    Ok(Gpus::These(numbers))
+}
+
 fn percentage(text: &str) -> Result<f64, String> {
     match text.trim_end_matches('%').parse::<f64>() {
         Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
@@ -393,6 +416,15 @@ mod tests {
         assert_eq!(time("1m 30s"), Ok(std::time::Duration::from_secs(90)));
         for bad in ["", "90", "-5s", "0s", "soon"] {
             assert!(time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn several_gpus_are_all_or_numbers_each_once() {
+        assert_eq!(gpus("all"), Ok(Gpus::All));
+        assert_eq!(gpus("1, 0,1"), Ok(Gpus::These(vec![1, 0])));
+        for bad in ["", "0,", "-1", "both"] {
+            assert!(gpus(bad).is_err(), "{bad}");
         }
     }
 

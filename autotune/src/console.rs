@@ -3,13 +3,13 @@
 use std::{
     io::{self, Write as _},
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
     args::ConsoleArgs,
@@ -60,8 +60,8 @@ impl Console {
 
     /// A progress bar of `total` steps; none where nobody wants or sees it.
     pub(crate) fn bar(self, total: usize, title: &str) -> ProgressBar {
-        let target = if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        let bar = ProgressBar::with_draw_target(Some(total as u64), target);
+        let hidden = || ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::hidden());
+        let bar = if self.quiet { hidden() } else { BARS.add(ProgressBar::new(total as u64)) };
         let template = "{prefix:14} [{bar:30}] {pos:>4}/{len} {elapsed} ETA {eta}  {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
@@ -70,6 +70,9 @@ impl Console {
         bar
     }
 }
+
+/// The bars of searches that go on at a time, below one another.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// A result is lost.
 #[derive(Debug, thiserror::Error)]

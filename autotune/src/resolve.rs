@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     args::{
-        AuditArgs, DeviceArgs, DeviceKind, DtypeArg, ExplainArgs, LayoutArg, ShapeArgs, TuneArgs, VerifyArgs,
-        WorkloadArgs,
+        AuditArgs, DeviceArgs, DeviceKind, DtypeArg, ExplainArgs, Gpus, LayoutArg, ShapeArgs, TuneArgs,
+        VerifyArgs, WorkloadArgs,
     },
     console::Console,
     outcome::Usage,
@@ -62,6 +62,8 @@ pub(crate) struct TuneRequest {
     pub(crate) method: MethodKind,
     /// Whether one schedule for all batches is chosen, too.
     pub(crate) batch_invariant: bool,
+    /// The GPUs that share the work, if several are to.
+    pub(crate) gpus: Option<Gpus>,
     /// Whether to go on where the last run was cut off.
     pub(crate) resume: bool,
     /// Seed of order and inputs.
@@ -149,6 +151,7 @@ impl TuneRequest {
                 None => MethodKind::Random,
             }),
             batch_invariant: args.batch_invariant,
+            gpus: args.gpus,
             resume: args.resume,
             seed: args.seed,
             output: args.output,

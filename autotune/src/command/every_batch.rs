@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::tune::Tuner;
+use super::tuner::Tuner;
 use crate::{
     invariance::{self, Batch, Group, NoChoice},
     report::{BatchCost, EveryBatch},

@@ -9,10 +9,12 @@ mod gpus;
 mod man;
 mod merge;
 mod plan;
+mod queue;
 mod replay;
 mod report;
 mod show;
 mod tune;
+mod tuner;
 mod verify;
 mod workloads;
 

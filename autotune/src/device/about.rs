@@ -27,6 +27,8 @@ pub(crate) struct GpuPlace {
     pub(crate) ordinal: u32,
     /// Where it is plugged in: the same for every process of the machine, whichever GPUs it may see.
     pub(crate) pci_bus_id: String,
+    /// How many this process may see.
+    pub(crate) count: u32,
 }
 
 /// What bounds a launch.

@@ -32,13 +32,13 @@ pub(crate) type Offers = (Vec<Offer>, Vec<Excluded>);
 /// A device as those see it who plan and search for it.
 pub(crate) struct Device {
     about: About,
-    catalogue: Box<dyn Catalogue>,
+    catalogue: Box<dyn Catalogue + Send + Sync>,
 }
 
 impl Device {
     /// The device that a worker has told about.
     pub(crate) fn new(about: About) -> Self {
-        let catalogue: Box<dyn Catalogue> = match about.limits {
+        let catalogue: Box<dyn Catalogue + Send + Sync> = match about.limits {
             Limits::Gpu(limits) => Box::new(GpuCatalogue { limits }),
             Limits::Cpu(limits) => Box::new(CpuCatalogue { limits }),
         };
@@ -63,6 +63,11 @@ impl Device {
             }
             None => "cpu".into(),
         }
+    }
+
+    /// How many GPUs its process may see; none if it is no GPU.
+    pub(crate) fn gpus(&self) -> u32 {
+        self.about.gpu.as_ref().map_or(0, |place| place.count)
     }
 
     /// What a person should know of it.

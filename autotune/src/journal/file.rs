@@ -97,6 +97,11 @@ impl Journal {
         Ok((journal, remarks))
     }
 
+    /// Whether the run that is resumed has measured anything of `subject`.
+    pub(crate) fn knows(&self, subject: &Subject) -> bool {
+        self.sittings.knows(subject)
+    }
+
     /// The next sitting for `subject`: what is known of it already, or nothing. `near` is the nearest choice of the profile as it
     /// is now; the sitting has the one as it was then.
     ///

@@ -60,6 +60,11 @@ impl Sittings {
         self.0.is_empty()
     }
 
+    /// Whether there is one left for `subject`.
+    pub(super) fn knows(&self, subject: &Subject) -> bool {
+        self.0.iter().any(|(known, _)| known == subject)
+    }
+
     /// The first one left for `subject`.
     pub(super) fn take(&mut self, subject: &Subject) -> Option<Sitting> {
         let place = self.0.iter().position(|(known, _)| known == subject)?;

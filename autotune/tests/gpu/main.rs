@@ -52,6 +52,16 @@ fn main() -> ExitCode {
             trials.push(trial(name, move || contained(harm, moment, word)));
         }
     }
+    trials.push(Trial::ignorable_test("two_gpus_share_the_workloads_and_fill_one_profile", || {
+        let folder = tempfile::tempdir()?;
+        let second = autotune(folder.path())
+            .args(["plan", "--device=cuda", "--gpu=1", "--workload=w1-b1"])
+            .output()?;
+        if second.status.success() {
+            return shared(folder.path()).map(|()| Completion::Completed).map_err(Failed::from);
+        }
+        Ok(Completion::ignored_with(String::from_utf8_lossy(&second.stderr).trim()))
+    }));
     libtest_mimic::run(&one_at_a_time(), trials).exit_code()
 }
 
@@ -86,6 +96,30 @@ fn contained(harm: &str, moment: &str, word: &str) -> Result<(), String> {
     require(rejected.iter().any(told), &row)?;
     require(row["chosen"] != victim.as_str() && row["tried"] == 12, &row)?;
     require(start.elapsed().as_secs() < 28, &format!("{:?}: it was waited for", start.elapsed()).into())
+}
+
+fn shared(folder: &Path) -> Result<(), String> {
+    let mut command = autotune(folder);
+    command.args(["tune", "--gpus=0,1", "--model=Qwen2.5-0.5B", "--batch=1,2,4,8,16,32", "--context=4000"]);
+    command.args(["--budget-k=256", "--trials=12", "--output=small.toml", "--allow-shared", "--json"]);
+    let output = command.output().map_err(|error| error.to_string())?;
+    let first = row(&output)?;
+    let report: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+    let names = report["results"].as_array().ok_or("no results")?.iter().map(|row| &row["workload"]);
+    let names: Vec<&Value> = names.collect();
+    require(names == ["own-b1", "own-b2", "own-b4", "own-b8", "own-b16", "own-b32"], &first)?;
+    let text = fs::read_to_string(folder.join("small.toml")).map_err(|error| error.to_string())?;
+    require(text.matches("[[entry]]").count() == 6, &text.into())?;
+    let files = fs::read_dir(folder).map_err(|error| error.to_string())?.flatten();
+    let chosen = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "journal"));
+    let chosen: Vec<usize> = chosen
+        .map(|file| fs::read_to_string(file.path()).unwrap_or_default().matches("\"chosen\"").count())
+        .collect();
+    let all: usize = chosen.iter().sum();
+    require(
+        chosen.len() == 2 && all == 6 && !chosen.contains(&0),
+        &format!("{chosen:?} of each journal").into(),
+    )
 }
 
 /// A folder, and a candidate that serves, is tried early, and is not the default.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use dustin::{
     InvalidInput,
-    cuda::{Context, DeviceInfo, ModuleCache, Stream},
+    cuda::{Context, DeviceInfo, ModuleCache, Stream, device_count},
     limits::{DeviceLimits, Reason},
     profile::{Choice, Provenance},
 };
@@ -140,7 +140,11 @@ impl Backend for Cuda {
             provenance,
             bandwidth: info.memory_bandwidth(),
             limits: Limits::Gpu(info.limits()),
-            gpu: Some(GpuPlace { ordinal: self.ordinal, pci_bus_id: info.pci_bus_id.clone() }),
+            gpu: Some(GpuPlace {
+                ordinal: self.ordinal,
+                pci_bus_id: info.pci_bus_id.clone(),
+                count: device_count().unwrap_or(1),
+            }),
             others: self.conditions().map_or(Vec::new(), |conditions| conditions.others),
             remark: self.monitor.as_ref().err().map(|error| {
                 format!("NVML does not serve ({error}): nobody notices throttling, or who else uses the GPU")
