@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`calibration`] | reading captures: mapped, validated, a layer of a prompt at a time |
 //! | [`ranking`] | rankings of heads: CompressKV's published files, and a capture's own scores |
+//! | [`fidelity`] | what verification sets keep of the full attention, and how sure that is |
 
 pub mod calibration;
+pub mod fidelity;
 pub mod ranking;
 
 pub use calibration::{CalibrationError, Capture};

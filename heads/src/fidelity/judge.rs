@@ -1,0 +1,233 @@
+//! Candidates, the estimates that they are compared with, and the baselines: judged on the same steps.
+
+use dustin::{
+    cpu::{CpuBackend, select::default_candidate},
+    profile::LayerHeads,
+    select::{
+        arrays::{SelectArrays, SelectOutput, SelectStrides},
+        problem::{Maps, SelectProblem},
+    },
+    verifier::Rules,
+};
+use rayon::prelude::*;
+
+use super::{
+    FidelityError, PromptRecovery, RecoveryRate, StepPlan,
+    error::invalid,
+    maps::{HeadMaps, full_head_map},
+    observed::Observed,
+};
+use crate::calibration::{Capture, ModelRole};
+
+/// Where a set's scores come from, if not from the heads of the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Estimate {
+    /// The mean attention that the step itself is going to pay, over all heads, layers and rows: no set of as many tokens keeps more
+    /// of it in the mean over layers, if nothing else is taken.
+    Oracle,
+    /// The mean attention of the last confirmed position's queries of all captured heads and layers of the target.
+    FullHeads,
+}
+
+/// Judges rules on some prompts of a capture.
+#[derive(Debug)]
+pub struct Judge<'a> {
+    capture: &'a Capture,
+    backend: CpuBackend,
+    plan: StepPlan,
+    observed: Vec<Observed>,
+    maps: HeadMaps,
+    /// By prompt, once asked for.
+    full_heads: Option<Vec<Vec<f32>>>,
+}
+
+impl<'a> Judge<'a> {
+    /// A judge on `prompts`, the searched or the held-out ones. Computes the full attention of all their steps: 4 bytes for each step,
+    /// confirmed position and target layer are kept, and up to `map_bytes` bytes of maps of heads later on. `threads` as
+    /// [`CpuBackend::new`] has it.
+    ///
+    /// # Errors
+    /// No prompts are given, one of them has no step, the capture cannot be read, or the library refuses its shape.
+    pub fn new(
+        capture: &'a Capture,
+        prompts: &[u32],
+        plan: StepPlan,
+        threads: u32,
+        map_bytes: usize,
+    ) -> Result<Self, FidelityError> {
+        if prompts.is_empty() {
+            return Err(invalid("prompts", "at least one", 0));
+        }
+        if !(1..=64).contains(&plan.gamma) {
+            return Err(invalid("gamma", "from 1 to 64", plan.gamma));
+        }
+        let mut backend = CpuBackend::new(threads)?;
+        let observed = prompts.iter().map(|&prompt| Observed::new(capture, &mut backend, plan, prompt));
+        let observed = observed.collect::<Result<_, _>>()?;
+        Ok(Self { capture, backend, plan, observed, maps: HeadMaps::new(map_bytes), full_heads: None })
+    }
+
+    /// What the heads, budgets and exceptions of `rules` keep.
+    ///
+    /// # Errors
+    /// A head was not captured, a map is to be read that no heads are given for, or the budgets do not fit each other.
+    pub fn rules(&mut self, rules: &Rules) -> Result<RecoveryRate, FidelityError> {
+        let read = [
+            (ModelRole::Target, rules.reads_target(), &rules.target_heads),
+            (ModelRole::Draft, rules.reads_draft(), &rules.draft_heads),
+        ];
+        let mut maps = [Vec::new(), Vec::new()];
+        for (maps, (role, is_read, heads)) in maps.iter_mut().zip(read) {
+            for prompt in 0..self.observed.len() {
+                maps.push(if is_read { Some(self.mean_map(prompt, role, heads)?) } else { None });
+            }
+        }
+        let [target, draft] = maps;
+        self.recovery(rules, &target, &draft)
+    }
+
+    /// What the budgets of `rules` keep when scores are those of `estimate`; the heads and m of the rules are not looked at.
+    ///
+    /// # Errors
+    /// The budgets do not fit each other, or the capture cannot be read.
+    pub fn estimate(&mut self, estimate: Estimate, rules: &Rules) -> Result<RecoveryRate, FidelityError> {
+        let rules = Rules { m: 0, ..rules.clone() };
+        let maps: Vec<Vec<f32>> = match estimate {
+            Estimate::Oracle => self.observed.iter().map(|observed| sum(&observed.attention)).collect(),
+            Estimate::FullHeads => match self.full_heads.take() {
+                Some(maps) => maps,
+                None => {
+                    let Self { capture, backend, plan, observed, .. } = self;
+                    let maps = observed.iter().map(|it| full_head_map(capture, backend, *plan, it));
+                    maps.collect::<Result<_, _>>()?
+                }
+            },
+        };
+        let target: Vec<_> = maps.into_iter().map(Some).collect();
+        let result = self.recovery(&rules, &target, &vec![None; target.len()]);
+        if estimate == Estimate::FullHeads {
+            self.full_heads = target.into_iter().collect();
+        }
+        result
+    }
+
+    /// What all confirmed tokens have: the rest is what rows pay to the step's own.
+    #[must_use]
+    pub fn ceiling(&self) -> RecoveryRate {
+        let all =
+            |observed: &Observed| PromptRecovery::of(observed, &vec![None; observed.steps.lengths.len()]);
+        RecoveryRate { prompts: self.observed.iter().map(all).collect() }
+    }
+
+    /// The map of a prompt whose scores are the mean over `layers`.
+    fn mean_map(
+        &mut self,
+        prompt: usize,
+        role: ModelRole,
+        layers: &[LayerHeads],
+    ) -> Result<Vec<f32>, FidelityError> {
+        let heads: usize = layers.iter().map(|layer| layer.heads.len()).sum();
+        if heads == 0 {
+            return Err(invalid("heads", format!("at least one of the {role} model, whose map is read"), 0));
+        }
+        let Self { capture, backend, plan, observed, maps, .. } = self;
+        let observed = &observed[prompt];
+        let mut mean = vec![0.0; observed.steps.positions()];
+        let weight = (1.0 / heads as f64) as f32;
+        for LayerHeads { layer, heads } in layers {
+            for map in maps.of_layer(capture, backend, *plan, observed, (role, *layer), heads)? {
+                mean.par_iter_mut()
+                    .with_min_len(1 << 14)
+                    .zip(&map[..])
+                    .for_each(|(sum, score)| *sum += weight * score);
+            }
+        }
+        Ok(mean)
+    }
+
+    /// What the sets keep that `rules` choose from the prompts' maps.
+    fn recovery(
+        &mut self,
+        rules: &Rules,
+        target: &[Option<Vec<f32>>],
+        draft: &[Option<Vec<f32>>],
+    ) -> Result<RecoveryRate, FidelityError> {
+        let Self { backend, observed, .. } = self;
+        let mut prompts = Vec::new();
+        for ((observed, target), draft) in observed.iter().zip(target).zip(draft) {
+            let sets = Sets::choose(backend, rules, observed, target.as_deref(), draft.as_deref())?;
+            prompts.push(PromptRecovery::of(observed, &sets.each()));
+        }
+        Ok(RecoveryRate { prompts })
+    }
+}
+
+/// The sets of a prompt's steps.
+struct Sets {
+    budget: usize,
+    positions: Vec<i32>,
+    sizes: Vec<i32>,
+}
+
+impl Sets {
+    fn choose(
+        backend: &mut CpuBackend,
+        rules: &Rules,
+        observed: &Observed,
+        target: Option<&[f32]>,
+        draft: Option<&[f32]>,
+    ) -> Result<Self, FidelityError> {
+        let steps = &observed.steps;
+        let (reads_target, reads_draft) = (rules.reads_target(), rules.reads_draft());
+        let problem = SelectProblem {
+            quota: if reads_draft { rules.m } else { 0 },
+            sinks: rules.sinks,
+            recent: rules.recent,
+            block: rules.block,
+            pooling: rules.pooling,
+            everything: rules.everything,
+            maps: match (reads_target, reads_draft) {
+                (true, true) => Maps::Both,
+                (true, false) => Maps::Target,
+                (false, true) => Maps::Draft,
+                (false, false) => Maps::Neither,
+            },
+            ..SelectProblem::plain(steps.lengths.len() as u32, steps.positions() as u32, rules.k)
+        };
+        let candidate = default_candidate(&problem, backend.limits())?;
+        let strides = SelectStrides::dense(&problem);
+        let arrays = SelectArrays {
+            draft: draft.filter(|_| reads_draft),
+            target: target.filter(|_| reads_target),
+            map_starts: &steps.starts,
+            lengths: &steps.lengths,
+            target_slots: None,
+            block_table: None,
+            strides,
+        };
+        let mut sets = Self {
+            budget: rules.k as usize,
+            positions: vec![0; steps.lengths.len() * rules.k as usize],
+            sizes: vec![0; steps.lengths.len()],
+        };
+        let output = SelectOutput { set: &mut sets.positions, physical: None, set_sizes: &mut sets.sizes };
+        let status = backend.select(&problem, &candidate, &arrays, output)?;
+        debug_assert_eq!(status, 0, "lengths and parts are the capture's");
+        Ok(sets)
+    }
+
+    /// Each step's set; nothing if it is everything.
+    fn each(&self) -> Vec<Option<&[i32]>> {
+        let rows = self.positions.chunks(self.budget).zip(&self.sizes);
+        rows.map(|(row, &size)| row.get(..usize::try_from(size).ok()?)).collect()
+    }
+}
+
+/// The sum of maps.
+fn sum(maps: &[Vec<f32>]) -> Vec<f32> {
+    let mut sums = vec![0.0; maps.first().map_or(0, Vec::len)];
+    for map in maps {
+        sums.iter_mut().zip(map).for_each(|(sum, score)| *sum += score);
+    }
+    sums
+}

@@ -1,0 +1,31 @@
+//! What verification sets keep of the full attention, judged on captures.
+//!
+//! The *attention recovery rate* of a set is the mass of the full attention of the γ + 1 rows of a verification step that falls into the
+//! set: the mean over query heads, layers and steps. The rows' full attention is over the confirmed tokens and the step's own rows,
+//! so that what a row gives to the step itself is in no set, and the most that a set can have is the *ceiling*, which
+//! [`Judge::ceiling`] gives. Shares of full-head estimation are quotients of recovery rates, in which it cancels out.
+//!
+//! A set is what the library makes of a capture: importance maps are gathered and sets are chosen by its CPU back end, with the
+//! [rules](dustin::verifier::Rules) that a verifier takes. `steps` says which steps of a prompt are judged, `attend` gathers probabilities,
+//! `observed` is what is known of a prompt before any candidate, `maps` keeps the maps of heads, `recovery` is what a set keeps,
+//! `judge` all of it, `bootstrap` how sure that is.
+
+mod attend;
+mod bootstrap;
+mod error;
+mod judge;
+mod maps;
+mod observed;
+mod recovery;
+mod steps;
+
+pub use self::{
+    bootstrap::{Bound, lower_bound_of_mean, lower_bound_of_share},
+    error::FidelityError,
+    judge::{Estimate, Judge},
+    recovery::{PromptRecovery, RecoveryRate},
+    steps::StepPlan,
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! The fixture, judged a second time in f64 by the definitions alone.
+
+use std::{path::Path, sync::LazyLock};
+
+use dustin::{profile::LayerHeads, select::problem::Fallback, verifier::Rules};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+use super::*;
+use crate::calibration::{Capture, ModelRole, PromptRole};
+
+static CAPTURE: LazyLock<Capture> = LazyLock::new(|| {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/calibration.safetensors");
+    Capture::open(Path::new(path)).unwrap()
+});
+
+const PLAN: StepPlan = StepPlan { gamma: 3, most: 8 };
+
+fn judge(prompts: &[u32]) -> Judge<'static> {
+    Judge::new(&CAPTURE, prompts, PLAN, 2, 1 << 20).unwrap()
+}
+
+fn heads(layers: &[(u32, &[u32])]) -> Vec<LayerHeads> {
+    layers.iter().map(|&(layer, heads)| LayerHeads { layer, heads: heads.to_vec() }).collect()
+}
+
+/// The probabilities that the query at `position` gives to positions 0 .. `length`.
+fn attend(role: ModelRole, prompt: u32, layer: u32, head: u32, position: u32, length: u32) -> Vec<f64> {
+    let model = CAPTURE.model(role).unwrap();
+    let tensors = CAPTURE.layer(role, prompt, layer).unwrap();
+    let dim = model.geometry.head_dim as usize;
+    let row = (position - CAPTURE.prompt(prompt).unwrap().first_query) as usize;
+    // All heads of the fixture were kept, so that numbers are rows.
+    let queries = tensors.queries.floats(head as usize..head as usize + 1);
+    let kv_head = model.kv_head_of(head) as usize;
+    let keys = tensors.keys.floats(kv_head..kv_head + 1);
+    let query = &queries[row * dim..][..dim];
+    let product =
+        |key: &[f32]| query.iter().zip(key).map(|(&q, &k)| f64::from(q) * f64::from(k)).sum::<f64>();
+    let logits: Vec<f64> =
+        keys.chunks(dim).take(length as usize).map(|key| model.scale * product(key)).collect();
+    // Those of copying heads exceed what an f64's exponential holds.
+    let greatest = logits.iter().copied().fold(f64::MIN, f64::max);
+    let exponentials: Vec<f64> = logits.into_iter().map(|logit| (logit - greatest).exp()).collect();
+    let sum: f64 = exponentials.iter().sum();
+    exponentials.into_iter().map(|exponential| exponential / sum).collect()
+}
+
+fn add(map: &mut [f64], probabilities: &[f64], weight: f64) {
+    map.iter_mut().zip(probabilities).for_each(|(sum, probability)| *sum += weight * probability);
+}
+
+/// By layer, the recovery rate of `set` at one step.
+fn recovered(prompt: u32, length: u32, set: &[usize]) -> Vec<f64> {
+    let model = CAPTURE.model(ModelRole::Target).unwrap();
+    let of_layer = |&layer: &u32| {
+        let mut map = vec![0.0; length as usize];
+        for &head in &model.heads {
+            for position in length..=length + PLAN.gamma {
+                let full = attend(ModelRole::Target, prompt, layer, head, position, position + 1);
+                add(&mut map, &full, 1.0 / (model.heads.len() as f64 * f64::from(PLAN.gamma + 1)));
+            }
+        }
+        set.iter().map(|&position| map[position]).sum()
+    };
+    model.layers.iter().map(of_layer).collect()
+}
+
+/// Takes the best of `map` that are not taken yet until `count` are.
+fn take(set: &mut Vec<usize>, map: &[f64], count: usize) {
+    let mut order: Vec<usize> = (0..map.len()).filter(|position| !set.contains(position)).collect();
+    order.sort_by(|&a, &b| map[b].total_cmp(&map[a]));
+    set.extend(order.into_iter().take(count.saturating_sub(set.len())));
+}
+
+/// By layer, the recovery rate of `rules` without pooling on a prompt.
+fn by_definition(rules: &Rules, prompt: u32) -> Vec<f64> {
+    let steps = CAPTURE.prompt(prompt).unwrap().steps(PLAN.gamma).step_by(PLAN.gamma as usize + 1);
+    let mut sums = vec![0.0; 3];
+    let count = steps.len() as f64;
+    for length in steps {
+        let mut maps = [vec![0.0; length as usize], vec![0.0; length as usize]];
+        let [target, draft] = &mut maps;
+        let mean = |layers: &[LayerHeads]| 1.0 / layers.iter().map(|it| it.heads.len()).sum::<usize>() as f64;
+        for LayerHeads { layer, heads } in &rules.target_heads {
+            for &head in heads {
+                let row = attend(ModelRole::Target, prompt, *layer, head, length - 1, length);
+                add(target, &row, mean(&rules.target_heads));
+            }
+        }
+        for LayerHeads { layer, heads } in &rules.draft_heads {
+            for &head in heads {
+                for position in length..length + PLAN.gamma {
+                    let row = attend(ModelRole::Draft, prompt, *layer, head, position, length);
+                    add(draft, &row, mean(&rules.draft_heads) / f64::from(PLAN.gamma));
+                }
+            }
+        }
+        let [k, m, sinks, recent] = [rules.k, rules.m, rules.sinks, rules.recent].map(|it| it as usize);
+        let mut set: Vec<usize> = (0..sinks).chain(length as usize - recent..length as usize).collect();
+        take(&mut set, draft, (sinks + recent + m).min(k));
+        take(&mut set, target, k);
+        add(&mut sums, &recovered(prompt, length, &set), 1.0 / count);
+    }
+    sums
+}
+
+fn require_close(actual: &[f64], expected: &[f64]) {
+    assert_eq!(actual.len(), expected.len());
+    for (actual, expected) in actual.iter().zip(expected) {
+        assert!((actual - expected).abs() < 2e-5, "{actual} {expected}");
+    }
+}
+
+#[test]
+fn recovery_is_what_its_definition_says() {
+    let target = heads(&[(0, &[1]), (1, &[2, 3])]);
+    let budgets = Rules { sinks: 2, recent: 3, ..Rules::by_target(target, 14) };
+    for rules in [
+        Rules::by_target(heads(&[(1, &[2])]), 10),
+        budgets.clone(),
+        budgets.clone().with_draft(heads(&[(0, &[0]), (1, &[0, 1])]), 5),
+        // The quota leaves the target nothing.
+        budgets.with_draft(heads(&[(1, &[1])]), 14),
+    ] {
+        let rate = judge(&[1, 4]).rules(&rules).unwrap();
+        for prompt in &rate.prompts {
+            require_close(&prompt.layers, &by_definition(&rules, prompt.prompt));
+        }
+        assert_eq!(rate.prompts.iter().map(|it| it.prompt).collect::<Vec<_>>(), [1, 4]);
+    }
+}
+
+#[test]
+fn sinks_and_a_window_need_no_heads() {
+    let rules = Rules { sinks: 4, recent: 12, ..Rules::by_target(Vec::new(), 16) };
+    let rate = judge(&[2]).rules(&rules).unwrap();
+    require_close(&rate.by_layer(), &by_definition(&rules, 2));
+}
+
+#[test]
+fn the_oracle_is_beaten_by_no_heads_and_the_ceiling_by_no_set() {
+    let searched = CAPTURE.require_prompts(PromptRole::Searched).unwrap();
+    let mut judge = judge(&searched);
+    let ceiling = judge.ceiling().mean();
+    for k in [4, 12, 30] {
+        let rules = Rules::by_target(heads(&[(1, &[2])]), k);
+        let oracle = judge.estimate(Estimate::Oracle, &rules).unwrap();
+        let full = judge.estimate(Estimate::FullHeads, &rules).unwrap();
+        for (candidate, best) in judge.rules(&rules).unwrap().by_prompt().iter().zip(oracle.by_prompt()) {
+            assert!(*candidate <= best + 1e-9);
+        }
+        assert!(full.mean() < oracle.mean() && oracle.mean() < ceiling, "{k}");
+        assert_eq!(judge.estimate(Estimate::FullHeads, &rules).unwrap(), full);
+    }
+}
+
+#[test]
+fn full_heads_are_all_heads_as_rules() {
+    let all: &[u32] = &[0, 1, 2, 3];
+    let rules =
+        Rules { sinks: 1, pooling: 5, ..Rules::by_target(heads(&[(0, all), (1, all), (2, all)]), 12) };
+    let mut judge = judge(&[0, 5]);
+    let full = judge.estimate(Estimate::FullHeads, &rules).unwrap();
+    require_close(&judge.rules(&rules).unwrap().by_prompt(), &full.by_prompt());
+}
+
+#[test]
+fn a_budget_of_all_tokens_and_short_contexts_keep_what_there_is() {
+    let mut judge = judge(&[3]);
+    let ceiling = judge.ceiling();
+    let large = Rules::by_target(heads(&[(0, &[0])]), 64);
+    require_close(&judge.rules(&large).unwrap().by_layer(), &ceiling.by_layer());
+    let short = Rules { k: 4, everything: 60, without_target: Fallback::Everything, ..large };
+    require_close(&judge.rules(&short).unwrap().by_layer(), &ceiling.by_layer());
+    assert!(ceiling.by_layer().iter().all(|&mass| mass > 0.2 && mass < 1.0));
+}
+
+#[test]
+fn maps_that_are_kept_change_nothing() {
+    let rules = Rules::by_target(heads(&[(0, &[0, 1]), (2, &[3])]), 9).with_draft(heads(&[(1, &[0])]), 4);
+    let mut forgetful = Judge::new(&CAPTURE, &[0, 1], PLAN, 1, 0).unwrap();
+    let mut keeping = judge(&[0, 1]);
+    let first = keeping.rules(&rules).unwrap();
+    assert_eq!(keeping.rules(&rules).unwrap(), first);
+    assert_eq!(forgetful.rules(&rules).unwrap(), first);
+}
+
+#[test]
+fn what_a_capture_cannot_judge_is_refused_by_name() {
+    let mut judge = judge(&[0]);
+    let good = Rules::by_target(heads(&[(1, &[2])]), 10);
+    let mut message = |rules: Rules| judge.rules(&rules).unwrap_err().to_string();
+    for layers in [heads(&[(3, &[0])]), heads(&[(0, &[4])])] {
+        let rules = Rules { target_heads: layers, ..good.clone() };
+        assert!(
+            message(rules)
+                .starts_with("fidelity: heads must be captured heads of captured layers of the target")
+        );
+    }
+    let none = Rules { target_heads: Vec::new(), ..good.clone() };
+    assert!(message(none).contains("at least one of the target model, whose map is read"));
+    let large = Rules { k: 0, ..good.clone() };
+    assert!(message(large).contains("budget"));
+    let crowded = Rules { sinks: 8, recent: 8, ..good };
+    assert!(message(crowded).contains("sinks + recent"));
+    let long = StepPlan { gamma: 12, most: 1 };
+    let refused = |prompts: &[u32], plan| Judge::new(&CAPTURE, prompts, plan, 1, 0).unwrap_err().to_string();
+    assert!(refused(&[0], long).contains("for a step of 12 draft tokens"));
+    assert!(refused(&[0], StepPlan { gamma: 0, most: 1 }).contains("gamma must be from 1 to 64"));
+    assert!(refused(&[], PLAN).contains("prompts must be at least one"));
+    assert!(refused(&[6], PLAN).contains("prompt must be below 6"));
+}
+
+#[test]
+fn bounds_lie_below_the_mean_and_come_closer_with_more_prompts() {
+    let mut rng = Pcg64Mcg::seed_from_u64(1);
+    let full: Vec<f64> = (0..200).map(|_| 0.8 + 0.1 * rng.random::<f64>()).collect();
+    let candidate: Vec<f64> = full.iter().map(|rate| rate * (0.9 + 0.1 * rng.random::<f64>())).collect();
+    let share = |count: usize| {
+        let (candidate, full) = (&candidate[..count], &full[..count]);
+        let mean = candidate.iter().sum::<f64>() / full.iter().sum::<f64>();
+        mean - lower_bound_of_share(candidate, full, Bound::default()).unwrap()
+    };
+    assert!(share(200) > 0.0 && share(200) < share(10) && share(10) < 0.03, "{} {}", share(200), share(10));
+    assert_eq!(lower_bound_of_mean(&[0.5; 9], Bound::default()), Some(0.5));
+    assert_eq!(lower_bound_of_mean(&[0.5], Bound::default()), None);
+    assert_eq!(lower_bound_of_share(&[0.5; 3], &[0.5; 2], Bound::default()), None);
+    assert_eq!(lower_bound_of_share(&[0.0; 3], &[0.0; 3], Bound::default()), None);
+}
+
+#[test]
+fn bounds_hold_as_often_as_they_say() {
+    let mut rng = Pcg64Mcg::seed_from_u64(7);
+    let bound = Bound { resamples: 400, ..Bound::default() };
+    let (draws, prompts, mean) = (1000, 30, 0.85);
+    let held = (0..draws).filter(|_| {
+        let rates: Vec<f64> = (0..prompts).map(|_| mean - 0.1 + 0.2 * rng.random::<f64>()).collect();
+        lower_bound_of_mean(&rates, bound).unwrap() <= mean
+    });
+    let coverage = held.count() as f64 / f64::from(draws);
+    // Less two standard errors, and what the percentile gives away on 30 prompts.
+    assert!((0.92..0.98).contains(&coverage), "{coverage}");
+}
