@@ -136,8 +136,8 @@ impl Device {
     /// The time in which any candidate worth having runs `problem` once, and most others do, too.
     pub(crate) fn patience(&self, problem: &Problem) -> Duration {
         match self.about.limits {
-            // One of many launches of a graph, a thousandth of the memory's speed.
-            Limits::Gpu(_) => cuda::run_time(problem, self.bandwidth()) * 32 * 1000,
+            // The launches of a graph, at a hundredth of the memory's speed.
+            Limits::Gpu(_) => cuda::run_time(problem, self.bandwidth()) * 32 * 100,
             // A single thread of a busy machine.
             Limits::Cpu(_) => cpu::run_time(problem, 1) * 20,
         }

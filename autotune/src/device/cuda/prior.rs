@@ -35,7 +35,7 @@ pub(super) struct Launch {
 impl Launch {
     /// About how many microseconds it takes to read and write `bytes`.
     pub(super) fn microseconds(self, bytes: u64, limits: &DeviceLimits) -> f64 {
-        let blocks: u64 = self.grid.into_iter().map(u64::from).product::<u64>().max(1);
+        let blocks: u64 = self.grid.into_iter().map(u64::from).fold(1, u64::saturating_mul).max(1);
         let multiprocessors = u64::from(limits.sm_count.max(1));
         let by_shared =
             limits.shared_bytes_per_block.saturating_add(RESERVED) / self.shared.saturating_add(RESERVED);
@@ -43,7 +43,7 @@ impl Launch {
         let together = multiprocessors * resident;
         let turns = blocks.div_ceil(together);
         // The last turn takes as long as the others, however few blocks it has.
-        let filled = if turns > 1 { blocks as f64 / (turns * together) as f64 } else { 1.0 };
+        let filled = if turns > 1 { blocks as f64 / (turns as f64 * together as f64) } else { 1.0 };
         let busy = blocks.min(multiprocessors) as f64;
         let neighbours = blocks.div_ceil(multiprocessors).min(resident) as f64;
         let asked = neighbours * f64::from(self.shared.max(self.threads.saturating_mul(OF_A_THREAD)).max(1));
