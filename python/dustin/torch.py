@@ -56,14 +56,12 @@ def _caches(
     return _half(key_cache, combined, 0, "key_cache"), _half(other, combined, 1, "key_cache")
 
 
-def _refuse_shared(names: str, caches: Iterable[torch.Tensor]) -> None:
+def _refuse_shared(names: str, caches: Iterable[torch.Tensor], instead: str) -> None:
     """Refuses arguments that are written and that torch would copy wrongly: see the module."""
     storages = [cache.untyped_storage()._cdata for cache in caches]
     if len(set(storages)) < len(storages):
-        raise ValueError(
-            f"{names}: must not be views of one tensor under torch.compile, which would copy them wrongly: "
-            "pass that tensor as the keys, with combined= for the dimension along which keys come before values"
-        )
+        must = "must not be views of one tensor under torch.compile, which would copy them wrongly"
+        raise ValueError(f"{names}: {must}: pass that tensor as {instead}")
 
 
 @torch.library.custom_op("dustin::attention", mutates_args=())
@@ -270,7 +268,8 @@ def _(
     **_options: object,
 ) -> None:
     if value_cache is not None:
-        _refuse_shared("key_cache, value_cache", (key_cache, value_cache))
+        instead = "key_cache, with combined= for the dimension along which keys come before values"
+        _refuse_shared("key_cache, value_cache", (key_cache, value_cache), instead)
 
 
 @torch.library.custom_op("dustin::compact", mutates_args={"key_caches", "value_caches"})
@@ -317,4 +316,7 @@ def _(
     *_arrays: object,
     **_options: object,
 ) -> None:
-    _refuse_shared("key_caches, value_caches", (*key_caches, *value_caches))
+    instead = (
+        "one of key_caches, with layers as its first dimension, or combined= for that of keys and values"
+    )
+    _refuse_shared("key_caches, value_caches", (*key_caches, *value_caches), instead)

@@ -189,10 +189,16 @@ def test_halves_of_one_tensor_are_refused_where_torch_would_copy_them_wrongly(wo
         accepted = torch.zeros_like(world.lengths)[:, None]
         torch.ops.dustin.compact([keys], [values], accepted, *places, rows=ROWS, total_rows=BATCH * ROWS)
 
-    for function, named in ((append, "key_cache, value_cache"), (compact, "key_caches, value_caches")):
+    cases = (
+        (append, "key_cache, value_cache", "key_cache, with combined="),
+        (compact, "key_caches, value_caches", "one of key_caches, with layers as its first dimension"),
+    )
+    for function, named, instead in cases:
         torch.compiler.reset()
         compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
-        with pytest.raises(Exception, match=f"{named}: must not be views of one tensor.*pass that tensor"):
+        with pytest.raises(
+            Exception, match=f"{named}: must not be views of one tensor.*: pass that tensor as {instead}"
+        ):
             compiled(world.keys, world.values)
         function(world.keys, world.values)
         compiled(world.keys.clone(), world.values.clone())
