@@ -1,16 +1,17 @@
 """The package's functions as custom operations of torch, for `torch.compile`.
 
 Importing this module registers `torch.ops.dustin.attention`, `score`, `select`, `append` and `compact`; its
-functions of these names call them. They are the package's functions with tensors and plain numbers as arguments,
-on torch's current stream: shapes, types and errors are documented there. Operations that give something give new
-tensors, never `out=`; `append` and `compact` write to the caches. The verifier's stages, contexts and named streams
-are for the functions: no operation has them.
+functions of these names call them. They are the package's functions with tensors and plain numbers as
+arguments, on torch's current stream: shapes, types and errors are documented there. Operations that give
+something give new tensors, never `out=`; `append` and `compact` write to the caches. The verifier's stages,
+contexts and named streams are for the functions: no operation has them.
 
-Keys and values that are halves of one tensor come as that tensor, in the place of the keys, with `combined`: the
-dimension of five, of size 2, along which keys come before values. The place of the values is then None, or an empty
-list. Two views of one tensor are no substitute where an operation writes: torch.compile's inductor (seen with torch
-2.11) copies arguments that are written and share a storage from the wrong place, silently. So `append` and `compact`
-refuse such views while they are traced; one argument that is a slice of a larger pool is right.
+Keys and values that are halves of one tensor come as that tensor, in the place of the keys, with `combined`:
+the dimension of five, of size 2, along which keys come before values; a packed one, with a head's value
+behind its key, has that after `unflatten(3, (2, -1))`. The place of the values is then None, or an empty
+list. Two views of one tensor are no substitute where an operation writes: torch.compile's inductor (seen with
+torch 2.11) copies arguments that are written and share a storage from the wrong place, silently. So `append`
+and `compact` refuse such views while they are traced; one argument that is a slice of a larger pool is right.
 
 A problem's first call plans and compiles, and may not be part of a CUDA graph: call once before a capture.
 """

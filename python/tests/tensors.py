@@ -17,6 +17,8 @@ LAYOUTS = {
     "HND": ((2, "pages", "heads", "tokens"), lambda both: both.unbind(0), "HND"),
     "FlashInfer NHD": (("pages", 2, "tokens", "heads"), lambda both: both.unbind(1), "NHD"),
     "FlashInfer HND": (("pages", 2, "heads", "tokens"), lambda both: both.unbind(1), "HND"),
+    # A head's value behind its key.
+    "packed": (("pages", "tokens", "heads", 2), lambda both: both.unbind(3), "NHD"),
     # vLLM says NHD whatever lies in memory: here heads before tokens.
     "vLLM HND": ((2, "pages", "heads", "tokens"), lambda both: both.transpose(2, 3).unbind(0), "NHD"),
 }

@@ -15,7 +15,7 @@ BACKENDS = [
     ("cuda", "inductor"),
 ]
 # Along which dimension keys come before values.
-COMBINED = {"NHD": 0, "HND": 0, "FlashInfer NHD": 1, "FlashInfer HND": 1, "vLLM HND": 0}
+COMBINED = {"NHD": 0, "HND": 0, "FlashInfer NHD": 1, "FlashInfer HND": 1, "packed": 3, "vLLM HND": 0}
 
 
 @pytest.fixture(autouse=True)
