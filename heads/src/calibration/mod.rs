@@ -18,7 +18,7 @@ mod tensor;
 pub use self::{
     capture::{Capture, Layer},
     error::CalibrationError,
-    metadata::{Element, Metadata, Model, ModelRole, Prompt, PromptRole, Ranking, VERSION},
+    metadata::{Continuation, Element, Metadata, Model, ModelRole, Prompt, PromptRole, Ranking, VERSION},
     tensor::Tensor,
 };
 

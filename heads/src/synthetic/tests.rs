@@ -1,0 +1,133 @@
+//! What captures made up have to be.
+
+use dustin::{
+    geometry::{Geometry, preset},
+    profile::LayerHeads,
+    verifier::Rules,
+};
+
+use super::*;
+use crate::{
+    calibration::PromptRole,
+    fidelity::{Judge, StepPlan},
+};
+
+fn tiny(seed: u64) -> SyntheticPlan {
+    let geometry = Geometry {
+        layers: 4,
+        query_heads: 8,
+        kv_heads: 2,
+        head_dim: 64,
+        hidden: 512,
+        intermediate: 1024,
+        vocabulary: 1000,
+    };
+    let shape = |planted, decoys| ModelShape { geometry, layers: vec![1, 3], planted, decoys };
+    SyntheticPlan {
+        seed,
+        target: shape(3, 4),
+        draft: Some(shape(2, 4)),
+        searched: 4,
+        held_out: 4,
+        prompt_tokens: 384,
+        continuation: 32,
+        decoy_share: 0.75,
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_capture_again_and_another_one_another() {
+    let bytes = tiny(1).to_bytes().unwrap();
+    assert!(tiny(1).to_bytes().unwrap() == bytes);
+    assert!(tiny(2).to_bytes().unwrap() != bytes);
+    let synthetic = Synthetic::new(&tiny(1)).unwrap();
+    assert_eq!(synthetic.capture.require_prompts(PromptRole::HeldOut).unwrap(), [4, 5, 6, 7]);
+    let count = |layers: &[LayerHeads]| layers.iter().map(|layer| layer.heads.len()).sum::<usize>();
+    assert_eq!((count(&synthetic.target.planted), count(&synthetic.target.decoys)), (3, 4));
+    assert_eq!(count(&synthetic.draft.unwrap().planted), 2);
+}
+
+/// The mean recovery rates, each head alone, of planted heads, decoys and ordinary heads.
+fn rates(synthetic: &Synthetic, role: PromptRole) -> [f64; 3] {
+    let prompts = synthetic.capture.require_prompts(role).unwrap();
+    let plan = StepPlan { gamma: 3, most: 4 };
+    let mut judge = Judge::new(&synthetic.capture, &prompts, plan, 2, 1 << 24).unwrap();
+    let PlantedHeads { planted, decoys } = &synthetic.target;
+    let among = |layers: &[LayerHeads], layer, head| {
+        layers.iter().any(|it: &LayerHeads| it.layer == layer && it.heads.contains(&head))
+    };
+    let mut sums = [[0.0, 0.0]; 3];
+    for layer in [1, 3] {
+        for head in 0..8 {
+            let heads = vec![LayerHeads { layer, heads: vec![head] }];
+            let rules = Rules { sinks: 4, recent: 16, ..Rules::by_target(heads, 40) };
+            let kind = match () {
+                () if among(planted, layer, head) => 0,
+                () if among(decoys, layer, head) => 1,
+                () => 2,
+            };
+            let [sum, count] = &mut sums[kind];
+            *sum += judge.rules(&rules).unwrap().mean();
+            *count += 1.0;
+        }
+    }
+    sums.map(|[sum, count]| sum / count)
+}
+
+#[test]
+fn planted_heads_are_better_by_little_and_decoys_only_where_heads_are_chosen() {
+    for seed in 0..8 {
+        let synthetic = Synthetic::new(&tiny(seed)).unwrap();
+        let [planted, decoys, ordinary] = rates(&synthetic, PromptRole::Searched);
+        assert!(decoys > ordinary + 0.6 * (planted - ordinary), "{seed}: {planted} {decoys} {ordinary}");
+        let [planted, decoys, ordinary] = rates(&synthetic, PromptRole::HeldOut);
+        let gap = planted - ordinary;
+        assert!(gap > 0.01 && gap <= 0.1, "{seed}: {planted} {ordinary}");
+        assert!((decoys - ordinary).abs() < 0.4 * gap, "{seed}: {planted} {decoys} {ordinary}");
+    }
+}
+
+#[test]
+fn few_layers_of_a_large_model_are_made_up_too() {
+    let shape = |name, layers: &[u32]| ModelShape {
+        geometry: preset(name).unwrap(),
+        layers: layers.to_vec(),
+        planted: 8,
+        decoys: 14,
+    };
+    let plan = SyntheticPlan {
+        target: shape("Qwen2.5-72B", &[40]),
+        draft: Some(shape("Qwen2.5-0.5B", &[11, 12])),
+        searched: 1,
+        held_out: 1,
+        ..tiny(3)
+    };
+    let synthetic = Synthetic::new(&plan).unwrap();
+    assert_eq!(synthetic.capture.metadata().target.geometry, preset("Qwen2.5-72B").unwrap());
+    let layer = synthetic.capture.layer(ModelRole::Target, 1, 40).unwrap();
+    assert_eq!((layer.queries.shape(), layer.keys.shape()), ([64, 48, 128], [8, 416, 128]));
+    let judge = Judge::new(&synthetic.capture, &[1], StepPlan { gamma: 4, most: 2 }, 2, 0).unwrap();
+    assert!((0.5..1.0).contains(&judge.ceiling().mean()));
+}
+
+#[test]
+fn plans_that_make_no_capture_are_refused_by_name() {
+    let message = |change: fn(&mut SyntheticPlan)| {
+        let mut plan = tiny(0);
+        change(&mut plan);
+        plan.to_bytes().map(|_| ()).and_then(|()| Synthetic::new(&plan).map(|_| ())).unwrap_err().to_string()
+    };
+    assert!(message(|plan| plan.searched = 0).contains("searched must be from 1"));
+    assert!(message(|plan| plan.prompt_tokens = 100).contains("prompt_tokens must be from 256"));
+    assert!(message(|plan| plan.continuation = 0).contains("continuation"));
+    assert!(message(|plan| plan.searched = 1 << 16).contains("prompts and layers must be of at most"));
+    assert!(message(|plan| plan.decoy_share = f64::NAN).contains("decoy_share"));
+    assert!(message(|plan| plan.target.decoys = 14).contains("planted + decoys must be at most 16"));
+    assert!(message(|plan| plan.target.geometry.head_dim = 32).contains("head_dim must be 64 or 128"));
+    assert!(
+        message(|plan| plan.target.geometry.kv_heads = 3).contains("query_heads must be a multiple of the 3")
+    );
+    assert!(message(|plan| plan.target.geometry.kv_heads = 0).contains("query_heads"));
+    assert!(message(|plan| plan.target.layers = vec![3, 1]).contains("target.layers must be ascending"));
+    assert!(message(|plan| plan.target.geometry.vocabulary = 0).contains("vocab_size"));
+}
