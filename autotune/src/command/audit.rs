@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use anyhow::{Context as _, bail};
 use comfy_table::Table;
-use dustin::profile::{Entry, Found, Read, Source, Tuned};
-use dustin_autotune::workload::{Bounds, Workload, random};
-use rand::SeedableRng;
+use dustin::profile::{Entry, Found, IndexSet, KernelKey, Key, Read, Source, Tuned};
+use dustin_autotune::workload::{Bounds, random};
+use rand::{RngExt, SeedableRng, seq::IndexedRandom};
 use rand_pcg::Pcg64Mcg;
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use crate::{
     book,
     command::open,
     console::{Stop, Watch},
-    device::{self, Device},
+    device::{self, Device, memory},
     outcome::{self, Exit},
     resolve::AuditRequest,
     search::{Course, Failure, Field, MethodKind, RunOff, SearchError, Settings, median, run_off, search},
@@ -152,17 +152,30 @@ pub(crate) fn audit(request: &AuditRequest, stop: &Stop) -> anyhow::Result<Exit>
     })
 }
 
-/// Tasks of distinct buckets that `entries` do not hold.
+/// Tasks of distinct buckets that `entries` do not hold: neighbours of theirs, which a choice of theirs may serve, and any others in
+/// turns.
 fn draw(request: &AuditRequest, entries: &[Entry], device: &Device) -> Vec<Task> {
     let mut rng = Pcg64Mcg::seed_from_u64(request.seed);
     let bounds = if device.id().is_gpu() { Bounds::GPU } else { Bounds::CPU };
-    let mut known: HashSet<_> = entries.iter().map(|entry| entry.key.clone()).collect();
+    let mut known: HashSet<Key> = entries.iter().map(|entry| entry.key.clone()).collect();
     let (mut tasks, mut failed) = (Vec::new(), 0);
     while tasks.len() < request.problems && failed < DRAWS {
-        let workload: Workload = random(&mut rng, bounds);
-        // What no variant serves has no default to compare with.
-        match Task::new(&workload, device) {
-            Ok(task) if known.insert(task.key.clone()) => {
+        let near = entries.choose(&mut rng).filter(|_| (tasks.len() + failed).is_multiple_of(2));
+        let task = match near {
+            Some(entry) => {
+                let key = neighbour(&entry.key, &mut rng);
+                Task::of_key(name(&key), key, device)
+            }
+            None => Task::new(&random(&mut rng, bounds), device),
+        };
+        // What no variant serves has no default to compare with, and not every key is one that a problem can have.
+        let fits = |task: &Task| {
+            task.key.validate().is_ok()
+                && Key::of(&task.problem, &task.key.device, task.key.policy) == task.key
+                && memory::bytes(&task.problem) <= 4 * bounds.cache_bytes
+        };
+        match task {
+            Ok(task) if fits(&task) && known.insert(task.key.clone()) => {
                 tasks.push(task);
                 failed = 0;
             }
@@ -170,6 +183,42 @@ fn draw(request: &AuditRequest, entries: &[Entry], device: &Device) -> Vec<Task>
         }
     }
     tasks
+}
+
+/// The key with one or two of its sizes doubled or halved.
+fn neighbour(key: &Key, rng: &mut Pcg64Mcg) -> Key {
+    let mut key = key.clone();
+    for _ in 0..rng.random_range(1..=2_u32) {
+        let sizes: Vec<&mut u32> = match &mut key.kernel {
+            KernelKey::SparseAttention(key) => match rng.random_range(0..5_u32) {
+                0 => vec![&mut key.batch],
+                1 => vec![&mut key.rows],
+                2 => vec![&mut key.page_size],
+                // What is read as a whole is as long as its sequence.
+                _ if key.index_set == IndexSet::Everything => {
+                    vec![&mut key.length_class, &mut key.set_capacity]
+                }
+                3 => vec![&mut key.set_capacity],
+                _ => vec![&mut key.length_class],
+            },
+            KernelKey::SrhScore(key) => match rng.random_range(0..4_u32) {
+                0 => vec![&mut key.batch],
+                1 => vec![&mut key.tokens],
+                2 => vec![&mut key.page_size],
+                _ => vec![&mut key.length_class, &mut key.mean_length],
+            },
+            KernelKey::Selection(key) => match rng.random_range(0..3_u32) {
+                0 => vec![&mut key.batch],
+                1 => vec![&mut key.budget],
+                _ => vec![&mut key.mean_length],
+            },
+        };
+        let doubled = rng.random_bool(0.5);
+        for size in sizes {
+            *size = if doubled { size.saturating_mul(2) } else { (*size / 2).max(1) };
+        }
+    }
+    key
 }
 
 impl Line {

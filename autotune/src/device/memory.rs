@@ -33,7 +33,7 @@ pub(crate) fn require(problem: &Problem) -> Result<(), TooLarge> {
 }
 
 /// Bytes of one input and of what its results are judged by.
-pub(super) fn bytes(problem: &Problem) -> u64 {
+pub(crate) fn bytes(problem: &Problem) -> u64 {
     match problem {
         Problem::Attention(problem) => attention(problem),
         Problem::Score(problem) => score(problem),

@@ -29,6 +29,7 @@ fn a_profile_is_audited_on_buckets_that_it_does_not_hold() {
     let problems = report["problems"].as_array().unwrap();
     let buckets: HashSet<&str> = problems.iter().map(|one| one["bucket"].as_str().unwrap()).collect();
     assert_eq!(buckets.len(), 8, "{audited:?}");
+    assert!(problems.iter().any(|one| one["source"].as_str().unwrap().starts_with("near")), "{audited:?}");
     for problem in problems {
         assert_ne!(problem["source"], "its own entry", "{problem}");
         let same = problem["chosen"] == problem["default"];
