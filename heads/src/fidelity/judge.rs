@@ -12,8 +12,9 @@ use dustin::{
 use rayon::prelude::*;
 
 use super::{
-    FidelityError, PromptRecovery, RecoveryRate, StepPlan,
+    Eviction, FidelityError, PromptRecovery, RecoveryRate, StepPlan,
     error::invalid,
+    eviction,
     maps::{HeadMaps, full_head_map},
     observed::Observed,
 };
@@ -109,6 +110,16 @@ impl<'a> Judge<'a> {
             self.full_heads = target.into_iter().collect();
         }
         result
+    }
+
+    /// What a method keeps that evicts.
+    ///
+    /// # Errors
+    /// The method's figures are not as documented, too few queries were captured, or the capture cannot be read.
+    pub fn eviction(&mut self, eviction: Eviction) -> Result<RecoveryRate, FidelityError> {
+        let Self { capture, backend, plan, observed, .. } = self;
+        let prompts = observed.iter().map(|it| eviction::recovery(capture, backend, *plan, it, eviction));
+        Ok(RecoveryRate { prompts: prompts.collect::<Result<_, _>>()? })
     }
 
     /// What all confirmed tokens have: the rest is what rows pay to the step's own.

@@ -8,11 +8,12 @@
 //! A set is what the library makes of a capture: importance maps are gathered and sets are chosen by its CPU back end, with the
 //! [rules](dustin::verifier::Rules) that a verifier takes. `steps` says which steps of a prompt are judged, `attend` gathers probabilities,
 //! `observed` is what is known of a prompt before any candidate, `maps` keeps the maps of heads, `recovery` is what a set keeps,
-//! `judge` all of it, `bootstrap` how sure that is.
+//! `judge` all of it, `eviction` baselines that evict, `bootstrap` how sure that is.
 
 mod attend;
 mod bootstrap;
 mod error;
+mod eviction;
 mod judge;
 mod maps;
 mod observed;
@@ -22,6 +23,7 @@ mod steps;
 pub use self::{
     bootstrap::{Bound, lower_bound_of_mean, lower_bound_of_share},
     error::FidelityError,
+    eviction::{Eviction, LayerShares},
     judge::{Estimate, Judge},
     recovery::{PromptRecovery, RecoveryRate},
     steps::StepPlan,

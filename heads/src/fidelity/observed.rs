@@ -31,31 +31,45 @@ impl Observed {
         let model = capture.model(ModelRole::Target)?;
         let first_query = capture.prompt(prompt)?.first_query;
         let steps = Packed::new(plan.lengths(capture, prompt)?.into_iter());
-        let rows = plan.gamma + 1;
         let mut attention = Vec::new();
         for &layer in &model.layers {
             let layer = capture.layer(ModelRole::Target, prompt, layer)?;
             let mut mean = vec![0.0; steps.positions()];
-            // A step at a time: there is a logit for each of its rows, heads and positions.
-            for (&length, &start) in steps.lengths.iter().zip(&steps.starts) {
-                let length = length.cast_unsigned();
-                let sequences = Packed::new((0..rows).map(|row| length + row + 1));
-                let slots: Vec<i32> =
-                    (0..rows).map(|row| (length + row - first_query).cast_signed()).collect();
-                let weight = 1.0 / (model.heads.len() as f32 * rows as f32);
-                let mut map = vec![0.0; sequences.positions()];
-                each_group(model, &layer, |heads| {
-                    gather(backend, heads, &slots, 1, &sequences, weight, &mut map)
-                })?;
-                let mean = &mut mean[start as usize..][..length as usize];
-                for row in sequences.parts(&map) {
-                    mean.iter_mut().zip(row).for_each(|(sum, probability)| *sum += probability);
-                }
-            }
+            each_group(model, &layer, |heads| {
+                add_attention(backend, heads, plan, first_query, &steps, model.heads.len(), &mut mean)
+            })?;
             attention.push(mean);
         }
         Ok(Self { prompt, steps, attention })
     }
+}
+
+/// Adds to `mean`, packed as `steps`, the full attention of `heads` and all rows of each step to the confirmed positions: their share of
+/// the mean over `all_heads` heads.
+pub(super) fn add_attention(
+    backend: &mut CpuBackend,
+    heads: &Heads<'_>,
+    plan: StepPlan,
+    first_query: u32,
+    steps: &Packed,
+    all_heads: usize,
+    mean: &mut [f32],
+) -> Result<(), dustin::InvalidInput> {
+    let rows = plan.gamma + 1;
+    let weight = 1.0 / (all_heads as f32 * rows as f32);
+    // A step at a time: there is a logit for each of its rows, heads and positions.
+    for (&length, &start) in steps.lengths.iter().zip(&steps.starts) {
+        let length = length.cast_unsigned();
+        let sequences = Packed::new((0..rows).map(|row| length + row + 1));
+        let slots: Vec<i32> = (0..rows).map(|row| (length + row - first_query).cast_signed()).collect();
+        let mut map = vec![0.0; sequences.positions()];
+        gather(backend, heads, &slots, 1, &sequences, weight, &mut map)?;
+        let mean = &mut mean[start as usize..][..length as usize];
+        for row in sequences.parts(&map) {
+            mean.iter_mut().zip(row).for_each(|(sum, probability)| *sum += probability);
+        }
+    }
+    Ok(())
 }
 
 /// Calls `visit` for the heads of each KV head that was kept.

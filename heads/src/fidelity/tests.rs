@@ -176,6 +176,64 @@ fn a_budget_of_all_tokens_and_short_contexts_keep_what_there_is() {
     assert!(ceiling.by_layer().iter().all(|&mass| mass > 0.2 && mass < 1.0));
 }
 
+/// By layer, what SnapKV keeps of a prompt with a window of 8 and no pooling.
+fn snap_by_definition(prompt: u32, k: usize) -> Vec<f64> {
+    let (model, found) = (CAPTURE.model(ModelRole::Target).unwrap(), CAPTURE.prompt(prompt).unwrap());
+    let (read, before) = (found.prompt_tokens, found.prompt_tokens - 8);
+    let steps = found.steps(PLAN.gamma).step_by(PLAN.gamma as usize + 1);
+    let of_layer = |&layer: &u32| {
+        let mut kept = 0.0;
+        for group in model.heads.chunks(2) {
+            let mut map = vec![0.0; before as usize];
+            for &head in group {
+                for position in before..read {
+                    add(
+                        &mut map,
+                        &attend(ModelRole::Target, prompt, layer, head, position, position + 1),
+                        1.0,
+                    );
+                }
+            }
+            let mut set = Vec::new();
+            take(&mut set, &map, k - 8);
+            for length in steps.clone() {
+                for &head in group {
+                    for position in length..=length + PLAN.gamma {
+                        let full = attend(ModelRole::Target, prompt, layer, head, position, position + 1);
+                        let recent = before as usize..length as usize;
+                        kept += set.iter().copied().chain(recent).map(|at| full[at]).sum::<f64>();
+                    }
+                }
+            }
+        }
+        kept / (steps.len() * model.heads.len() * (PLAN.gamma as usize + 1)) as f64
+    };
+    model.layers.iter().map(of_layer).collect()
+}
+
+#[test]
+fn evicting_baselines_keep_what_their_definitions_say() {
+    let mut judge = judge(&[0, 4]);
+    let snap = Eviction { k: 16, window: 8, pooling: 1, shares: LayerShares::Even };
+    let rate = judge.eviction(snap).unwrap();
+    for prompt in &rate.prompts {
+        require_close(&prompt.layers, &snap_by_definition(prompt.prompt, 16));
+    }
+    // Budgets besides the window: 14, 8 and 2.
+    let pyramid = Eviction { shares: LayerShares::Pyramid { beta: 4 }, ..snap };
+    let rate = judge.eviction(pyramid).unwrap();
+    for (layer, k) in [22, 16, 10].into_iter().enumerate() {
+        require_close(&[rate.prompts[0].layers[layer]], &[snap_by_definition(0, k)[layer]]);
+    }
+    let all = judge.eviction(Eviction { k: 4000, pooling: 5, ..snap }).unwrap();
+    require_close(&all.by_layer(), &judge.ceiling().by_layer());
+    let mut message = |eviction| judge.eviction(eviction).unwrap_err().to_string();
+    assert!(message(Eviction { window: 16, ..snap }).contains("window must be from 1 to below k, 16"));
+    assert!(message(Eviction { window: 9, ..snap }).contains("window must be at most 8"));
+    assert!(message(Eviction { pooling: 2, ..snap }).contains("pooling"));
+    assert!(message(Eviction { shares: LayerShares::Pyramid { beta: 0 }, ..snap }).contains("beta"));
+}
+
 #[test]
 fn maps_that_are_kept_change_nothing() {
     let rules = Rules::by_target(heads(&[(0, &[0, 1]), (2, &[3])]), 9).with_draft(heads(&[(1, &[0])]), 4);
