@@ -17,6 +17,7 @@ use super::{
     eviction,
     maps::{HeadMaps, full_head_map},
     observed::Observed,
+    tova,
 };
 use crate::calibration::{Capture, ModelRole};
 
@@ -119,6 +120,16 @@ impl<'a> Judge<'a> {
     pub fn eviction(&mut self, eviction: Eviction) -> Result<RecoveryRate, FidelityError> {
         let Self { capture, backend, plan, observed, .. } = self;
         let prompts = observed.iter().map(|it| eviction::recovery(capture, backend, *plan, it, eviction));
+        Ok(RecoveryRate { prompts: prompts.collect::<Result<_, _>>()? })
+    }
+
+    /// What TOVA keeps with `k` tokens in each layer.
+    ///
+    /// # Errors
+    /// k is 0, or the capture cannot be read.
+    pub fn tova(&mut self, k: u32) -> Result<RecoveryRate, FidelityError> {
+        let Self { capture, backend, observed, .. } = self;
+        let prompts = observed.iter().map(|it| tova::recovery(capture, backend, it, k));
         Ok(RecoveryRate { prompts: prompts.collect::<Result<_, _>>()? })
     }
 

@@ -8,7 +8,7 @@
 //! A set is what the library makes of a capture: importance maps are gathered and sets are chosen by its CPU back end, with the
 //! [rules](dustin::verifier::Rules) that a verifier takes. `steps` says which steps of a prompt are judged, `attend` gathers probabilities,
 //! `observed` is what is known of a prompt before any candidate, `maps` keeps the maps of heads, `recovery` is what a set keeps,
-//! `judge` all of it, `eviction` baselines that evict, `bootstrap` how sure that is.
+//! `judge` all of it, `eviction` and `tova` baselines that evict, `bootstrap` how sure that is.
 
 mod attend;
 mod bootstrap;
@@ -19,6 +19,7 @@ mod maps;
 mod observed;
 mod recovery;
 mod steps;
+mod tova;
 
 pub use self::{
     bootstrap::{Bound, lower_bound_of_mean, lower_bound_of_share},

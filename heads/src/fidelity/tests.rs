@@ -234,6 +234,44 @@ fn evicting_baselines_keep_what_their_definitions_say() {
     assert!(message(Eviction { shares: LayerShares::Pyramid { beta: 0 }, ..snap }).contains("beta"));
 }
 
+/// By layer, what TOVA keeps of a prompt.
+fn tova_by_definition(prompt: u32, k: usize) -> Vec<f64> {
+    let (model, found) = (CAPTURE.model(ModelRole::Target).unwrap(), CAPTURE.prompt(prompt).unwrap());
+    let steps = found.steps(PLAN.gamma).step_by(PLAN.gamma as usize + 1);
+    let mut sums = vec![0.0; model.layers.len()];
+    for (index, &layer) in model.layers.iter().enumerate() {
+        let mut set: Vec<usize> = (0..found.prompt_tokens as usize - 1).collect();
+        for position in found.prompt_tokens - 1..found.tokens - PLAN.gamma - 1 {
+            set.push(position as usize);
+            let mut mean = vec![0.0; position as usize + 1];
+            for &head in &model.heads {
+                let full = attend(ModelRole::Target, prompt, layer, head, position, position + 1);
+                let there: f64 = set.iter().map(|&at| full[at]).sum();
+                set.iter().for_each(|&at| mean[at] += full[at] / there);
+            }
+            while set.len() > k {
+                let least = set.iter().copied().min_by(|&a, &b| mean[a].total_cmp(&mean[b])).unwrap();
+                set.retain(|&at| at != least);
+            }
+            if steps.clone().any(|length| length == position + 1) {
+                sums[index] += recovered(prompt, position + 1, &set)[index] / steps.len() as f64;
+            }
+        }
+    }
+    sums
+}
+
+#[test]
+fn tova_keeps_what_its_definition_says() {
+    let mut judge = judge(&[1, 5]);
+    let rate = judge.tova(12).unwrap();
+    for prompt in &rate.prompts {
+        require_close(&prompt.layers, &tova_by_definition(prompt.prompt, 12));
+    }
+    require_close(&judge.tova(100).unwrap().by_layer(), &judge.ceiling().by_layer());
+    assert!(judge.tova(0).unwrap_err().to_string().contains("k must be at least 1"));
+}
+
 #[test]
 fn maps_that_are_kept_change_nothing() {
     let rules = Rules::by_target(heads(&[(0, &[0, 1]), (2, &[3])]), 9).with_draft(heads(&[(1, &[0])]), 4);
