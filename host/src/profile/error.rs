@@ -206,6 +206,15 @@ pub enum Problem {
         /// The digest in the profile.
         actual: String,
     },
+    /// The built-in rule makes another choice for the bucket asked for.
+    #[error(
+        "not used, since the built-in default is another one for its bucket, at a distance of {distance:.2}, and what beats one need \
+         not beat the other"
+    )]
+    OtherDefault {
+        /// Its distance.
+        distance: f64,
+    },
     /// A value that cannot be.
     #[error("not used, since {0}; correct it, or tune again")]
     Illegal(InvalidInput),

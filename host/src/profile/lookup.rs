@@ -144,6 +144,9 @@ impl<C: Catalogue> Tuned<C> {
 
     /// The nearest entry, within the bound, of those that `eligible` lets through and that can serve `key`. Equal
     /// distances go to the lower key, so that the answer does not depend on the order of the file.
+    ///
+    /// An entry says what beats the built-in rule's choice for its own bucket. Where the rule makes another choice for `key`, as with
+    /// a batch that fills the device otherwise, that says nothing, and the rule's choice is the better guess.
     fn nearest(
         &self,
         key: &Key,
@@ -158,6 +161,8 @@ impl<C: Catalogue> Tuned<C> {
             .collect();
         candidates
             .sort_unstable_by(|(a, near), (b, far)| near.total_cmp(far).then_with(|| a.key.cmp(&b.key)));
+        let by_rule = |key: &Key| self.catalogue.default(key).map(|choice| (choice.variant, choice.launch));
+        let own = if candidates.is_empty() { None } else { by_rule(key) };
         for (entry, distance) in candidates {
             if distance > distance::BOUND {
                 let problem = Problem::TooFar { distance, bound: distance::BOUND };
@@ -165,6 +170,9 @@ impl<C: Catalogue> Tuned<C> {
                 return None;
             }
             match self.catalogue.check(key, &entry.choice.variant, &entry.choice.launch) {
+                Ok(()) if own.is_some() && by_rule(&entry.key) != own => {
+                    misses.push(Warning::entry(&entry.key, Problem::OtherDefault { distance }));
+                }
                 Ok(()) => return Some((entry, distance)),
                 Err(error) => misses.push(Warning::entry(&entry.key, Problem::Illegal(error))),
             }

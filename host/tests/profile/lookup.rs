@@ -54,6 +54,24 @@ fn a_near_entry_that_cannot_serve_the_bucket_is_passed_over_with_its_reason() {
 }
 
 #[test]
+fn a_near_entry_is_passed_over_where_the_rule_chooses_otherwise_for_the_bucket_asked_for() {
+    let of = |set_capacity| key_with(|key| key.set_capacity = set_capacity);
+    let tuned = Tuned::new([entry(of(1024), "wide", 2), entry(of(4096), "narrow", 3)], Toy);
+    // Both are an octave away; the lower one would be taken, but the rule sees another problem in it.
+    let found = tuned.find(&of(2048)).unwrap();
+    assert_eq!(
+        (found.choice.variant.as_str(), found.source.clone()),
+        ("narrow", Source::Near { distance: 1.0 })
+    );
+    assert_eq!(misses(&found), [Problem::NoEntry, Problem::OtherDefault { distance: 1.0 }]);
+
+    let tuned = Tuned::new([entry(of(1024), "wide", 2)], Toy);
+    let found = tuned.find(&of(2048)).unwrap();
+    assert_eq!((found.choice.as_ref(), found.source.clone()), (&choice("plain", 2), Source::Default));
+    assert_eq!(misses(&found), [Problem::NoEntry, Problem::OtherDefault { distance: 1.0 }]);
+}
+
+#[test]
 fn an_entry_beyond_the_bound_is_not_near() {
     let tuned = Tuned::new([entry(at(1), "wide", 2)], Toy);
     let found = tuned.find(&at(16)).unwrap();

@@ -9,7 +9,7 @@ use dustin::{
     profile::*,
 };
 
-/// Two variants and a default, for any key without fp8.
+/// Two variants and a default, for any key without fp8; of large sets the default is another one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Toy;
 
@@ -38,8 +38,9 @@ impl Catalogue for Toy {
     }
 
     fn default(&self, key: &Key) -> Option<Choice> {
-        let fp8 = matches!(&key.kernel, KernelKey::SparseAttention(key) if key.kv_dtype == KvDtype::Fp8E4m3);
-        (!fp8).then(|| choice("plain", 1))
+        let KernelKey::SparseAttention(key) = &key.kernel else { return Some(choice("plain", 1)) };
+        let splits = if key.set_capacity > 1024 { 2 } else { 1 };
+        (key.kv_dtype != KvDtype::Fp8E4m3).then(|| choice("plain", splits))
     }
 }
 
