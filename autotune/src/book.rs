@@ -10,6 +10,9 @@ use dustin::profile::{self, Choice, DeviceId, Entry, Key, Profile, Provenance, R
 
 use crate::console::Console;
 
+/// How far a bucket may be whose choice a search begins with. It need not serve: [`distance::BOUND`] is for that.
+const NEIGHBOURHOOD: f64 = 2.0;
+
 /// A profile and its file.
 pub(crate) struct Book {
     path: PathBuf,
@@ -98,10 +101,9 @@ impl Book {
         &self.path
     }
 
-    /// The choice of the entry nearest to `key`, of those that are near at all.
+    /// The choice of the entry nearest to `key`, of those that are worth a trial.
     pub(crate) fn nearest(&self, key: &Key) -> Option<&Choice> {
-        let distance =
-            |entry: &Entry| distance::between(key, &entry.key).filter(|&far| far <= distance::BOUND);
+        let distance = |entry: &Entry| distance::between(key, &entry.key).filter(|&far| far <= NEIGHBOURHOOD);
         let near = self.profile.entries.iter().filter_map(|entry| Some((distance(entry)?, entry)));
         near.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, entry)| &entry.choice)
     }

@@ -24,11 +24,11 @@ fn a_profile_is_audited_on_buckets_that_it_does_not_hold() {
     let tuned = run(folder.path(), &TUNE);
     assert_eq!(tuned.code, Some(0), "{tuned:?}");
 
-    let audited = run(folder.path(), &[&AUDIT[..], &["--problems=8"]].concat());
+    let audited = run(folder.path(), &[&AUDIT[..], &["--problems=24"]].concat());
     let report = json(&audited);
     let problems = report["problems"].as_array().unwrap();
     let buckets: HashSet<&str> = problems.iter().map(|one| one["bucket"].as_str().unwrap()).collect();
-    assert_eq!(buckets.len(), 8, "{audited:?}");
+    assert_eq!(buckets.len(), 24, "{audited:?}");
     assert!(problems.iter().any(|one| one["source"].as_str().unwrap().starts_with("near")), "{audited:?}");
     for problem in problems {
         assert_ne!(problem["source"], "its own entry", "{problem}");

@@ -85,14 +85,15 @@ fn a_tuned_bucket_is_served_by_its_own_entry_with_what_is_on_record() {
 #[test]
 fn a_bucket_without_an_entry_is_served_by_a_near_one_and_the_difference_is_named() {
     let folder = folder();
-    let answer = explain(folder.path(), &["-p", "one.toml", "--workload", "w1-rows8"])["answer"].clone();
+    let asked = ["-p", "one.toml", "--model=Qwen2.5-72B", "--page-size=32"];
+    let answer = explain(folder.path(), &asked)["answer"].clone();
     assert_eq!(answer["source"], "near", "{answer}");
     let differs = answer["differs"].as_array().unwrap();
     assert_eq!(differs.len(), 1, "{answer}");
     let field = &differs[0];
-    assert_eq!([&field["field"], &field["asked"], &field["entry"]], ["rows", "8", "5"]);
+    assert_eq!([&field["field"], &field["asked"], &field["entry"]], ["page_size", "32", "16"]);
     assert!(answer["misses"][0].as_str().unwrap().contains("no entry for this bucket"), "{answer}");
-    assert!(answer["distance"].as_f64().unwrap() > 1.0, "{answer}");
+    assert_eq!(answer["distance"].as_f64(), Some(0.5), "{answer}");
 }
 
 #[test]

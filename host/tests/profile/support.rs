@@ -39,7 +39,7 @@ impl Catalogue for Toy {
 
     fn default(&self, key: &Key) -> Option<Choice> {
         let KernelKey::SparseAttention(key) = &key.kernel else { return Some(choice("plain", 1)) };
-        let splits = if key.set_capacity > 1024 { 2 } else { 1 };
+        let splits = if key.set_capacity > 1536 { 2 } else { 1 };
         (key.kv_dtype != KvDtype::Fp8E4m3).then(|| choice("plain", splits))
     }
 }

@@ -58,7 +58,7 @@ impl Verifier {
     /// accepted row, behind a prompt of its last. A layer none of whose heads are captured on this rank is left alone.
     ///
     /// # Safety
-    /// As [`CaptureKernel::launch`] for the arrays of `rows` and the verifier's [`EngineMemory`](crate::verifier::EngineMemory), in
+    /// As [`CaptureKernel::launch`](crate::cuda::CaptureKernel::launch) for the arrays of `rows` and the verifier's [`EngineMemory`](crate::verifier::EngineMemory), in
     /// `workspace`, likewise.
     ///
     /// # Errors

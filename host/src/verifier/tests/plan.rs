@@ -113,13 +113,15 @@ fn the_report_names_the_entry_that_serves_and_the_plan_launches_it() {
     assert_eq!(tuned.attention().splits(), 6.into());
     assert!(served.to_string().ends_with("splits=6: tuned for this bucket, edited by hand"), "{served}");
 
-    // Twice the batch is an octave away.
-    let mut larger = problem(1, 0);
-    (larger.limits.max_batch, larger.limits.slots) = (32, 32);
-    let near = plan(&larger, vec![entry.clone()]);
-    assert!(
-        matches!(chosen(near.report(), Stage::Attention).source, Source::Near { distance } if distance == 1.0)
-    );
+    // A quarter fewer sequences are near, twice as many are not.
+    let of_batch = |batch| {
+        let mut larger = problem(1, 0);
+        (larger.limits.max_batch, larger.limits.slots) = (batch, batch);
+        chosen(plan(&larger, vec![entry.clone()]).report(), Stage::Attention).source.clone()
+    };
+    let Source::Near { distance } = of_batch(12) else { panic!("{:?}", of_batch(12)) };
+    assert!((distance - (4.0_f64 / 3.0).log2()).abs() < 1e-12);
+    assert_eq!(of_batch(32), Source::Default);
 
     // Another GPU of the same compute capability, and a type that the profile does not have.
     let other = DeviceId::gpu("NVIDIA H100", 9, 0);

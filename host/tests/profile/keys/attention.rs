@@ -18,7 +18,7 @@ fn mutations() -> Vec<Mutation> {
         with("head_dim", false, |key| key.head_dim = 64),
         with("query_heads", false, |key| key.query_heads = 32),
         with("kv_heads", false, |key| key.kv_heads = 16),
-        with("both heads", true, |key| (key.query_heads, key.kv_heads) = (32, 4)),
+        with("both heads", true, |key| (key.query_heads, key.kv_heads) = (48, 6)),
         with("layout", false, |key| key.layout = KvLayout::Hnd),
         with("page_size", true, |key| key.page_size = 32),
         with("batch", true, |key| key.batch = 24),

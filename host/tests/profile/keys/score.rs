@@ -54,11 +54,11 @@ fn every_field_of_the_key_tells_buckets_apart() {
         change("page_size", true, |key| key.page_size = 32),
         change("batch", true, |key| key.batch = 24),
         change("length_class", true, |key| key.length_class = 131_072),
-        change("mean_length", true, |key| key.mean_length = 16_384),
-        change("sources", true, |key| key.sources = 3),
-        change("heads", true, |key| key.heads = 8),
-        change("kv_heads_read", true, |key| key.kv_heads_read = 2),
-        change("tokens", true, |key| key.tokens = 4),
+        change("mean_length", true, |key| key.mean_length = 24_576),
+        change("sources", false, |key| key.sources = 3),
+        change("heads", true, |key| key.heads = 5),
+        change("kv_heads_read", true, |key| key.kv_heads_read = 3),
+        change("tokens", false, |key| key.tokens = 4),
         change("accumulate", true, |key| key.accumulate = true),
     ]);
     hold(&key(), &mutations);

@@ -40,12 +40,12 @@ fn every_field_of_the_key_tells_buckets_apart() {
     mutations.push(("policy.l2", false, Key { policy: cold, ..key() }));
     mutations.extend([
         change("batch", true, |key| key.batch = 24),
-        change("mean_length", true, |key| key.mean_length = 65_536),
+        change("mean_length", true, |key| key.mean_length = 49_152),
         change("budget", true, |key| key.budget = 768),
         change("maps", false, |key| key.maps = Maps::Draft),
         change("maps", false, |key| (key.maps, key.quota) = (Maps::Neither, false)),
         change("quota", false, |key| key.quota = false),
-        change("block", true, |key| key.block = 16),
+        change("block", true, |key| key.block = 2),
         change("pooling", true, |key| key.pooling = true),
         change("physical", true, |key| key.physical = true),
     ]);
