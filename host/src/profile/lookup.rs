@@ -13,8 +13,8 @@ use super::{
 use crate::InvalidInput;
 
 /// Choices that were found valid, ready to be asked. Each bucket gets, in this order: the entry of its own key; the
-/// nearest entry of the same device; the nearest entry of another GPU of the same compute capability; the built-in
-/// default.
+/// nearest entry of the same device, of a bucket for which the built-in rule chooses the same; likewise of another GPU of
+/// the same compute capability; the built-in default.
 #[derive(Clone, Debug)]
 pub struct Tuned<C> {
     catalogue: C,
