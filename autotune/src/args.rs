@@ -1,6 +1,6 @@
 //! The command line as typed. What it amounts to is decided in `resolve`.
 
-use std::{collections::HashSet, ops::RangeBounds, path::PathBuf};
+use std::{ops::RangeBounds, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedI64ValueParser, value_parser};
 
@@ -31,7 +31,7 @@ Exit codes:
   1    it failed; one sentence on standard error says why and what to do
   2    the command line is not understood, or asks for something impossible
   3    verify found an entry that is stale, wrong, slower, unreadable or too large to check; audit found a choice that is
-       slower than the default, or wrong; diff found a difference
+       slower than the default, wrong or unchecked; diff found a difference
   130  interrupted; what was found until then is kept";
 
 /// Tunes Dustin's kernels for the device at hand and keeps what it finds in a profile.
@@ -387,8 +387,9 @@ fn gpus(text: &str) -> Result<Gpus, String> {
     }
     let numbers = text.split(',').map(|number| number.trim().parse::<u32>()).collect::<Result<Vec<_>, _>>();
     let mut numbers = numbers.map_err(|_| "expected `all`, or numbers such as 0,1")?;
-    let mut seen = HashSet::new();
-    numbers.retain(|&number| seen.insert(number));
+    // In one order for all, so that two that wait for each other's GPUs do not wait for ever.
+    numbers.sort_unstable();
+    numbers.dedup();
     Ok(Gpus::These(numbers))
 }
 
@@ -422,7 +423,7 @@ mod tests {
     #[test]
     fn several_gpus_are_all_or_numbers_each_once() {
         assert_eq!(gpus("all"), Ok(Gpus::All));
-        assert_eq!(gpus("1, 0,1"), Ok(Gpus::These(vec![1, 0])));
+        assert_eq!(gpus("1, 0,1"), Ok(Gpus::These(vec![0, 1])));
         for bad in ["", "0,", "-1", "both"] {
             assert!(gpus(bad).is_err(), "{bad}");
         }

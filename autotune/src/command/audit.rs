@@ -15,6 +15,7 @@ use crate::{
     command::open,
     console::{Stop, Watch},
     device::{self, Device, memory},
+    lock::Lock,
     outcome::{self, Exit},
     resolve::AuditRequest,
     search::{Course, Failure, Field, MethodKind, RunOff, SearchError, Settings, median, run_off, search},
@@ -92,9 +93,13 @@ pub(crate) fn audit(request: &AuditRequest, stop: &Stop) -> anyhow::Result<Exit>
         bail!("{}: every problem that was drawn lies in a bucket that the profile holds", path.display());
     }
     let tuned = Tuned::new(profile.entries, device.catalogue());
+    if let Some(warning) = device.require_alone(request.device.shared)? {
+        console.note(&warning);
+    }
+    let _lock = Lock::take(&device, request.device.wait, stop)?;
     let auditor = Auditor { request, stop, device: &device, supervisor: &supervisor };
     let bar = console.bar(tasks.len(), "auditing");
-    let mut lines = Vec::with_capacity(tasks.len());
+    let (mut lines, mut lost) = (Vec::with_capacity(tasks.len()), None);
     for task in &tasks {
         if stop.asked() {
             break;
@@ -102,7 +107,10 @@ pub(crate) fn audit(request: &AuditRequest, stop: &Stop) -> anyhow::Result<Exit>
         let found = tuned.find(&task.key)?;
         let line = match auditor.line(task, &found) {
             Ok(line) => line,
-            Err(error) if device::is_lost(&error) => return Err(error),
+            Err(error) if device::is_lost(&error) => {
+                lost = Some(error);
+                break;
+            }
             Err(error) => {
                 Line { remark: outcome::sentence(&error), ..Line::new(task, &found, Verdict::Unchecked) }
             }
@@ -145,11 +153,12 @@ pub(crate) fn audit(request: &AuditRequest, stop: &Stop) -> anyhow::Result<Exit>
         ))?;
     }
     console.print_json(&report)?;
-    Ok(match (stop.asked(), report.slower + report.wrong) {
-        (true, _) => Exit::Interrupted,
-        (false, 0) => Exit::Done,
-        (false, _) => Exit::Unverified,
-    })
+    match lost {
+        Some(error) => Err(error),
+        None if stop.asked() => Ok(Exit::Interrupted),
+        None if report.slower + report.wrong + of(Verdict::Unchecked) > 0 => Ok(Exit::Unverified),
+        None => Ok(Exit::Done),
+    }
 }
 
 /// Tasks of distinct buckets that `entries` do not hold: neighbours of theirs, which a choice of theirs may serve, and any others in
