@@ -18,9 +18,11 @@ use crate::{
     lock::Lock,
     outcome::{self, Exit},
     resolve::AuditRequest,
-    search::{Course, Failure, Field, MethodKind, RunOff, SearchError, Settings, median, run_off, search},
+    search::{
+        Bench, Course, Failure, Field, MethodKind, RunOff, SearchError, Settings, median, run_off, search,
+    },
     table,
-    task::{Task, name},
+    task::{Task, name, spell},
     worker::Supervisor,
 };
 
@@ -232,7 +234,6 @@ fn neighbour(key: &Key, rng: &mut Pcg64Mcg) -> Key {
 
 impl Line {
     fn new(task: &Task, found: &Found, verdict: Verdict) -> Self {
-        let spelt = |choice: &dustin::profile::Choice| crate::task::spell(&choice.variant, &choice.launch);
         Self {
             workload: task.name.clone(),
             bucket: name(&task.key),
@@ -242,7 +243,7 @@ impl Line {
                 Source::OtherGpu { name, .. } => name.clone(),
                 Source::Default => "default".into(),
             },
-            chosen: spelt(&found.choice),
+            chosen: spell(&found.choice.variant, &found.choice.launch),
             default: task.points[task.default].to_string(),
             us: None,
             default_us: None,
@@ -267,7 +268,7 @@ impl Auditor<'_> {
     /// The device cannot hold the problem, or is lost.
     fn line(&self, whole: &Task, found: &Found) -> anyhow::Result<Line> {
         let default = &whole.points[whole.default].choice;
-        let same = (&default.variant, &default.launch) == (&found.choice.variant, &found.choice.launch);
+        let same = whole.position(&found.choice) == Some(whole.default);
         if same && self.request.trials == 0 {
             return Ok(Line::new(whole, found, Verdict::Default));
         }
@@ -308,12 +309,7 @@ impl Auditor<'_> {
     }
 
     /// The choice against the default, in pairs.
-    fn compare(
-        &self,
-        field: Field<'_>,
-        chosen: usize,
-        bench: &mut dyn crate::search::Bench,
-    ) -> Result<RunOff, Failure> {
+    fn compare(&self, field: Field<'_>, chosen: usize, bench: &mut dyn Bench) -> Result<RunOff, Failure> {
         for candidate in [field.default, chosen] {
             bench.check(candidate)?;
         }
@@ -323,12 +319,7 @@ impl Auditor<'_> {
     }
 
     /// What the choice loses to the fastest of a search that begins with it; nothing if it does not serve.
-    fn regret(
-        &self,
-        task: &Task,
-        chosen: usize,
-        bench: &mut dyn crate::search::Bench,
-    ) -> anyhow::Result<Option<f64>> {
+    fn regret(&self, task: &Task, chosen: usize, bench: &mut dyn Bench) -> anyhow::Result<Option<f64>> {
         // However slow the choice is, that is the question.
         let settings = Settings { reach: f64::INFINITY, pairs: 0, ..self.device.settings() };
         let course = Course::new(&task.space, MethodKind::Surrogate, self.request.seed)

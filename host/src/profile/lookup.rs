@@ -1,6 +1,6 @@
 //! Which choice serves a bucket, and why.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, cell::LazyCell, collections::HashMap};
 
 use super::{
     catalogue::Catalogue,
@@ -162,7 +162,8 @@ impl<C: Catalogue> Tuned<C> {
         candidates
             .sort_unstable_by(|(a, near), (b, far)| near.total_cmp(far).then_with(|| a.key.cmp(&b.key)));
         let by_rule = |key: &Key| self.catalogue.default(key).map(|choice| (choice.variant, choice.launch));
-        let own = if candidates.is_empty() { None } else { by_rule(key) };
+        // Asking the rule takes longer than all else here: only for an entry that would serve.
+        let own = LazyCell::new(|| by_rule(key));
         for (entry, distance) in candidates {
             if distance > distance::BOUND {
                 let problem = Problem::TooFar { distance, bound: distance::BOUND };
@@ -170,7 +171,7 @@ impl<C: Catalogue> Tuned<C> {
                 return None;
             }
             match self.catalogue.check(key, &entry.choice.variant, &entry.choice.launch) {
-                Ok(()) if own.is_some() && by_rule(&entry.key) != own => {
+                Ok(()) if own.is_some() && by_rule(&entry.key) != *own => {
                     misses.push(Warning::entry(&entry.key, Problem::OtherDefault { distance }));
                 }
                 Ok(()) => return Some((entry, distance)),
