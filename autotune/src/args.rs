@@ -222,12 +222,18 @@ pub(crate) struct AuditArgs {
     pub(crate) profile: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
-    /// How many problems are drawn, each of another bucket.
+    /// How many problems are drawn, each of another bucket or, with `--members`, of other sizes.
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = range(1..=10_000))]
     pub(crate) problems: u32,
+    /// Draw problems that lie in the buckets that the profile holds, at other sizes than those that were tuned.
+    #[arg(long)]
+    pub(crate) members: bool,
     /// Search each problem, too, with so many candidates, and tell what the choice loses to the fastest found.
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = range(0..))]
     pub(crate) trials: u32,
+    /// End with exit code 3 if a choice takes so many percent longer than the fastest found; needs `--trials`.
+    #[arg(long, value_name = "PERCENT", value_parser = range(1..=10_000), requires = "trials")]
+    pub(crate) most_regret: Option<u32>,
     /// Seed of the problems, and of their inputs.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,

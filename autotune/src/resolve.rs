@@ -102,8 +102,12 @@ pub(crate) struct AuditRequest {
     pub(crate) profile: Option<PathBuf>,
     /// How many problems are drawn.
     pub(crate) problems: usize,
+    /// Whether they are of the profile's own buckets.
+    pub(crate) members: bool,
     /// How many candidates are tried for each; 0: the choice and the default alone.
     pub(crate) trials: usize,
+    /// The largest regret that passes, as a share.
+    pub(crate) most_regret: f64,
     /// Seed of problems and inputs.
     pub(crate) seed: u64,
     /// How to talk.
@@ -183,7 +187,9 @@ impl AuditRequest {
             device: DeviceRequest::resolve(&args.device),
             profile: args.profile,
             problems: args.problems as usize,
+            members: args.members,
             trials: args.trials as usize,
+            most_regret: args.most_regret.map_or(f64::INFINITY, |percent| f64::from(percent) / 100.0),
             seed: args.seed,
             console: Console { quiet: args.console.quiet, json: args.console.json },
         }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Points that are tried for what occupancy promises.
-const PROMISING: usize = 8;
+pub(super) const PROMISING: usize = 8;
 
 /// What tunes one workload after another, and what came of it.
 pub(super) struct Tuner<'a> {

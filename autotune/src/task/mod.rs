@@ -67,7 +67,9 @@ pub(crate) struct Task {
     pub(crate) name: String,
     /// The bucket.
     pub(crate) key: Key,
-    /// The problem that stands for the bucket.
+    /// The sizes of the problem that is measured: the bucket's own, at its upper ends, or those of a problem inside.
+    pub(crate) sizes: Key,
+    /// The problem that is measured: the one that stands for the bucket, or one inside.
     pub(crate) problem: Problem,
     /// Confirmed tokens of each of its sequences.
     pub(crate) context: u32,
@@ -101,7 +103,16 @@ impl Task {
     /// # Errors
     /// No variant of the device serves it.
     pub(crate) fn of_key(name: String, key: Key, device: &Device) -> anyhow::Result<Self> {
-        let (problem, context) = representative(&key);
+        Self::of_member(name, key.clone(), key, device)
+    }
+
+    /// The space of the bucket `key`, to be measured at a problem inside that has these `sizes`: a key whose capacities are not
+    /// rounded up.
+    ///
+    /// # Errors
+    /// No variant of the device serves the bucket.
+    pub(crate) fn of_member(name: String, key: Key, sizes: Key, device: &Device) -> anyhow::Result<Self> {
+        let (problem, context) = representative(&sizes);
         let of = || format!("workload {name}");
         let catalogue = device.catalogue();
         let (found, mut excluded) = device.points(&problem).with_context(of)?;
@@ -130,7 +141,11 @@ impl Task {
         });
         expected.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
         let promising = expected.into_iter().map(|(.., point)| point).collect();
-        Ok(Self { promising, ..Self::of_points(name, key, (problem, context), points, default, excluded) })
+        Ok(Self {
+            promising,
+            sizes,
+            ..Self::of_points(name, key, (problem, context), points, default, excluded)
+        })
     }
 
     /// A task of one point: the choice of a profile's entry.
@@ -145,6 +160,12 @@ impl Task {
         Self::of_points(name, key.clone(), representative(key), points, 0, Vec::new())
     }
 
+    /// The same problem for two of its points, the default first.
+    pub(crate) fn pair(&self, default: &Choice, other: &Choice) -> Self {
+        let choices = [default.clone(), other.clone()];
+        Self { key: self.key.clone(), ..Self::of_choices(self.name.clone(), &self.sizes, &choices) }
+    }
+
     fn of_points(
         name: String,
         key: Key,
@@ -157,7 +178,8 @@ impl Task {
         let candidates = points.iter().map(candidate).collect();
         let space = parameters::space(points.iter().map(|point| &point.choice));
         let promising = Vec::new();
-        Self { name, key, problem, context, points, default, excluded, candidates, promising, space }
+        let sizes = key.clone();
+        Self { name, key, sizes, problem, context, points, default, excluded, candidates, promising, space }
     }
 
     /// The points as `candidate` reads them from their choices.

@@ -7,7 +7,8 @@ use dustin::{
 };
 use dustin_autotune::workload::Problem;
 
-/// The problem that stands for a bucket, and the confirmed tokens of each of its sequences: capacities at their upper ends.
+/// The problem that stands for a bucket, and the confirmed tokens of each of its sequences: capacities at their upper ends. Of a
+/// key whose capacities are not rounded up, the problem that has them.
 pub(crate) fn representative(key: &Key) -> (Problem, u32) {
     match &key.kernel {
         KernelKey::SparseAttention(key) => {

@@ -38,7 +38,7 @@ pub(super) enum Request {
 pub(super) struct Assignment {
     /// The workload, for messages.
     pub(super) name: String,
-    /// The bucket, which says what problem stands for it.
+    /// The sizes of the problem: those of a bucket, or of a problem inside.
     pub(super) key: Key,
     /// The candidates.
     pub(super) choices: Vec<Choice>,

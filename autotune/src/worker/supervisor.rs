@@ -73,7 +73,7 @@ impl Supervisor {
     ) -> anyhow::Result<WorkerBench<'a>> {
         let choices = task.points.iter().map(|point| point.choice.clone()).collect();
         let assignment =
-            Assignment { name: task.name.clone(), key: task.key.clone(), choices, seed, ahead: true };
+            Assignment { name: task.name.clone(), key: task.sizes.clone(), choices, seed, ahead: true };
         let limits = Limits {
             preparing: PREPARING + device.estimate(task, task.points.len()) * 20,
             answer: self.patience,

@@ -50,10 +50,34 @@ fn a_profile_is_audited_on_buckets_that_it_does_not_hold() {
 }
 
 #[test]
+fn a_choice_is_compared_with_the_fastest_found_for_problems_inside_its_bucket() {
+    let folder = tempfile::tempdir().unwrap();
+    let tuned = run(folder.path(), &TUNE);
+    assert_eq!(tuned.code, Some(0), "{tuned:?}");
+    let asked = ["--members", "--problems=6", "--trials=4", "--most-regret=10000"];
+    let audited = run(folder.path(), &[&AUDIT[..], &asked].concat());
+    let report = json(&audited);
+    let problems = report["problems"].as_array().unwrap();
+    assert!(!problems.is_empty(), "{audited:?}");
+    let names: HashSet<&str> = problems.iter().map(|one| one["workload"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), problems.len(), "no two are alike: {audited:?}");
+    for problem in problems {
+        assert_eq!(problem["source"], "its own entry", "{problem}");
+        assert_ne!(problem["workload"], problem["bucket"], "{problem}");
+        let regret = problem["regret"].as_f64().unwrap();
+        assert!(regret >= 0.0, "{problem}");
+        assert_eq!(regret == 0.0, problem["fastest"].is_null(), "{problem}");
+    }
+    assert_eq!(report["searched"].as_u64(), Some(problems.len() as u64));
+    assert!(report["unbeaten"].as_u64() <= report["searched"].as_u64());
+}
+
+#[test]
 fn without_a_profile_there_is_nothing_to_audit() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), &AUDIT).refuses(1, &["tiny.toml"]);
     fs::write(folder.path().join("tiny.toml"), "no profile").unwrap();
     run(folder.path(), &AUDIT).refuses(1, &["tiny.toml"]);
     run(folder.path(), &[&AUDIT[..], &["--problems=0"]].concat()).refuses(2, &["--problems"]);
+    run(folder.path(), &[&AUDIT[..], &["--most-regret=5"]].concat()).refuses(2, &["--trials"]);
 }
