@@ -5,11 +5,13 @@
 //! | [`calibration`] | reading captures: mapped, validated, a layer of a prompt at a time |
 //! | [`ranking`] | rankings of heads: CompressKV's published files, and a capture's own scores |
 //! | [`fidelity`] | what verification sets keep of the full attention, and how sure that is |
+//! | [`search`] | which heads and budgets keep enough at the least cost |
 //! | [`synthetic`] | captures made up from a seed, with heads that are known to be good |
 
 pub mod calibration;
 pub mod fidelity;
 pub mod ranking;
+pub mod search;
 pub mod synthetic;
 
 pub use calibration::{CalibrationError, Capture};

@@ -69,6 +69,18 @@ impl<'a> Judge<'a> {
         Ok(Self { capture, backend, plan, observed, maps: HeadMaps::new(map_bytes), full_heads: None })
     }
 
+    /// The capture that is judged on.
+    #[must_use]
+    pub const fn capture(&self) -> &'a Capture {
+        self.capture
+    }
+
+    /// How many prompts are judged.
+    #[must_use]
+    pub const fn prompts(&self) -> usize {
+        self.observed.len()
+    }
+
     /// What the heads, budgets and exceptions of `rules` keep.
     ///
     /// # Errors
