@@ -5,6 +5,7 @@ mod book;
 mod command;
 mod console;
 mod device;
+mod heads;
 mod html;
 mod invariance;
 mod journal;

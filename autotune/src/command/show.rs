@@ -1,12 +1,13 @@
 //! `show`: a profile as tables.
 
-use dustin::profile::Entry;
+use dustin::profile::{Entry, Provenance, Recovery, Selection};
 use serde::Serialize;
 
 use crate::{
     args::ShowArgs,
     book,
     console::Console,
+    heads,
     outcome::Exit,
     table,
     task::{name, spell},
@@ -14,9 +15,9 @@ use crate::{
 
 #[derive(Serialize)]
 struct Shown<'a> {
-    provenance: &'a dustin::profile::Provenance,
+    provenance: &'a Provenance,
     entries: &'a [Entry],
-    selections: &'a [dustin::profile::Selection],
+    selections: &'a [Selection],
 }
 
 /// Prints the profile's provenance and entries. Nothing is checked against a device: that is what `verify` does.
@@ -35,9 +36,14 @@ pub(crate) fn show(args: &ShowArgs) -> anyhow::Result<Exit> {
         entries.add_row(row(entry));
     }
     console.print(&entries.to_string())?;
-    let selections = profile.selections.len();
-    if selections > 0 {
-        console.print(&format!("{selections} head selections"))?;
+    if !profile.selections.is_empty() {
+        let headings =
+            ["target", "draft", "heads", "recovery", "k", "m", "sinks", "recent", "pooling", "estimation µs"];
+        let mut selections = table::new(&headings, 4);
+        for selection in &profile.selections {
+            selections.add_row(of_pair(selection));
+        }
+        console.print(&selections.to_string())?;
     }
     console.print_json(&Shown {
         provenance: &profile.provenance,
@@ -45,6 +51,25 @@ pub(crate) fn show(args: &ShowArgs) -> anyhow::Result<Exit> {
         selections: &profile.selections,
     })?;
     Ok(Exit::Done)
+}
+
+fn of_pair(selection: &Selection) -> [String; 10] {
+    let Selection { k, m, sinks, recent, pooling, .. } = selection;
+    let cost = selection.provenance.as_ref().and_then(|provenance| provenance.cost.as_ref());
+    let recovery = |recovery: &Recovery| format!("{:.3}, at least {:.3}", recovery.mean, recovery.ci95_low);
+    let [k, m, sinks, recent, pooling] = [k, m, sinks, recent, pooling].map(ToString::to_string);
+    [
+        selection.target_model.clone(),
+        selection.draft_model.clone(),
+        heads::spell(&selection.target_heads, &selection.draft_heads),
+        selection.recovery.as_ref().map_or("uncalibrated".into(), recovery),
+        k,
+        m,
+        sinks,
+        recent,
+        pooling,
+        cost.map_or("–".into(), |cost| table::microseconds(cost.estimation_us)),
+    ]
 }
 
 fn row(entry: &Entry) -> [String; 8] {

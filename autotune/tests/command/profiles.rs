@@ -206,8 +206,9 @@ fn head_selections_of_a_pair_of_models_are_compared_and_the_newer_profile_s_is_k
         sinks: 4,
         recent: 8,
         pooling: 1,
-        recovery: Recovery { mean: 0.9, ci95_low: 0.89 },
-        calibration_digest: "00".repeat(32),
+        recovery: Some(Recovery { mean: 0.9, ci95_low: 0.89 }),
+        calibration_digest: Some("00".repeat(32)),
+        provenance: None,
     };
     for (file, selections) in [
         ("a.toml", vec![selection("0.5B", 512)]),

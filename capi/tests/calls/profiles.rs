@@ -52,8 +52,9 @@ fn profile(variant: &str, layer: u32, head: u32) -> String {
         sinks: 1,
         recent: 2,
         pooling: 1,
-        recovery: Recovery { mean: 0.9, ci95_low: 0.8 },
-        calibration_digest: "0".repeat(64),
+        recovery: Some(Recovery { mean: 0.9, ci95_low: 0.8 }),
+        calibration_digest: Some("0".repeat(64)),
+        provenance: None,
     });
     render(&profile).unwrap()
 }

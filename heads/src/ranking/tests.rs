@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, env, fs, path::Path};
 
 use dustin::{
     geometry::preset,
-    profile::{self, DeviceId, Profile, Provenance, Recovery, Selection},
+    profile::{self, DeviceId, Profile, Provenance, Selection},
     verifier::Rules,
 };
 
@@ -150,8 +150,9 @@ fn the_published_ranking_gives_a_selection_that_a_profile_keeps_and_a_verifier_t
         sinks: 4,
         recent: 64,
         pooling: 5,
-        recovery: Recovery { mean: 0.0, ci95_low: 0.0 },
-        calibration_digest: String::new(),
+        recovery: None,
+        calibration_digest: None,
+        provenance: None,
     };
     let profile = Profile {
         selections: vec![selection.clone()],

@@ -10,7 +10,7 @@
 //!    exact, near, another GPU of the same compute capability, or the built-in default.
 //!
 //! Each file holds one idea: `key` what a choice is tuned for, kernel by kernel, [`bucket`] the ranges that share a choice, [`distance`]
-//! how far buckets are apart, `schema` the contents of the file, `certificate` what tells measured entries from
+//! how far buckets are apart, `schema` the contents of the file, `selection` those of head selections, `certificate` what tells measured entries from
 //! edited ones, `provenance` what has changed since, `catalogue` the variants that exist (`gpu` and `cpu`: those of a device),
 //! `validate` what must hold of an entry, `lookup` the order of fallbacks, `text` the TOML, `store` the file.
 
@@ -26,6 +26,7 @@ mod key;
 mod lookup;
 mod provenance;
 mod schema;
+mod selection;
 mod store;
 mod text;
 mod validate;
@@ -39,9 +40,9 @@ pub use key::{
     KvScale, LaunchMode, Policy, ScoreKey, SelectKey,
 };
 pub use lookup::{Found, Source, Tuned};
-pub use schema::{
-    Choice, Entry, Launch, LayerHeads, Measurement, Profile, Provenance, Recovery, SCHEMA_VERSION, Selection,
-    Timed,
+pub use schema::{Choice, Entry, Launch, Measurement, Profile, Provenance, SCHEMA_VERSION, Timed};
+pub use selection::{
+    EstimationCost, HeldOut, LayerHeads, Objective, Recovery, Selection, SelectionProvenance,
 };
 pub use store::{read, write};
 pub use text::{Read, parse, render};

@@ -1,15 +1,16 @@
-//! The file's contents, version 2. Field order here is the order in the file.
+//! The file's contents, version 3. Field order here is the order in the file.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     certificate,
     key::{DeviceId, Key},
+    selection::Selection,
 };
 
-/// The version of the schema that this module writes. It reads version 1 too, which knew attention alone: what it says,
-/// version 2 says in the same words.
-pub const SCHEMA_VERSION: u32 = 2;
+/// The version of the schema that this module writes. It reads version 1 too, which knew attention alone, and version 2, whose
+/// selections did not say where they come from: what they say, version 3 says in the same words.
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// The persisted result of tuning one device.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +35,13 @@ impl Profile {
         let place = self.entries.iter().position(|known| known.key == entry.key);
         self.entries.retain(|known| known.key != entry.key);
         self.entries.insert(place.unwrap_or(self.entries.len()), entry);
+    }
+
+    /// Puts `selection` in the place of those of the same pair of models, or behind the last one.
+    pub fn put_selection(&mut self, selection: Selection) {
+        let place = self.selections.iter().position(|known| known.pair() == selection.pair());
+        self.selections.retain(|known| known.pair() != selection.pair());
+        self.selections.insert(place.unwrap_or(self.selections.len()), selection);
     }
 }
 
@@ -195,52 +203,4 @@ pub struct Timed {
     pub launch: Launch,
     /// Median time in microseconds.
     pub median_us: f64,
-}
-
-/// Head subsets and budgets of one pair of models, as the selection part of the method needs them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Selection {
-    /// The target model.
-    pub target_model: String,
-    /// The draft model.
-    pub draft_model: String,
-    /// The target's layers and query heads that score.
-    pub target_heads: Vec<LayerHeads>,
-    /// The draft's layers and query heads that score; none if m is 0.
-    pub draft_heads: Vec<LayerHeads>,
-    /// The budget: confirmed tokens read per sequence, sinks and recent tokens included.
-    pub k: u32,
-    /// Tokens of the budget that come from the draft's map first.
-    pub m: u32,
-    /// First tokens of the sequence that are always read.
-    pub sinks: u32,
-    /// Last tokens of the sequence that are always read.
-    pub recent: u32,
-    /// Size of the average pooling of a map, odd; 1 is none.
-    pub pooling: u32,
-    /// Share of the full attention that the selected tokens received, as far as calibration tells.
-    pub recovery: Recovery,
-    /// SHA-256 of the calibration data, in hexadecimal.
-    pub calibration_digest: String,
-}
-
-/// Query heads of one layer, numbered over the whole model whatever the tensor parallelism.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LayerHeads {
-    /// The layer.
-    pub layer: u32,
-    /// The heads, ascending.
-    pub heads: Vec<u32>,
-}
-
-/// Attention recovery: 1 is all of the attention.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Recovery {
-    /// Mean over the calibration data.
-    pub mean: f64,
-    /// Lower end of the mean's 95 % confidence interval.
-    pub ci95_low: f64,
 }

@@ -7,7 +7,8 @@ use toml::{Spanned, Table, Value};
 
 use super::{
     error::{Problem, ProfileError, Warning},
-    schema::{Entry, Profile, Provenance, SCHEMA_VERSION, Selection},
+    schema::{Entry, Profile, Provenance, SCHEMA_VERSION},
+    selection::Selection,
     validate,
 };
 

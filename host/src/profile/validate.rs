@@ -4,7 +4,8 @@ use super::{
     catalogue::Catalogue,
     error::Problem,
     key::Key,
-    schema::{Choice, Entry, LayerHeads, Measurement, Selection},
+    schema::{Choice, Entry, Measurement},
+    selection::{EstimationCost, HeldOut, LayerHeads, Objective, Selection, SelectionProvenance},
 };
 use crate::InvalidInput;
 
@@ -85,7 +86,7 @@ pub(super) fn selection(selection: &Selection) -> Result<(), InvalidInput> {
     let error = |field, required: String, actual: String| {
         Err(InvalidInput::new("profile selection", field, required, actual))
     };
-    let Selection { k, m, sinks, recent, pooling, recovery, .. } = selection;
+    let Selection { k, m, sinks, recent, pooling, recovery, calibration_digest, provenance, .. } = selection;
     let kept = u64::from(*sinks) + u64::from(*recent);
     if kept > u64::from(*k) {
         return error("sinks + recent", format!("at most k = {k}"), kept.to_string());
@@ -102,14 +103,52 @@ pub(super) fn selection(selection: &Selection) -> Result<(), InvalidInput> {
     if *m > 0 {
         heads("draft_heads", &selection.draft_heads)?;
     }
-    if !(0.0..=1.0).contains(&recovery.mean) {
-        return error("recovery.mean", "from 0 to 1".into(), recovery.mean.to_string());
+    if recovery.is_some() != calibration_digest.is_some() {
+        let word = |given: bool| if given { "given" } else { "absent" }.to_owned();
+        return error("calibration_digest", word(recovery.is_some()), word(calibration_digest.is_some()));
     }
-    if !(0.0..=recovery.mean).contains(&recovery.ci95_low) {
-        let required = format!("from 0 to the mean, {}", recovery.mean);
-        return error("recovery.ci95_low", required, recovery.ci95_low.to_string());
+    if let Some(recovery) = recovery {
+        if !(0.0..=1.0).contains(&recovery.mean) {
+            return error("recovery.mean", "from 0 to 1".into(), recovery.mean.to_string());
+        }
+        if !(0.0..=recovery.mean).contains(&recovery.ci95_low) {
+            let required = format!("from 0 to the mean, {}", recovery.mean);
+            return error("recovery.ci95_low", required, recovery.ci95_low.to_string());
+        }
     }
-    Ok(())
+    provenance.as_ref().map_or(Ok(()), origin)
+}
+
+/// Checks what is said of where a selection comes from.
+fn origin(provenance: &SelectionProvenance) -> Result<(), InvalidInput> {
+    let error = |field, required: &str, actual: f64| {
+        Err(InvalidInput::new("profile selection", field, required, actual))
+    };
+    let SelectionProvenance { objective, held_out, cost, .. } = provenance;
+    if let Some(Objective { share, confidence }) = *objective {
+        if !(share > 0.0 && share.is_finite()) {
+            return error("provenance.objective.share", "above 0", share);
+        }
+        if !(confidence > 0.5 && confidence < 1.0) {
+            return error("provenance.objective.confidence", "above 0.5 and below 1", confidence);
+        }
+    }
+    if let Some(HeldOut { share, share_low, .. }) = *held_out {
+        if !(share >= 0.0 && share.is_finite()) {
+            return error("provenance.held_out.share", "at least 0", share);
+        }
+        if !(0.0..=share).contains(&share_low) {
+            return error("provenance.held_out.share_low", "from 0 to the share", share_low);
+        }
+    }
+    match cost {
+        Some(EstimationCost { estimation_us, .. })
+            if !(*estimation_us >= 0.0 && *estimation_us <= LONGEST_US) =>
+        {
+            error("provenance.cost.estimation_us", "from 0 to 1e9", *estimation_us)
+        }
+        _ => Ok(()),
+    }
 }
 
 fn heads(field: &'static str, layers: &[LayerHeads]) -> Result<(), InvalidInput> {

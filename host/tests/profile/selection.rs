@@ -16,9 +16,28 @@ fn selection() -> Selection {
         sinks: 4,
         recent: 64,
         pooling: 5,
-        recovery: Recovery { mean: 0.93, ci95_low: 0.91 },
-        calibration_digest: "ca".into(),
+        recovery: Some(Recovery { mean: 0.93, ci95_low: 0.91 }),
+        calibration_digest: Some("ca".into()),
+        provenance: Some(SelectionProvenance {
+            date: "2026-01-01T00:00:00Z".into(),
+            crate_version: "0.1.0".into(),
+            target_ranking: Some("compresskv-srh".into()),
+            draft_ranking: None,
+            objective: Some(Objective { share: 0.95, confidence: 0.95 }),
+            held_out: Some(HeldOut { prompts: 12, gamma: 4, share: 0.97, share_low: 0.96 }),
+            cost: Some(EstimationCost {
+                device: DeviceId::gpu("NVIDIA H200", 9, 0),
+                estimation_us: 160.5,
+                batch: 16,
+                context: 32_768,
+            }),
+        }),
     }
+}
+
+/// As it is where nobody has judged it.
+fn uncalibrated() -> Selection {
+    Selection { recovery: None, calibration_digest: None, provenance: None, ..selection() }
 }
 
 #[test]
@@ -26,6 +45,7 @@ fn a_selection_of_a_model_pair_survives_the_file() {
     let profile = Profile { selections: vec![selection()], ..profile() };
     let text = render(&profile).unwrap();
     assert!(text.contains("[[selection]]\ntarget_model = \"Qwen2.5-72B\"\n"), "{text}");
+    assert!(text.contains("[selection.provenance]\ndate = \"2026-01-01T00:00:00Z\"\n"), "{text}");
     let read = parse_text(&text).unwrap();
     assert_eq!((read.profile, read.warnings), (profile, vec![]));
 }
@@ -57,10 +77,57 @@ fn an_impossible_selection_is_left_out_and_reported_by_field() {
     assert_eq!(field(|s| s.target_heads[0].heads.clear()), "target_heads");
     assert_eq!(field(|s| s.draft_heads.reverse()), "draft_heads");
     assert_eq!(field(|s| s.draft_heads[0].heads = vec![2, 2]), "draft_heads");
-    assert_eq!(field(|s| s.recovery.mean = f64::NAN), "recovery.mean");
-    assert_eq!(field(|s| s.recovery.mean = 1.5), "recovery.mean");
-    assert_eq!(field(|s| s.recovery.ci95_low = 0.94), "recovery.ci95_low");
-    assert_eq!(field(|s| s.recovery.ci95_low = f64::NAN), "recovery.ci95_low");
+    assert_eq!(field(|s| recovery(s).mean = f64::NAN), "recovery.mean");
+    assert_eq!(field(|s| recovery(s).mean = 1.5), "recovery.mean");
+    assert_eq!(field(|s| recovery(s).ci95_low = 0.94), "recovery.ci95_low");
+    assert_eq!(field(|s| recovery(s).ci95_low = f64::NAN), "recovery.ci95_low");
+    assert_eq!(field(|s| s.recovery = None), "calibration_digest");
+    assert_eq!(field(|s| s.calibration_digest = None), "calibration_digest");
+    assert_eq!(field(|s| objective(s).share = 0.0), "provenance.objective.share");
+    assert_eq!(field(|s| objective(s).confidence = 0.5), "provenance.objective.confidence");
+    assert_eq!(field(|s| held_out(s).share = f64::INFINITY), "provenance.held_out.share");
+    assert_eq!(field(|s| held_out(s).share_low = 0.98), "provenance.held_out.share_low");
+    assert_eq!(field(|s| cost(s).estimation_us = -1.0), "provenance.cost.estimation_us");
+    assert_eq!(field(|s| cost(s).estimation_us = f64::NAN), "provenance.cost.estimation_us");
+}
+
+fn recovery(selection: &mut Selection) -> &mut Recovery {
+    selection.recovery.as_mut().unwrap()
+}
+
+fn objective(selection: &mut Selection) -> &mut Objective {
+    selection.provenance.as_mut().unwrap().objective.as_mut().unwrap()
+}
+
+fn held_out(selection: &mut Selection) -> &mut HeldOut {
+    selection.provenance.as_mut().unwrap().held_out.as_mut().unwrap()
+}
+
+fn cost(selection: &mut Selection) -> &mut EstimationCost {
+    selection.provenance.as_mut().unwrap().cost.as_mut().unwrap()
+}
+
+#[test]
+fn a_selection_that_nobody_judged_says_so_by_what_it_lacks() {
+    let profile = Profile { selections: vec![uncalibrated()], ..profile() };
+    let text = render(&profile).unwrap();
+    let read = parse_text(&text).unwrap();
+    assert_eq!((&read.profile, read.warnings), (&profile, vec![]));
+    assert!(!read.profile.selections[0].is_calibrated() && selection().is_calibrated());
+    for word in ["recovery", "calibration_digest", "selection.provenance"] {
+        assert!(!text.contains(word), "{text}");
+    }
+}
+
+#[test]
+fn a_selection_takes_the_place_of_that_of_its_pair_and_leaves_the_others() {
+    let other = Selection { draft_model: "Qwen2.5-1.5B".into(), ..selection() };
+    let mut profile = Profile { selections: vec![selection(), other.clone()], ..profile() };
+    profile.put_selection(Selection { k: 1024, ..uncalibrated() });
+    assert_eq!(profile.selections, [Selection { k: 1024, ..uncalibrated() }, other.clone()]);
+    let third = Selection { target_model: "Qwen2.5-7B".into(), ..selection() };
+    profile.put_selection(third.clone());
+    assert_eq!(profile.selections[1..], [other, third]);
 }
 
 #[test]

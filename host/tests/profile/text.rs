@@ -43,26 +43,28 @@ fn toml_of_another_program_is_foreign() {
 }
 
 #[test]
-fn a_file_of_the_first_schema_is_read_with_its_certificates() {
-    let first = sample_text().replacen("schema_version = 2", "schema_version = 1", 1);
-    assert_ne!(first, sample_text());
-    assert_eq!(parse_text(&first).unwrap(), parse_text(&sample_text()).unwrap());
+fn files_of_the_first_schemas_are_read_with_their_certificates() {
+    for version in [1, 2] {
+        let older = sample_text().replacen("schema_version = 3", &format!("schema_version = {version}"), 1);
+        assert_ne!(older, sample_text());
+        assert_eq!(parse_text(&older).unwrap(), parse_text(&sample_text()).unwrap());
+    }
 }
 
 #[test]
 fn a_later_schema_is_refused_by_its_version_and_not_by_its_fields() {
-    let later = sample_text().replacen("schema_version = 2", "schema_version = 3\nnovelty = true", 1);
-    assert!(matches!(parse_text(&later), Err(ProfileError::Newer { found: 3, .. })));
-    assert!(error(&later).contains("schema_version must be at most 2, but is 3; update this software"));
+    let later = sample_text().replacen("schema_version = 3", "schema_version = 4\nnovelty = true", 1);
+    assert!(matches!(parse_text(&later), Err(ProfileError::Newer { found: 4, .. })));
+    assert!(error(&later).contains("schema_version must be at most 3, but is 4; update this software"));
     // Also where nothing but the number has changed.
-    let number = sample_text().replacen("schema_version = 2", "schema_version = 3", 1);
-    assert!(matches!(parse_text(&number), Err(ProfileError::Newer { found: 3, .. })));
+    let number = sample_text().replacen("schema_version = 3", "schema_version = 4", 1);
+    assert!(matches!(parse_text(&number), Err(ProfileError::Newer { found: 4, .. })));
 }
 
 #[test]
 fn versions_that_never_were_are_refused() {
     for version in ["0", "-1", "\"one\"", "1.5", "99999999999999999999"] {
-        let text = sample_text().replacen("schema_version = 2", &format!("schema_version = {version}"), 1);
+        let text = sample_text().replacen("schema_version = 3", &format!("schema_version = {version}"), 1);
         let refused = parse_text(&text);
         assert!(
             matches!(refused, Err(ProfileError::Invalid { .. } | ProfileError::NotToml { .. })),

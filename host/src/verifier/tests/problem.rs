@@ -103,8 +103,9 @@ fn a_profiles_selection_is_taken_over() {
         sinks: 4,
         recent: 8,
         pooling: 5,
-        recovery: crate::profile::Recovery { mean: 0.9, ci95_low: 0.8 },
-        calibration_digest: String::new(),
+        recovery: Some(crate::profile::Recovery { mean: 0.9, ci95_low: 0.8 }),
+        calibration_digest: Some(String::new()),
+        provenance: None,
     };
     let rules = Rules::from(&selection);
     assert_eq!((&rules.target_heads, &rules.draft_heads), (&selection.target_heads, &selection.draft_heads));
