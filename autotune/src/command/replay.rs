@@ -42,11 +42,14 @@ pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
         let found = Recording::read(path)?;
         let several = found.len() > 1;
         for mut recording in found {
-            if !names.insert(recording.name.clone()) {
-                let file = path.display();
-                recording.name =
-                    if several { format!("{file}: {}", recording.name) } else { file.to_string() };
-            }
+            // One file, several problems; one problem in several files; one file named twice.
+            let name = recording.name.clone();
+            let file = path.display();
+            let longer = if several { format!("{file}: {name}") } else { file.to_string() };
+            let more = (2..).map(|number| format!("{longer} ({number})"));
+            let unused =
+                [name, longer.clone()].into_iter().chain(more).find(|name| names.insert(name.clone()));
+            recording.name = unused.unwrap_or(longer);
             recordings.push(recording);
         }
     }

@@ -155,13 +155,14 @@ impl<'a> Tuner<'a> {
         settings: &Settings,
     ) -> anyhow::Result<Outcome> {
         let Self { device, supervisor, request, stop, .. } = self;
-        // The clock runs while inputs are made: they belong to the budget.
-        let mut watch = Watch::new(request.console, &task.name, course.trials(), stop);
         let of = || format!("workload {}", task.name);
         let sitting = self.journal.borrow_mut().sit(self.subject(task), nearest.cloned())?;
+        // A choice that stands in the profile is not replaced by a search that did not try it.
         let course = course
-            .from(sitting.near.as_ref().and_then(|choice| task.position(choice)))
+            .certainly(sitting.near.as_ref().and_then(|choice| task.position(choice)))
             .from(task.promising().iter().copied().take(PROMISING));
+        // The clock runs while inputs are made: they belong to the budget.
+        let mut watch = Watch::new(request.console, &task.name, course.trials(), stop);
         let mut refused = None;
         let prepare = || {
             supervisor.bench(device, task, request.seed).map_err(|error| {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -22,7 +24,7 @@ pub(crate) struct Series {
     pub(crate) trials: Vec<usize>,
     /// Searches of each space.
     pub(crate) repetitions: u32,
-    /// Seed of the first search; the others follow.
+    /// What the seeds of the searches are drawn from.
     pub(crate) seed: u64,
 }
 
@@ -59,13 +61,14 @@ impl Series {
 
     /// The mean reading for each number of trials.
     fn average(&self, recording: &Recording, done: &(dyn Fn() + Sync)) -> Vec<Reading> {
-        let search = |repetition: u32| {
-            let seed = self.seed.wrapping_add(u64::from(repetition));
+        let mut rng = Pcg64Mcg::seed_from_u64(self.seed);
+        let seeds: Vec<u64> = (0..self.repetitions).map(|_| rng.random()).collect();
+        let search = |seed: u64| {
             let readings = run(recording, self.method, self.measuring, &self.trials, seed);
             done();
             readings
         };
-        let searches: Vec<Vec<Reading>> = (0..self.repetitions).into_par_iter().map(search).collect();
+        let searches: Vec<Vec<Reading>> = seeds.into_par_iter().map(search).collect();
         let level = |level: usize| mean(searches.iter().map(|readings| readings[level]));
         (0..self.trials.len()).map(level).collect()
     }

@@ -26,6 +26,14 @@ impl<'a> Course<'a> {
         self
     }
 
+    /// Tries this point before the other seeds, right behind the default, even if one point was to be the most.
+    pub(crate) fn certainly(mut self, seed: Option<usize>) -> Self {
+        let behind_default = 1 + seed.iter().count();
+        self.seeds.splice(..0, seed);
+        self.trials = self.trials.max(behind_default).min(self.space.len());
+        self
+    }
+
     /// Ends after so many points.
     pub(crate) fn at_most(mut self, trials: usize) -> Self {
         self.trials = trials.min(self.space.len());
@@ -51,6 +59,19 @@ impl<'a> Course<'a> {
 mod tests {
     use super::*;
     use crate::search::space::Value;
+
+    #[test]
+    fn what_is_tried_for_certain_is_tried_however_few_the_trials() {
+        let points: Vec<Vec<Value>> = (0..9).map(|number| vec![Value::Number(f64::from(number))]).collect();
+        let space = Space::new(&points);
+        let course = |trials| Course::new(&space, MethodKind::Random, 1).from([3]).at_most(trials);
+        let mut history = History::new(9);
+        history.tell(0, Some(1.0));
+        assert_eq!(course(1).next(&history), None);
+        assert_eq!(course(1).certainly(Some(5)).next(&history), Some(5));
+        assert_eq!(course(1).certainly(None).next(&history), None);
+        assert_eq!((course(1).certainly(Some(5)).trials(), course(4).certainly(Some(5)).trials()), (2, 4));
+    }
 
     #[test]
     fn seeds_come_first_and_the_course_ends_after_its_trials() {

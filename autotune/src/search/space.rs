@@ -139,7 +139,7 @@ impl Axis {
                 let (place, last) = (place as usize, numbers.len() - 1);
                 let rank = place as f64 / last as f64;
                 let share = if numbers[0] > 0.0 {
-                    (numbers[place] / numbers[0]).ln() / (numbers[last] / numbers[0]).ln()
+                    (numbers[place].ln() - numbers[0].ln()) / (numbers[last].ln() - numbers[0].ln())
                 } else {
                     rank
                 };
@@ -180,6 +180,10 @@ mod tests {
         // Without a logarithm the rank stands alone.
         let space = numbers(&[&[0.0], &[1.0], &[100.0]]);
         assert_eq!(space.coordinates(1), [0.5]);
+        // Quotients of these would not be numbers.
+        let space = numbers(&[&[1e-300], &[1.0], &[1e300]]);
+        assert_eq!(space.coordinates(1), [0.5]);
+        assert_eq!(space.coordinates(2), [1.0]);
     }
 
     #[test]

@@ -58,12 +58,22 @@ fn every_method_can_be_replayed_and_spaces_of_one_name_are_told_apart() {
     for method in ["surrogate", "local", "random"] {
         let finished = run(
             folder.path(),
-            &["replay", "made-up.csv", "other/made-up.csv", "--repetitions=2", "--json", "--method", method],
+            &[
+                "replay",
+                "made-up.csv",
+                "other/made-up.csv",
+                "made-up.csv",
+                "made-up.csv",
+                "--repetitions=2",
+                "--json",
+                "--method",
+                method,
+            ],
         );
         assert_eq!(finished.code, Some(0), "{finished:?}");
         let report: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
         let names: Vec<&String> = report["spaces"].as_object().unwrap().keys().collect();
-        assert_eq!(names, ["made-up", "other/made-up.csv"], "{method}");
+        assert_eq!(names, ["made-up", "made-up.csv", "made-up.csv (2)", "other/made-up.csv"], "{method}");
         // The space has fewer points than the most trials: all are tried.
         let fraction = report["trials"]["400"]["mean"].as_f64().unwrap();
         assert!(fraction > 0.98, "{method}: {fraction}");

@@ -6,7 +6,7 @@
 //! above the third quartile count as that quartile, and so do failures.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     f64::consts::{FRAC_1_SQRT_2, PI},
 };
 
@@ -37,6 +37,10 @@ const GROWTH: f64 = 1.3;
 /// The most trials that a kernel is fitted to.
 const FITTED: usize = 100;
 
+/// The most trials that a new model sees, and how many more before there is another: what it keeps and computes grows with the square.
+const SEEN: usize = 1_000;
+const MORE: usize = 300;
+
 pub(super) struct Surrogate {
     rng: Pcg64Mcg,
     model: Option<Model>,
@@ -45,6 +49,10 @@ pub(super) struct Surrogate {
 /// What was learnt, and what is kept from step to step because most of it stays the same.
 struct Model {
     process: Process,
+    /// The trials that it saw when it was made; those that came later follow.
+    seen: Vec<usize>,
+    /// How many there were then.
+    made: usize,
     /// Trials with which the kernel is fitted anew.
     refit: usize,
     /// Candidates from anywhere.
@@ -58,23 +66,33 @@ impl Surrogate {
         Self { rng: Pcg64Mcg::seed_from_u64(seed), model: None }
     }
 
-    /// The model of all trials: the last one extended, or a new one where the trials have grown enough.
-    fn model(&mut self, space: &Space, history: &History, targets: &[f64]) -> &mut Model {
+    /// The model of the trials: the last one extended, or a new one where the trials have grown enough.
+    fn model(&mut self, space: &Space, history: &History, ranked: &[(usize, f64)]) -> &mut Model {
         let trials = history.trials();
-        let inputs: Vec<&[f64]> = trials.iter().map(|trial| space.coordinates(trial.point)).collect();
+        let ceiling = ceiling(ranked);
+        let place = |trial: usize| space.coordinates(trials[trial].point);
+        let target = |trial: usize| target(&trials[trial], ceiling);
         let kernel = match self.model.take() {
             Some(mut model) if trials.len() < model.refit => {
-                model.process.see(&inputs, targets);
+                let seen = model.seen.iter().copied().chain(model.made..trials.len());
+                let (inputs, targets): (Vec<&[f64]>, Vec<f64>) =
+                    seen.map(|trial| (place(trial), target(trial))).unzip();
+                model.process.see(&inputs, &targets);
                 return self.model.insert(model);
             }
             Some(model) => model.process.into_kernel(),
-            None => Kernel::new(inputs.first().map_or(0, |input| input.len())),
+            None => Kernel::new(place(0).len()),
         };
-        let kernel = kernel.fitted(&subsample(&inputs), &subsample(targets));
+        let seen = telling(trials, ranked);
+        let (inputs, targets): (Vec<&[f64]>, Vec<f64>) =
+            seen.iter().map(|&trial| (place(trial), target(trial))).unzip();
+        let kernel = kernel.fitted(&subsample(&inputs, FITTED), &subsample(&targets, FITTED));
         let anywhere = history.untried().sample(&mut self.rng, ANYWHERE).copied().collect();
         self.model.insert(Model {
-            process: Process::new(kernel, &inputs, targets),
-            refit: (trials.len() as f64 * GROWTH) as usize + 1,
+            process: Process::new(kernel, &inputs, &targets),
+            seen,
+            made: trials.len(),
+            refit: (trials.len() as f64 * GROWTH).min((trials.len() + MORE) as f64) as usize + 1,
             anywhere,
             columns: HashMap::new(),
         })
@@ -87,9 +105,8 @@ impl Method for Surrogate {
         if history.trials().len() < START || ranked.is_empty() {
             return history.any_untried(&mut self.rng);
         }
-        let targets = targets(history, &ranked);
         let least = ranked[0].1.ln();
-        let Model { process, anywhere, columns, .. } = self.model(space, history, &targets);
+        let Model { process, anywhere, columns, .. } = self.model(space, history, &ranked);
         let mut candidates: Vec<usize> = (ranked.iter().take(INCUMBENTS))
             .flat_map(|(point, _)| space.neighbours(*point))
             .chain(anywhere.iter().copied())
@@ -112,16 +129,32 @@ impl Method for Surrogate {
     }
 }
 
-/// What the process learns of each trial: the logarithm of its time, at most that of the third quartile.
-fn targets(history: &History, ranked: &[(usize, f64)]) -> Vec<f64> {
-    let ceiling = ranked[(ranked.len() - 1) * 3 / 4].1;
-    let target = |trial: &Trial| trial.time.map_or(ceiling, |time| time.min(ceiling)).ln();
-    history.trials().iter().map(target).collect()
+/// What the process learns of a trial: the logarithm of its time, at most that of the third quartile.
+fn target(trial: &Trial, ceiling: f64) -> f64 {
+    trial.time.map_or(ceiling, |time| time.min(ceiling)).ln()
 }
 
-/// At most as many of `items` as a kernel is fitted to, equally spaced from the first on.
-fn subsample<T: Copy>(items: &[T]) -> Vec<T> {
-    let count = items.len().min(FITTED);
+/// The third quartile of the times.
+fn ceiling(ranked: &[(usize, f64)]) -> f64 {
+    ranked[(ranked.len() - 1) * 3 / 4].1
+}
+
+/// The numbers of the trials that a new model sees, ascending: all of them, or the fastest and as many of the others.
+fn telling(trials: &[Trial], ranked: &[(usize, f64)]) -> Vec<usize> {
+    if trials.len() <= SEEN {
+        return (0..trials.len()).collect();
+    }
+    let fastest: HashSet<usize> = ranked.iter().take(SEEN / 2).map(|(point, _)| *point).collect();
+    let (mut seen, others): (Vec<usize>, Vec<usize>) =
+        (0..trials.len()).partition(|&trial| fastest.contains(&trials[trial].point));
+    seen.extend(subsample(&others, SEEN - seen.len()));
+    seen.sort_unstable();
+    seen
+}
+
+/// At most so many of `items`, equally spaced from the first on.
+fn subsample<T: Copy>(items: &[T], most: usize) -> Vec<T> {
+    let count = items.len().min(most);
     (0..count).map(|index| items[index * items.len() / count]).collect()
 }
 
@@ -150,9 +183,27 @@ mod tests {
     #[test]
     fn a_kernel_is_fitted_to_trials_from_the_whole_search() {
         let items: Vec<usize> = (0..1000).collect();
-        let chosen = subsample(&items);
+        let chosen = subsample(&items, FITTED);
         assert_eq!((chosen.len(), chosen[0], chosen[FITTED - 1]), (FITTED, 0, 990));
-        assert_eq!(subsample(&items[..7]), items[..7]);
+        assert_eq!(subsample(&items[..7], FITTED), items[..7]);
+    }
+
+    #[test]
+    fn of_many_trials_a_model_sees_the_fastest_and_some_of_the_others() {
+        let mut history = History::new(5 * SEEN);
+        for point in 0..3 * SEEN {
+            history.tell(point, Some((3 * SEEN - point) as f64));
+        }
+        let seen = telling(history.trials(), &history.ranked());
+        assert_eq!(seen.len(), SEEN);
+        assert!(seen.is_sorted());
+        assert!(
+            seen.ends_with(&(3 * SEEN - SEEN / 2..3 * SEEN).collect::<Vec<_>>()),
+            "the fastest came last"
+        );
+        assert_eq!(seen[0], 0);
+        history.tell(3 * SEEN, None);
+        assert_eq!(telling(&history.trials()[..SEEN], &history.ranked()), (0..SEEN).collect::<Vec<_>>());
     }
 
     #[test]
@@ -161,8 +212,10 @@ mod tests {
         for (point, time) in [(0, Some(1.0)), (1, Some(2.0)), (2, Some(3.0)), (3, Some(9.0)), (4, None)] {
             history.tell(point, time);
         }
-        let targets: Vec<f64> = targets(&history, &history.ranked()).into_iter().map(f64::exp).collect();
-        let expected = [1.0, 2.0, 3.0, 3.0, 3.0];
-        assert!(targets.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{targets:?}");
+        let ceiling = ceiling(&history.ranked());
+        let targets = history.trials().iter().map(|trial| target(trial, ceiling).exp());
+        for (target, expected) in targets.zip([1.0, 2.0, 3.0, 3.0, 3.0]) {
+            assert!((target - expected).abs() < 1e-12, "{target}");
+        }
     }
 }
