@@ -131,6 +131,14 @@ pub enum CalibrationError {
         /// The tensor.
         tensor: String,
     },
+    /// Output errors take values.
+    #[error(
+        "capture {file}: must have values, from which outputs are computed, but has none; capture again with --values"
+    )]
+    NoValues {
+        /// The capture.
+        file: String,
+    },
     /// A tensor is not of the shape and type that the metadata states.
     #[error("capture {file}: tensor {tensor} must be {required}, but is {actual}")]
     Shape {

@@ -1,7 +1,8 @@
-//! How sure a recovery rate is: percentile bootstrap over prompts.
+//! How sure a figure is: the studentised bootstrap over prompts (bootstrap-t).
 //!
 //! Prompts are what differs between the calibration data and what a model is going to be asked, so they are what is drawn anew; steps,
-//! layers and heads of a prompt stay together.
+//! layers and heads of a prompt stay together. What is drawn is the mean's distance from the truth in units of its own standard error:
+//! with few prompts, that error is itself uncertain, which the percentiles of means leave out.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -23,39 +24,61 @@ impl Default for Bound {
     }
 }
 
-/// A lower bound of the mean of `rates`, one for each prompt. Nothing for fewer than two prompts, which say nothing of others.
+/// A lower bound of the mean of `rates`, one for each prompt. Nothing for fewer than two
+/// prompts, which say nothing of others.
 #[must_use]
 pub fn lower_bound_of_mean(rates: &[f64], bound: Bound) -> Option<f64> {
-    lower(rates.len(), bound, |drawn| {
-        drawn.iter().map(|&prompt| rates[prompt]).sum::<f64>() / drawn.len() as f64
-    })
+    lower(rates.iter().map(|&rate| (rate, 1.0)).collect(), bound)
+}
+
+/// An upper bound of the mean of `errors`, one for each prompt. Nothing for fewer than two
+/// prompts, which say nothing of others.
+#[must_use]
+pub fn upper_bound_of_mean(errors: &[f64], bound: Bound) -> Option<f64> {
+    lower(errors.iter().map(|&error| (-error, 1.0)).collect(), bound).map(|lower| -lower)
 }
 
 /// A lower bound of the share that `candidate` has of `full`, the quotient of their means: rates on the same prompts, in the same order.
-/// Nothing for fewer than two prompts, for different numbers of them, or if the full rates are 0.
+/// Nothing for fewer than two prompts, which say nothing of others, for different numbers of them, or if the full rates are 0.
 #[must_use]
 pub fn lower_bound_of_share(candidate: &[f64], full: &[f64], bound: Bound) -> Option<f64> {
     if candidate.len() != full.len() {
         return None;
     }
-    let sum = |rates: &[f64], drawn: &[usize]| drawn.iter().map(|&prompt| rates[prompt]).sum::<f64>();
-    lower(full.len(), bound, |drawn| sum(candidate, drawn) / sum(full, drawn))
+    lower(candidate.iter().copied().zip(full.iter().copied()).collect(), bound)
 }
 
-/// The quantile of `statistic` over draws of `prompts` prompts that it exceeds with the confidence asked for.
-fn lower(prompts: usize, bound: Bound, statistic: impl Fn(&[usize]) -> f64) -> Option<f64> {
-    if prompts < 2 || bound.resamples == 0 {
+/// The lower bound of the quotient of the means of `pairs`, no less than the least of their quotients: prompts that are nearly all alike
+/// are often drawn without the one that differs, which says nothing of their error.
+fn lower(pairs: Vec<(f64, f64)>, bound: Bound) -> Option<f64> {
+    if pairs.len() < 2 || bound.resamples == 0 {
         return None;
     }
+    let [quotient, error] = estimate(pairs.iter().copied());
     let mut rng = Pcg64Mcg::seed_from_u64(bound.seed);
-    let mut drawn = vec![0; prompts];
-    let mut values: Vec<f64> = (0..bound.resamples)
+    let mut drawn = pairs.clone();
+    let mut distances: Vec<f64> = (0..bound.resamples)
         .map(|_| {
-            drawn.fill_with(|| rng.random_range(0..prompts));
-            statistic(&drawn)
+            drawn.fill_with(|| pairs[rng.random_range(0..pairs.len())]);
+            let [drawn, error] = estimate(drawn.iter().copied());
+            // Without a distance, whatever the error.
+            if drawn == quotient { 0.0 } else { (drawn - quotient) / error }
         })
         .collect();
-    values.sort_by(f64::total_cmp);
-    let below = ((1.0 - bound.confidence) * values.len() as f64) as usize;
-    values.get(below).copied().filter(|value| value.is_finite())
+    distances.sort_by(f64::total_cmp);
+    // As many on either side lie farther away. Which side few prompts are skewed to is not known: the farther one counts.
+    let beyond = ((1.0 - bound.confidence) * distances.len() as f64) as usize;
+    let distance = distances.iter().nth_back(beyond)?.max(-*distances.get(beyond)?);
+    let least = pairs.iter().map(|(a, b)| a / b).fold(f64::INFINITY, f64::min);
+    Some((quotient - distance * error).max(least)).filter(|lower| lower.is_finite())
+}
+
+/// The quotient of the means of pairs, and its standard error (the delta method).
+fn estimate(pairs: impl Iterator<Item = (f64, f64)> + Clone) -> [f64; 2] {
+    let (sums, count) = pairs
+        .clone()
+        .fold(((0.0, 0.0), 0.0), |((a, b), count), pair| ((a + pair.0, b + pair.1), count + 1.0));
+    let quotient = sums.0 / sums.1;
+    let squares: f64 = pairs.map(|(a, b)| (a - quotient * b).powi(2)).sum();
+    [quotient, (squares * count / (count - 1.0)).sqrt() / sums.1]
 }

@@ -10,7 +10,7 @@ use dustin::{
 };
 
 use super::{
-    FidelityError, PromptRecovery, StepPlan,
+    FidelityError, PromptMeasure, PromptRecovery, StepPlan,
     attend::{Heads, gather},
     error::invalid,
     observed::{Observed, add_attention, each_group},
@@ -97,7 +97,7 @@ pub(super) fn recovery(
         let layer = capture.layer(ModelRole::Target, observed.prompt, number)?;
         let budget = eviction.budget(number, model.geometry.layers);
         let mut kept = 0.0;
-        each_group(model, &layer, |heads| {
+        each_group(model, &layer, |_, heads| {
             let mut set = choose(backend, heads, eviction, budget, [first_query, read])?;
             set.extend(read.cast_signed()..prompt.tokens.cast_signed());
             let mut attention = vec![0.0; observed.steps.positions()];
@@ -114,7 +114,7 @@ pub(super) fn recovery(
         })?;
         layers.push(kept / observed.steps.lengths.len() as f64);
     }
-    Ok(PromptRecovery { prompt: observed.prompt, layers })
+    Ok(PromptMeasure { prompt: observed.prompt, layers })
 }
 
 /// The positions of the prompt that the KV head of `heads` keeps, ascending.

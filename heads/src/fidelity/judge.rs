@@ -1,23 +1,16 @@
 //! Candidates, the estimates that they are compared with, and the baselines: judged on the same steps.
 
-use dustin::{
-    cpu::{CpuBackend, select::default_candidate},
-    profile::LayerHeads,
-    select::{
-        arrays::{SelectArrays, SelectOutput, SelectStrides},
-        problem::{Maps, SelectProblem},
-    },
-    verifier::Rules,
-};
+use dustin::{cpu::CpuBackend, profile::LayerHeads, verifier::Rules};
 use rayon::prelude::*;
 
 use super::{
-    Eviction, FidelityError, PromptRecovery, RecoveryRate, StepPlan,
+    Eviction, FidelityError, Measure, OutputError, PromptSets, RecoveryRate, StepPlan, VerificationSets,
     error::invalid,
     eviction,
     maps::{HeadMaps, full_head_map},
+    measure,
     observed::Observed,
-    tova,
+    output, tova,
 };
 use crate::calibration::{Capture, ModelRole};
 
@@ -84,8 +77,26 @@ impl<'a> Judge<'a> {
     /// What the heads, budgets and exceptions of `rules` keep.
     ///
     /// # Errors
-    /// A head was not captured, a map is to be read that no heads are given for, or the budgets do not fit each other.
+    /// As [`Self::sets`].
     pub fn rules(&mut self, rules: &Rules) -> Result<RecoveryRate, FidelityError> {
+        let sets = self.sets(rules)?;
+        Ok(self.kept(&sets))
+    }
+
+    /// What the budgets of `rules` keep when scores are those of `estimate`; the heads and m of the rules are not looked at.
+    ///
+    /// # Errors
+    /// As [`Self::estimated_sets`].
+    pub fn estimate(&mut self, estimate: Estimate, rules: &Rules) -> Result<RecoveryRate, FidelityError> {
+        let sets = self.estimated_sets(estimate, rules)?;
+        Ok(self.kept(&sets))
+    }
+
+    /// The sets that the heads, budgets and exceptions of `rules` choose.
+    ///
+    /// # Errors
+    /// A head was not captured, a map is to be read that no heads are given for, or the budgets do not fit each other.
+    pub fn sets(&mut self, rules: &Rules) -> Result<VerificationSets, FidelityError> {
         let read = [
             (ModelRole::Target, rules.reads_target(), &rules.target_heads),
             (ModelRole::Draft, rules.reads_draft(), &rules.draft_heads),
@@ -97,14 +108,18 @@ impl<'a> Judge<'a> {
             }
         }
         let [target, draft] = maps;
-        self.recovery(rules, &target, &draft)
+        self.choose(rules, &target, &draft)
     }
 
-    /// What the budgets of `rules` keep when scores are those of `estimate`; the heads and m of the rules are not looked at.
+    /// The sets that the budgets of `rules` choose when scores are those of `estimate`; the heads and m of the rules are not looked at.
     ///
     /// # Errors
     /// The budgets do not fit each other, or the capture cannot be read.
-    pub fn estimate(&mut self, estimate: Estimate, rules: &Rules) -> Result<RecoveryRate, FidelityError> {
+    pub fn estimated_sets(
+        &mut self,
+        estimate: Estimate,
+        rules: &Rules,
+    ) -> Result<VerificationSets, FidelityError> {
         let rules = Rules { m: 0, ..rules.clone() };
         let maps: Vec<Vec<f32>> = match estimate {
             Estimate::Oracle => self.observed.iter().map(|observed| sum(&observed.attention)).collect(),
@@ -118,11 +133,38 @@ impl<'a> Judge<'a> {
             },
         };
         let target: Vec<_> = maps.into_iter().map(Some).collect();
-        let result = self.recovery(&rules, &target, &vec![None; target.len()]);
+        let result = self.choose(&rules, &target, &vec![None; target.len()]);
         if estimate == Estimate::FullHeads {
             self.full_heads = target.into_iter().collect();
         }
         result
+    }
+
+    /// By how much attention over each candidate's sets differs in its outputs, [`sets`](Self::sets) or
+    /// [`estimated_sets`](Self::estimated_sets) of this judge: an output error for each. Several at once cost little more than one, as
+    /// attention over all tokens is the most of it.
+    ///
+    /// # Errors
+    /// The sets are another judge's, or the capture has no values or cannot be read.
+    pub fn output_errors(
+        &mut self,
+        candidates: &[&VerificationSets],
+    ) -> Result<Vec<OutputError>, FidelityError> {
+        let Self { capture, backend, plan, observed, .. } = self;
+        let mut errors = vec![Measure { prompts: Vec::new() }; candidates.len()];
+        for (index, observed) in observed.iter().enumerate() {
+            let own = |sets: &&PromptSets| {
+                sets.prompt() == observed.prompt && sets.lengths() == observed.steps.lengths
+            };
+            let sets = candidates.iter().map(|candidate| candidate.prompts.get(index).filter(own));
+            let Some(sets) = sets.collect::<Option<Vec<_>>>() else {
+                let required = format!("of the judged steps of prompt {}", observed.prompt);
+                return Err(invalid("sets", required, "those of another judge"));
+            };
+            let found = output::errors(capture, backend, *plan, observed, &sets)?;
+            errors.iter_mut().zip(found).for_each(|(error, of_prompt)| error.prompts.push(of_prompt));
+        }
+        Ok(errors)
     }
 
     /// What a method keeps that evicts.
@@ -132,7 +174,7 @@ impl<'a> Judge<'a> {
     pub fn eviction(&mut self, eviction: Eviction) -> Result<RecoveryRate, FidelityError> {
         let Self { capture, backend, plan, observed, .. } = self;
         let prompts = observed.iter().map(|it| eviction::recovery(capture, backend, *plan, it, eviction));
-        Ok(RecoveryRate { prompts: prompts.collect::<Result<_, _>>()? })
+        Ok(Measure { prompts: prompts.collect::<Result<_, _>>()? })
     }
 
     /// What TOVA keeps with `k` tokens in each layer.
@@ -142,15 +184,13 @@ impl<'a> Judge<'a> {
     pub fn tova(&mut self, k: u32) -> Result<RecoveryRate, FidelityError> {
         let Self { capture, backend, observed, .. } = self;
         let prompts = observed.iter().map(|it| tova::recovery(capture, backend, it, k));
-        Ok(RecoveryRate { prompts: prompts.collect::<Result<_, _>>()? })
+        Ok(Measure { prompts: prompts.collect::<Result<_, _>>()? })
     }
 
     /// What all confirmed tokens have: the rest is what rows pay to the step's own.
     #[must_use]
     pub fn ceiling(&self) -> RecoveryRate {
-        let all =
-            |observed: &Observed| PromptRecovery::of(observed, &vec![None; observed.steps.lengths.len()]);
-        RecoveryRate { prompts: self.observed.iter().map(all).collect() }
+        Measure { prompts: self.observed.iter().map(|it| measure::recovery(it, None)).collect() }
     }
 
     /// The map of a prompt whose scores are the mean over `layers`.
@@ -179,81 +219,24 @@ impl<'a> Judge<'a> {
         Ok(mean)
     }
 
-    /// What the sets keep that `rules` choose from the prompts' maps.
-    fn recovery(
+    /// The sets that `rules` choose from the prompts' maps.
+    fn choose(
         &mut self,
         rules: &Rules,
         target: &[Option<Vec<f32>>],
         draft: &[Option<Vec<f32>>],
-    ) -> Result<RecoveryRate, FidelityError> {
+    ) -> Result<VerificationSets, FidelityError> {
         let Self { backend, observed, .. } = self;
-        let mut prompts = Vec::new();
-        for ((observed, target), draft) in observed.iter().zip(target).zip(draft) {
-            let sets = Sets::choose(backend, rules, observed, target.as_deref(), draft.as_deref())?;
-            prompts.push(PromptRecovery::of(observed, &sets.each()));
-        }
-        Ok(RecoveryRate { prompts })
-    }
-}
-
-/// The sets of a prompt's steps.
-struct Sets {
-    budget: usize,
-    positions: Vec<i32>,
-    sizes: Vec<i32>,
-}
-
-impl Sets {
-    fn choose(
-        backend: &mut CpuBackend,
-        rules: &Rules,
-        observed: &Observed,
-        target: Option<&[f32]>,
-        draft: Option<&[f32]>,
-    ) -> Result<Self, FidelityError> {
-        let steps = &observed.steps;
-        let (reads_target, reads_draft) = (rules.reads_target(), rules.reads_draft());
-        let problem = SelectProblem {
-            quota: if reads_draft { rules.m } else { 0 },
-            sinks: rules.sinks,
-            recent: rules.recent,
-            block: rules.block,
-            pooling: rules.pooling,
-            everything: rules.everything,
-            maps: match (reads_target, reads_draft) {
-                (true, true) => Maps::Both,
-                (true, false) => Maps::Target,
-                (false, true) => Maps::Draft,
-                (false, false) => Maps::Neither,
-            },
-            ..SelectProblem::plain(steps.lengths.len() as u32, steps.positions() as u32, rules.k)
-        };
-        let candidate = default_candidate(&problem, backend.limits())?;
-        let strides = SelectStrides::dense(&problem);
-        let arrays = SelectArrays {
-            draft: draft.filter(|_| reads_draft),
-            target: target.filter(|_| reads_target),
-            map_starts: &steps.starts,
-            lengths: &steps.lengths,
-            target_slots: None,
-            block_table: None,
-            strides,
-        };
-        let mut sets = Self {
-            budget: rules.k as usize,
-            positions: vec![0; steps.lengths.len() * rules.k as usize],
-            sizes: vec![0; steps.lengths.len()],
-        };
-        let output = SelectOutput { set: &mut sets.positions, physical: None, set_sizes: &mut sets.sizes };
-        let status = backend.select(&problem, &candidate, &arrays, output)?;
-        debug_assert_eq!(status, 0, "lengths and parts are the capture's");
-        Ok(sets)
+        let prompts = observed.iter().zip(target).zip(draft).map(|((observed, target), draft)| {
+            PromptSets::choose(backend, rules, observed, target.as_deref(), draft.as_deref())
+        });
+        Ok(VerificationSets { prompts: prompts.collect::<Result<_, _>>()? })
     }
 
-    /// Each step's set; nothing if it is everything.
-    fn each(&self) -> Vec<Option<&[i32]>> {
-        let rows = self.positions.chunks(self.budget).zip(&self.sizes);
-        rows.map(|(row, &size)| row.get(..usize::try_from(size).ok()?)).collect()
+    /// What sets of this judge keep.
+    fn kept(&self, sets: &VerificationSets) -> RecoveryRate {
+        let prompts = self.observed.iter().zip(&sets.prompts);
+        Measure { prompts: prompts.map(|(observed, sets)| measure::recovery(observed, Some(sets))).collect() }
     }
 }
 

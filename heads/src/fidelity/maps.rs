@@ -98,7 +98,7 @@ pub(super) fn full_head_map(
     let mut map = vec![0.0; observed.steps.positions()];
     for &layer in &model.layers {
         let layer = capture.layer(role, observed.prompt, layer)?;
-        each_group(model, &layer, |heads| {
+        each_group(model, &layer, |_, heads| {
             gather(backend, heads, &first_rows, tokens, &observed.steps, weight, &mut map)
         })?;
     }

@@ -35,7 +35,7 @@ impl Observed {
         for &layer in &model.layers {
             let layer = capture.layer(ModelRole::Target, prompt, layer)?;
             let mut mean = vec![0.0; steps.positions()];
-            each_group(model, &layer, |heads| {
+            each_group(model, &layer, |_, heads| {
                 add_attention(backend, heads, plan, first_query, &steps, model.heads.len(), &mut mean)
             })?;
             attention.push(mean);
@@ -72,18 +72,18 @@ pub(super) fn add_attention(
     Ok(())
 }
 
-/// Calls `visit` for the heads of each KV head that was kept.
+/// Calls `visit` for each KV head that was kept: its row among them, and the heads that read it.
 pub(super) fn each_group(
     model: &Model,
     layer: &Layer,
-    mut visit: impl FnMut(&Heads<'_>) -> Result<(), dustin::InvalidInput>,
+    mut visit: impl FnMut(usize, &Heads<'_>) -> Result<(), dustin::InvalidInput>,
 ) -> Result<(), dustin::InvalidInput> {
     let groups = model.heads.chunk_by(|&a, &b| model.kv_head_of(a) == model.kv_head_of(b));
     let mut first = 0;
     for (kv_row, group) in groups.enumerate() {
         let keys = layer.keys.bits(kv_row..kv_row + 1);
         let queries = layer.queries.bits(first..first + group.len());
-        visit(&heads_of(model, layer, &keys, &queries, group.len() as u32))?;
+        visit(kv_row, &heads_of(model, layer, &keys, &queries, group.len() as u32))?;
         first += group.len();
     }
     Ok(())

@@ -3,11 +3,12 @@
 use std::{path::Path, sync::LazyLock};
 
 use dustin::{profile::LayerHeads, select::problem::Fallback, verifier::Rules};
-use rand::{RngExt, SeedableRng};
-use rand_pcg::Pcg64Mcg;
 
 use super::*;
 use crate::calibration::{Capture, ModelRole, PromptRole};
+
+mod bounds;
+mod output;
 
 static CAPTURE: LazyLock<Capture> = LazyLock::new(|| {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/calibration.safetensors");
@@ -73,34 +74,43 @@ fn take(set: &mut Vec<usize>, map: &[f64], count: usize) {
     set.extend(order.into_iter().take(count.saturating_sub(set.len())));
 }
 
+/// The steps' confirmed lengths.
+fn lengths(prompt: u32) -> impl ExactSizeIterator<Item = u32> {
+    CAPTURE.prompt(prompt).unwrap().steps(PLAN.gamma).step_by(PLAN.gamma as usize + 1)
+}
+
+/// The set that `rules` without pooling choose at one step.
+fn chosen(rules: &Rules, prompt: u32, length: u32) -> Vec<usize> {
+    let mut maps = [vec![0.0; length as usize], vec![0.0; length as usize]];
+    let [target, draft] = &mut maps;
+    let mean = |layers: &[LayerHeads]| 1.0 / layers.iter().map(|it| it.heads.len()).sum::<usize>() as f64;
+    for LayerHeads { layer, heads } in &rules.target_heads {
+        for &head in heads {
+            let row = attend(ModelRole::Target, prompt, *layer, head, length - 1, length);
+            add(target, &row, mean(&rules.target_heads));
+        }
+    }
+    for LayerHeads { layer, heads } in &rules.draft_heads {
+        for &head in heads {
+            for position in length..length + PLAN.gamma {
+                let row = attend(ModelRole::Draft, prompt, *layer, head, position, length);
+                add(draft, &row, mean(&rules.draft_heads) / f64::from(PLAN.gamma));
+            }
+        }
+    }
+    let [k, m, sinks, recent] = [rules.k, rules.m, rules.sinks, rules.recent].map(|it| it as usize);
+    let mut set: Vec<usize> = (0..sinks).chain(length as usize - recent..length as usize).collect();
+    take(&mut set, draft, (sinks + recent + m).min(k));
+    take(&mut set, target, k);
+    set
+}
+
 /// By layer, the recovery rate of `rules` without pooling on a prompt.
 fn by_definition(rules: &Rules, prompt: u32) -> Vec<f64> {
-    let steps = CAPTURE.prompt(prompt).unwrap().steps(PLAN.gamma).step_by(PLAN.gamma as usize + 1);
     let mut sums = vec![0.0; 3];
-    let count = steps.len() as f64;
-    for length in steps {
-        let mut maps = [vec![0.0; length as usize], vec![0.0; length as usize]];
-        let [target, draft] = &mut maps;
-        let mean = |layers: &[LayerHeads]| 1.0 / layers.iter().map(|it| it.heads.len()).sum::<usize>() as f64;
-        for LayerHeads { layer, heads } in &rules.target_heads {
-            for &head in heads {
-                let row = attend(ModelRole::Target, prompt, *layer, head, length - 1, length);
-                add(target, &row, mean(&rules.target_heads));
-            }
-        }
-        for LayerHeads { layer, heads } in &rules.draft_heads {
-            for &head in heads {
-                for position in length..length + PLAN.gamma {
-                    let row = attend(ModelRole::Draft, prompt, *layer, head, position, length);
-                    add(draft, &row, mean(&rules.draft_heads) / f64::from(PLAN.gamma));
-                }
-            }
-        }
-        let [k, m, sinks, recent] = [rules.k, rules.m, rules.sinks, rules.recent].map(|it| it as usize);
-        let mut set: Vec<usize> = (0..sinks).chain(length as usize - recent..length as usize).collect();
-        take(&mut set, draft, (sinks + recent + m).min(k));
-        take(&mut set, target, k);
-        add(&mut sums, &recovered(prompt, length, &set), 1.0 / count);
+    let count = lengths(prompt).len() as f64;
+    for length in lengths(prompt) {
+        add(&mut sums, &recovered(prompt, length, &chosen(rules, prompt, length)), 1.0 / count);
     }
     sums
 }
@@ -306,35 +316,4 @@ fn what_a_capture_cannot_judge_is_refused_by_name() {
     assert!(refused(&[0], StepPlan { gamma: 0, most: 1 }).contains("gamma must be from 1 to 64"));
     assert!(refused(&[], PLAN).contains("prompts must be at least one"));
     assert!(refused(&[6], PLAN).contains("prompt must be below 6"));
-}
-
-#[test]
-fn bounds_lie_below_the_mean_and_come_closer_with_more_prompts() {
-    let mut rng = Pcg64Mcg::seed_from_u64(1);
-    let full: Vec<f64> = (0..200).map(|_| 0.8 + 0.1 * rng.random::<f64>()).collect();
-    let candidate: Vec<f64> = full.iter().map(|rate| rate * (0.9 + 0.1 * rng.random::<f64>())).collect();
-    let share = |count: usize| {
-        let (candidate, full) = (&candidate[..count], &full[..count]);
-        let mean = candidate.iter().sum::<f64>() / full.iter().sum::<f64>();
-        mean - lower_bound_of_share(candidate, full, Bound::default()).unwrap()
-    };
-    assert!(share(200) > 0.0 && share(200) < share(10) && share(10) < 0.03, "{} {}", share(200), share(10));
-    assert_eq!(lower_bound_of_mean(&[0.5; 9], Bound::default()), Some(0.5));
-    assert_eq!(lower_bound_of_mean(&[0.5], Bound::default()), None);
-    assert_eq!(lower_bound_of_share(&[0.5; 3], &[0.5; 2], Bound::default()), None);
-    assert_eq!(lower_bound_of_share(&[0.0; 3], &[0.0; 3], Bound::default()), None);
-}
-
-#[test]
-fn bounds_hold_as_often_as_they_say() {
-    let mut rng = Pcg64Mcg::seed_from_u64(7);
-    let bound = Bound { resamples: 400, ..Bound::default() };
-    let (draws, prompts, mean) = (1000, 30, 0.85);
-    let held = (0..draws).filter(|_| {
-        let rates: Vec<f64> = (0..prompts).map(|_| mean - 0.1 + 0.2 * rng.random::<f64>()).collect();
-        lower_bound_of_mean(&rates, bound).unwrap() <= mean
-    });
-    let coverage = held.count() as f64 / f64::from(draws);
-    // Less two standard errors, and what the percentile gives away on 30 prompts.
-    assert!((0.92..0.98).contains(&coverage), "{coverage}");
 }

@@ -4,7 +4,7 @@
 use dustin::cpu::CpuBackend;
 
 use super::{
-    FidelityError, PromptRecovery,
+    FidelityError, PromptMeasure, PromptRecovery,
     attend::gather,
     error::invalid,
     observed::{Observed, heads_of},
@@ -41,7 +41,7 @@ pub(super) fn recovery(
         }
         layers.push(kept / observed.steps.lengths.len() as f64);
     }
-    Ok(PromptRecovery { prompt: observed.prompt, layers })
+    Ok(PromptMeasure { prompt: observed.prompt, layers })
 }
 
 /// What the query of `position` gives to each token of `set`, which it sees nothing but: the mean over heads.
