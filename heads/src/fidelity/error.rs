@@ -13,6 +13,9 @@ pub enum FidelityError {
     /// The candidate is none, or is not one that this capture can judge.
     #[error(transparent)]
     InvalidInput(#[from] InvalidInput),
+    /// The sets make no file.
+    #[error("fidelity: the sets cannot be written ({0}); judge fewer prompts or steps")]
+    Export(#[from] safetensors::SafeTensorError),
     /// The operating system refuses threads.
     #[error("fidelity: the CPU back end's threads cannot be started ({0}); ask for fewer")]
     Threads(#[from] rayon::ThreadPoolBuildError),

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::{
     Eviction, FidelityError, Measure, OutputError, PromptSets, RecoveryRate, StepPlan, VerificationSets,
     error::invalid,
-    eviction,
+    eviction, export,
     maps::{HeadMaps, full_head_map},
     measure,
     observed::Observed,
@@ -150,21 +150,27 @@ impl<'a> Judge<'a> {
         &mut self,
         candidates: &[&VerificationSets],
     ) -> Result<Vec<OutputError>, FidelityError> {
+        for sets in candidates {
+            self.require_own(sets)?;
+        }
         let Self { capture, backend, plan, observed, .. } = self;
         let mut errors = vec![Measure { prompts: Vec::new() }; candidates.len()];
         for (index, observed) in observed.iter().enumerate() {
-            let own = |sets: &&PromptSets| {
-                sets.prompt() == observed.prompt && sets.lengths() == observed.steps.lengths
-            };
-            let sets = candidates.iter().map(|candidate| candidate.prompts.get(index).filter(own));
-            let Some(sets) = sets.collect::<Option<Vec<_>>>() else {
-                let required = format!("of the judged steps of prompt {}", observed.prompt);
-                return Err(invalid("sets", required, "those of another judge"));
-            };
+            let sets: Vec<_> = candidates.iter().map(|candidate| &candidate.prompts[index]).collect();
             let found = output::errors(capture, backend, *plan, observed, &sets)?;
             errors.iter_mut().zip(found).for_each(|(error, of_prompt)| error.prompts.push(of_prompt));
         }
         Ok(errors)
+    }
+
+    /// The bytes of a safetensors file of `sets`, which are of this judge, as `docs/calibration.md` lays it out: what is asked of
+    /// `dustin_capture.divergence`. Reports call the sets `name`.
+    ///
+    /// # Errors
+    /// The sets are another judge's.
+    pub fn export(&self, name: &str, sets: &VerificationSets) -> Result<Vec<u8>, FidelityError> {
+        self.require_own(sets)?;
+        Ok(export::bytes(self.capture, self.plan, name, sets)?)
     }
 
     /// What a method keeps that evicts.
@@ -217,6 +223,17 @@ impl<'a> Judge<'a> {
             }
         }
         Ok(mean)
+    }
+
+    /// Refuses sets that are not of the judged steps.
+    fn require_own(&self, sets: &VerificationSets) -> Result<(), FidelityError> {
+        let own = |(observed, sets): (&Observed, &PromptSets)| {
+            sets.prompt() == observed.prompt && sets.lengths() == observed.steps.lengths
+        };
+        if self.observed.len() == sets.prompts.len() && self.observed.iter().zip(&sets.prompts).all(own) {
+            return Ok(());
+        }
+        Err(invalid("sets", "of the judged steps of this judge's prompts", "another judge's"))
     }
 
     /// The sets that `rules` choose from the prompts' maps.

@@ -11,12 +11,13 @@
 //! A set is what the library makes of a capture: importance maps are gathered and sets are chosen by its CPU back end, with the
 //! [rules](dustin::verifier::Rules) that a verifier takes. `steps` says which steps of a prompt are judged, `attend` gathers probabilities,
 //! `observed` is what is known of a prompt before any candidate, `maps` keeps the maps of heads, `sets` chooses, `measure` is what a
-//! set keeps, `output` what becomes of outputs, `judge` all of it, `eviction` and `tova` baselines that evict, `bootstrap` how sure that is.
+//! set keeps, `output` what becomes of outputs, `judge` all of it, `export` sets as a file, `eviction` and `tova` baselines that evict, `bootstrap` how sure that is.
 
 mod attend;
 mod bootstrap;
 mod error;
 mod eviction;
+mod export;
 mod judge;
 mod maps;
 mod measure;
@@ -30,6 +31,7 @@ pub use self::{
     bootstrap::{Bound, lower_bound_of_mean, lower_bound_of_share, upper_bound_of_mean},
     error::FidelityError,
     eviction::{Eviction, LayerShares},
+    export::SETS_METADATA,
     judge::{Estimate, Judge},
     measure::{Measure, OutputError, PromptMeasure, PromptRecovery, RecoveryRate},
     sets::{PromptSets, VerificationSets},

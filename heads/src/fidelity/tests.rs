@@ -8,6 +8,7 @@ use super::*;
 use crate::calibration::{Capture, ModelRole, PromptRole};
 
 mod bounds;
+mod export;
 mod output;
 
 static CAPTURE: LazyLock<Capture> = LazyLock::new(|| {

@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-import transformers
 from tqdm import tqdm
 
-from . import args, rank
+from . import args, command, rank
 from .capture import Options, capture, request, total_tokens
 from .errors import CaptureError
 from .layout import SEARCHED
@@ -20,17 +19,7 @@ from .store import Store
 
 def main(arguments: list[str] | None = None) -> int:
     asked = args.parse(arguments)
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        run(asked)
-    except CaptureError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on behind the last whole prompt", file=sys.stderr)
-        return 130
-    return 0
+    return command.answered(lambda: run(asked), "the same command goes on behind the last whole prompt")
 
 
 def run(asked: argparse.Namespace) -> None:
@@ -79,9 +68,7 @@ def _prompts(asked: argparse.Namespace) -> list[Prompt]:
 
 
 def _models(asked: argparse.Namespace) -> list[Model]:
-    device = asked.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = command.device(asked.device)
     models = [load("target", asked.target, asked.dtype, device, asked.target_layers, asked.target_heads)]
     if asked.draft:
         models.append(load("draft", asked.draft, asked.dtype, device, asked.draft_layers, asked.draft_heads))

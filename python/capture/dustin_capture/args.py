@@ -43,6 +43,15 @@ def share(text: str) -> float:
     return value
 
 
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """How models are run, whatever for."""
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:N, auto, or spread over all GPUs")
+    parser.add_argument(
+        "--chunk", type=positive, default=2048, metavar="N", help="tokens a pass (%(default)s)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="dustin_capture",
@@ -52,7 +61,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--target", required=True, metavar="MODEL", help="folder, or name on the hub")
     parser.add_argument("--draft", metavar="MODEL", help="the draft model, of the same tokenizer")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:N, auto, or spread over all GPUs")
+    add_run(parser)
     parser.add_argument("--dtype", default="bfloat16", choices=model.DTYPES, help="of weights and captures")
 
     prompts = parser.add_argument_group("prompts")
@@ -97,7 +106,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="N",
         help="queries of the prompt's last N positions are kept, too (%(default)s)",
     )
-    kept.add_argument("--chunk", type=positive, default=2048, metavar="N", help="tokens a pass (%(default)s)")
 
     ranking = parser.add_argument_group("head rankings")
     ranking.add_argument("--rank", action="store_true", help="rank semantic retrieval heads by needles")
@@ -115,7 +123,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="FOLDER",
         help="for head_idx.json and head_score.json of each model (OUTPUT/rankings)",
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parsed = parser.parse_args(arguments)
     if parsed.chat and parsed.max_prompt_tokens:
         parser.error("--max-prompt-tokens: would cut off the template's end; not with --chat")

@@ -1,4 +1,5 @@
-"""Attention that shows its inputs: queries and keys behind the rotary embedding, all of the cache with them.
+"""Attention that shows its inputs: queries and keys behind the rotary embedding, all of the cache with them. If asked, it sees
+only part of the cache.
 
 transformers looks attention functions up by name, and all of the supported families call them with the same
 arguments, so that one registered function sees what every layer of every family computes.
@@ -50,6 +51,25 @@ def observed_by(observer: Callable[[Call], None]) -> Iterator[None]:
         _observer.reset(token)
 
 
+@dataclass(frozen=True)
+class _Restriction:
+    positions: torch.Tensor
+    confirmed: int
+
+
+_restriction: ContextVar[_Restriction | None] = ContextVar("restriction", default=None)
+
+
+@contextmanager
+def restricted_to(positions: torch.Tensor, confirmed: int) -> Iterator[None]:
+    """Within, all layers see nothing of the first `confirmed` tokens but these positions, ascending."""
+    token = _restriction.set(_Restriction(positions, confirmed))
+    try:
+        yield
+    finally:
+        _restriction.reset(token)
+
+
 def attend(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -66,6 +86,11 @@ def attend(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if (observer := _observer.get()) is not None:
         observer(Call(module.layer_idx, query[0], key[0], value[0], scale))
+    if (restriction := _restriction.get()) is not None:
+        own = torch.arange(restriction.confirmed, key.shape[2])
+        seen = torch.cat((restriction.positions, own)).to(key.device)
+        # The rows are still the last of what is left, so that they see each other as before.
+        key, value = (of.index_select(2, seen) for of in (key, value))
     output = _causal(query, key, value, scale)
     return output.transpose(1, 2).contiguous(), None
 

@@ -35,6 +35,11 @@ class Sequence:
             self._progress(part.shape[1])
         return torch.cat(rows)
 
+    def crop(self, length: int) -> None:
+        """Forgets all tokens but the first `length`."""
+        if beyond := self._cache.get_seq_length() - length:
+            self._cache.crop(-beyond)
+
 
 def forced(
     model: Model, tokens: tuple[int, ...], first_logits: int, chunk: int, progress: Progress

@@ -41,6 +41,20 @@ def prompt_file(prompt: int) -> str:
     return f"prompt-{prompt:05}.safetensors"
 
 
+SETS_VERSION = 1
+
+SETS = "dustin.sets"
+"""The only metadata entry of a file of verification sets."""
+
+EVERYTHING = -1
+"""In place of a set's size: all confirmed tokens."""
+
+
+def sets(prompt: int, what: str) -> str:
+    """`what` is lengths, sizes or positions."""
+    return f"prompts.{prompt}.{what}"
+
+
 RANKING_FILE = "ranking.safetensors"
 
 
