@@ -10,8 +10,12 @@
 
 pub mod calibration;
 pub mod fidelity;
+mod field;
 pub mod ranking;
 pub mod search;
 pub mod synthetic;
 
-pub use calibration::{CalibrationError, Capture};
+pub use self::{
+    calibration::{CalibrationError, Capture},
+    field::FieldError,
+};

@@ -11,6 +11,7 @@ use super::{
     metadata::{Element, VERSION},
     source::Source,
 };
+use crate::field::FieldError;
 
 /// A capture whose metadata, headers and token numbers are as the layout has them.
 #[derive(Debug)]
@@ -126,7 +127,7 @@ impl Capture {
     /// # Errors
     /// The capture has no draft model.
     pub fn model(&self, role: ModelRole) -> Result<&Model, CalibrationError> {
-        let missing = || CalibrationError::field(self.name(), role.to_string(), "captured", "missing");
+        let missing = || FieldError::new(self.name(), role.to_string(), "captured", "missing").into();
         self.metadata.model(role).ok_or_else(missing)
     }
 
@@ -137,7 +138,7 @@ impl Capture {
     pub fn prompt(&self, prompt: u32) -> Result<&Prompt, CalibrationError> {
         let prompts = &self.metadata.prompts;
         prompts.get(prompt as usize).ok_or_else(|| {
-            CalibrationError::field(self.name(), "prompt", format!("below {}", prompts.len()), prompt)
+            FieldError::new(self.name(), "prompt", format!("below {}", prompts.len()), prompt).into()
         })
     }
 
@@ -163,7 +164,7 @@ impl Capture {
             let least = u64::from(found.prompt_tokens) + u64::from(gamma) + 1;
             let field = format!("prompts[{prompt}].tokens");
             let required = format!("at least {least}, for a step of {gamma} draft tokens");
-            return Err(CalibrationError::field(self.name(), field, required, found.tokens));
+            return Err(FieldError::new(self.name(), field, required, found.tokens).into());
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use dustin::geometry::{Geometry, parse_config};
 use safetensors::Dtype;
 
 use super::{CalibrationError, Capture, Metadata, Model, ModelRole, Prompt, PromptRole, metadata::Element};
+use crate::field::FieldError;
 
 /// Checks what the metadata of `file` says.
 pub(super) fn metadata(file: &str, metadata: &Metadata) -> Result<(), CalibrationError> {
@@ -13,7 +14,7 @@ pub(super) fn metadata(file: &str, metadata: &Metadata) -> Result<(), Calibratio
         model(file, role, found)?;
     }
     if metadata.prompts.is_empty() {
-        return Err(CalibrationError::field(file, "prompts", "at least one", 0));
+        return Err(FieldError::new(file, "prompts", "at least one", 0).into());
     }
     for (number, found) in metadata.prompts.iter().enumerate() {
         prompt(file, number, found)?;
@@ -22,12 +23,9 @@ pub(super) fn metadata(file: &str, metadata: &Metadata) -> Result<(), Calibratio
     for &number in &ranking.prompts {
         // Held-out ones would not be held out.
         if metadata.prompts.get(number as usize).is_none_or(|it| it.role != PromptRole::Searched) {
-            return Err(CalibrationError::field(
-                file,
-                "ranking.prompts",
-                "numbers of searched prompts",
-                number,
-            ));
+            return Err(
+                FieldError::new(file, "ranking.prompts", "numbers of searched prompts", number).into()
+            );
         }
     }
     Ok(())
@@ -35,7 +33,7 @@ pub(super) fn metadata(file: &str, metadata: &Metadata) -> Result<(), Calibratio
 
 fn model(file: &str, role: ModelRole, model: &Model) -> Result<(), CalibrationError> {
     let error = |field: &str, required: String, actual: String| {
-        Err(CalibrationError::field(file, format!("{role}.{field}"), required, actual))
+        Err(FieldError::new(file, format!("{role}.{field}"), required, actual).into())
     };
     let stated = parse_config(model.config.to_string().as_bytes())
         .map_err(|source| CalibrationError::Config { file: file.to_owned(), role, source })?;
@@ -88,7 +86,7 @@ pub(super) fn same_geometry(
     for ((field, required), (_, actual)) in fields(required).into_iter().zip(fields(actual)) {
         if required != actual {
             let field = format!("{role}.geometry.{field}");
-            return Err(CalibrationError::field(file, field, format!("{required}, {source}"), actual));
+            return Err(FieldError::new(file, field, format!("{required}, {source}"), actual).into());
         }
     }
     Ok(())
@@ -96,7 +94,7 @@ pub(super) fn same_geometry(
 
 fn prompt(file: &str, number: usize, prompt: &Prompt) -> Result<(), CalibrationError> {
     let error = |field: &str, required: String, actual: String| {
-        Err(CalibrationError::field(file, format!("prompts[{number}].{field}"), required, actual))
+        Err(FieldError::new(file, format!("prompts[{number}].{field}"), required, actual).into())
     };
     let Prompt { tokens, prompt_tokens, first_query, needle_spans, .. } = prompt;
     if *tokens > i32::MAX as u32 {
@@ -159,7 +157,7 @@ pub(super) fn tensors(capture: &Capture) -> Result<(), CalibrationError> {
         for token in capture.tokens(number)? {
             if u32::try_from(token).map_or(true, |token| token >= vocabulary) {
                 let required = format!("from 0 to {}, in the vocabulary of every model", vocabulary - 1);
-                return Err(CalibrationError::field(capture.name(), name, required, token));
+                return Err(FieldError::new(capture.name(), name, required, token).into());
             }
         }
     }
@@ -186,7 +184,7 @@ fn optional(
         (false, false) => Ok(()),
         (false, true) => {
             let required = format!("absent, or {all}");
-            Err(CalibrationError::field(capture.name(), name, required, "there, but others are not"))
+            Err(FieldError::new(capture.name(), name, required, "there, but others are not").into())
         }
     }
 }

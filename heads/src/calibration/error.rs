@@ -5,6 +5,7 @@ use std::{io, path::PathBuf};
 use dustin::geometry::ConfigError;
 
 use super::{METADATA, ModelRole, PromptRole, VERSION};
+use crate::field::FieldError;
 
 /// Why a capture cannot be used. `file` is the path of the file at fault, or what a capture in memory is called.
 #[derive(Debug, thiserror::Error)]
@@ -112,17 +113,8 @@ pub enum CalibrationError {
         other: ModelRole,
     },
     /// A field of the metadata is out of range or contradicts another.
-    #[error("capture {file}: {field} must be {required}, but is {actual}")]
-    Field {
-        /// The file.
-        file: String,
-        /// The field.
-        field: String,
-        /// What it must be.
-        required: String,
-        /// What it is.
-        actual: String,
-    },
+    #[error("capture {0}")]
+    Field(#[from] FieldError),
     /// A tensor that the metadata promises is not there.
     #[error("capture {file}: must have the tensor {tensor}, but has not; capture again")]
     Missing {
@@ -175,20 +167,4 @@ pub enum CalibrationError {
         /// The role that the task needs.
         role: PromptRole,
     },
-}
-
-impl CalibrationError {
-    pub(crate) fn field(
-        file: &str,
-        field: impl Into<String>,
-        required: impl ToString,
-        actual: impl ToString,
-    ) -> Self {
-        Self::Field {
-            file: file.to_owned(),
-            field: field.into(),
-            required: required.to_string(),
-            actual: actual.to_string(),
-        }
-    }
 }

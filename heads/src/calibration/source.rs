@@ -15,6 +15,7 @@ use super::{
     CalibrationError, INDEX, METADATA,
     file::{Bytes, Header, map},
 };
+use crate::field::FieldError;
 
 /// All files.
 #[derive(Debug)]
@@ -85,14 +86,14 @@ impl Source {
         let numbers: HashMap<&str, usize> = files.keys().map(String::as_str).zip(0..).collect();
         let place = |(tensor, file): (&String, &String)| {
             let number = numbers.get(file.as_str()).copied();
-            number.map(|number| (tensor.clone(), number)).ok_or_else(|| {
-                CalibrationError::field(&name, format!("weight_map[{tensor}]"), "one of files", file)
-            })
+            number
+                .map(|number| (tensor.clone(), number))
+                .ok_or_else(|| FieldError::new(&name, format!("weight_map[{tensor}]"), "one of files", file))
         };
         let places = weight_map.iter().map(place).collect::<Result<_, _>>()?;
         let shards = files.iter().map(|(file, stated)| {
             if Path::new(file).file_name().is_none_or(|plain| plain != file.as_str()) {
-                return Err(CalibrationError::field(&name, "files", "plain file names", file));
+                return Err(FieldError::new(&name, "files", "plain file names", file).into());
             }
             Shard::open(folder.join(file), stated)
         });

@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use crate::field::FieldError;
+
 /// Why a file gives no ranking.
 #[derive(Debug, thiserror::Error)]
 pub enum RankingError {
@@ -24,31 +26,6 @@ pub enum RankingError {
         message: String,
     },
     /// It is not a ranking of the model's heads.
-    #[error("head ranking {file}: {field} must be {required}, but is {actual}")]
-    Field {
-        /// The file.
-        file: String,
-        /// The layer or head.
-        field: String,
-        /// What it must be.
-        required: String,
-        /// What it is.
-        actual: String,
-    },
-}
-
-impl RankingError {
-    pub(super) fn field(
-        file: &str,
-        field: impl Into<String>,
-        required: impl ToString,
-        actual: impl ToString,
-    ) -> Self {
-        Self::Field {
-            file: file.to_owned(),
-            field: field.into(),
-            required: required.to_string(),
-            actual: actual.to_string(),
-        }
-    }
+    #[error("head ranking {0}")]
+    Field(#[from] FieldError),
 }

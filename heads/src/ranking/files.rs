@@ -6,6 +6,7 @@ use dustin::geometry::Geometry;
 use serde::de::DeserializeOwned;
 
 use super::{HeadRanking, RankingError};
+use crate::field::FieldError;
 
 /// The most bytes that are read: a score of twenty digits for each of a hundred prompts and the largest models' 10,000 heads.
 const LIMIT: u64 = 64 << 20;
@@ -43,21 +44,21 @@ impl HeadRanking {
         let mut scores = vec![vec![f64::NAN; query_heads as usize]; layers as usize];
         for (text, samples) in heads {
             let Some((layer, head)) = text.split_once('-') else {
-                return Err(RankingError::field(&file, format!("{text:?}"), "layer-head", &text));
+                return Err(FieldError::new(&file, format!("{text:?}"), "layer-head", &text).into());
             };
             let layer = number(&file, "a layer", layer, layers)?;
             let head = number(&file, "a head", head, query_heads)?;
             let mean = samples.iter().sum::<f64>() / samples.len() as f64;
             if !mean.is_finite() {
                 let required = "at least one finite score";
-                return Err(RankingError::field(&file, text, required, format!("{samples:?}")));
+                return Err(FieldError::new(&file, text, required, format!("{samples:?}")).into());
             }
             scores[layer as usize][head as usize] = mean;
         }
         for (layer, scores) in scores.iter().enumerate() {
             if let Some(head) = scores.iter().position(|score| score.is_nan()) {
                 let required = format!("given, as all {query_heads} heads of all {layers} layers");
-                return Err(RankingError::field(&file, format!("{layer}-{head}"), required, "missing"));
+                return Err(FieldError::new(&file, format!("{layer}-{head}"), required, "missing").into());
             }
         }
         Ok(Self::by_scores(scores))
@@ -79,6 +80,7 @@ fn parse<T: DeserializeOwned>(path: &Path, required: &'static str) -> Result<T, 
 
 fn number(file: &str, what: &str, text: &str, end: u32) -> Result<u32, RankingError> {
     text.parse().ok().filter(|&number| number < end).ok_or_else(|| {
-        RankingError::field(file, what, format!("a number below {end}, as the model's"), format!("{text:?}"))
+        FieldError::new(file, what, format!("a number below {end}, as the model's"), format!("{text:?}"))
+            .into()
     })
 }

@@ -9,7 +9,10 @@ mod files;
 use dustin::{geometry::Geometry, profile::LayerHeads};
 
 pub use self::error::RankingError;
-use crate::calibration::{CalibrationError, Capture, ModelRole};
+use crate::{
+    calibration::{CalibrationError, Capture, ModelRole},
+    field::FieldError,
+};
 
 /// The query heads of a model by how well they find the tokens that an answer lies in.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,23 +105,25 @@ impl HeadRanking {
     fn require(file: &str, order: &[Vec<u32>], geometry: Geometry) -> Result<(), RankingError> {
         for (layer, heads) in order.iter().enumerate() {
             if let Some(&head) = heads.iter().find(|&&head| head >= geometry.query_heads) {
-                return Err(RankingError::field(
+                return Err(FieldError::new(
                     file,
                     format!("layer {layer}"),
                     format!("heads below {}, the model's query heads", geometry.query_heads),
                     head,
-                ));
+                )
+                .into());
             }
             let mut sorted = heads.clone();
             sorted.sort_unstable();
             sorted.dedup();
             if sorted.len() != heads.len() || heads.len() != geometry.query_heads as usize {
-                return Err(RankingError::field(
+                return Err(FieldError::new(
                     file,
                     format!("layer {layer}"),
                     format!("each of the model's {} query heads once", geometry.query_heads),
                     format!("{} heads, {} of them different", heads.len(), sorted.len()),
-                ));
+                )
+                .into());
             }
         }
         Ok(())
