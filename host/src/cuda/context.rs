@@ -19,6 +19,19 @@ pub fn device_count() -> Result<u32, CudaError> {
     Ok(driver()?.devices)
 }
 
+/// The device `ordinal`, and the driver that knows it.
+pub(super) fn device(ordinal: u32) -> Result<(&'static Driver, sys::CUdevice), CudaError> {
+    let driver = driver()?;
+    if ordinal >= driver.devices {
+        let required = format!("below the number of devices, {}", driver.devices);
+        return Err(InvalidInput::new("CUDA device", "ordinal", required, ordinal).into());
+    }
+    let mut device = 0;
+    // SAFETY: the ordinal is below the count; the driver writes one device.
+    unsafe { driver.functions.cuDeviceGet(&mut device, ordinal as i32)? };
+    Ok((driver, device))
+}
+
 /// A context on one device. Cheap to clone, and usable from every thread: each operation makes it current for its
 /// own duration only, so that the caller's current context is never changed.
 #[derive(Clone)]
@@ -42,14 +55,8 @@ impl Context {
     /// # Errors
     /// As [`super::available`]; an ordinal at or beyond [`device_count`]; what the driver returns.
     pub fn new(ordinal: u32) -> Result<Self, CudaError> {
-        let driver = driver()?;
-        if ordinal >= driver.devices {
-            let required = format!("below the number of devices, {}", driver.devices);
-            return Err(InvalidInput::new("CUDA context", "ordinal", required, ordinal).into());
-        }
-        let (mut device, mut raw) = (0, std::ptr::null_mut());
-        // SAFETY: the ordinal is below the count; the driver writes one device.
-        unsafe { driver.functions.cuDeviceGet(&mut device, ordinal as i32)? };
+        let (driver, device) = device(ordinal)?;
+        let mut raw = std::ptr::null_mut();
         // SAFETY: the device exists; the driver writes one context.
         unsafe { driver.functions.cuDevicePrimaryCtxRetain(&mut raw, device)? };
         Ok(Self(Arc::new(Inner { driver, raw, device, owned: true })))
@@ -88,11 +95,24 @@ impl Context {
     /// # Errors
     /// What the driver returns.
     pub fn free_memory(&self) -> Result<usize, CudaError> {
+        self.memory().map(|(free, _)| free)
+    }
+
+    /// Bytes of device memory that are in use at the moment, by whomever: contexts and what the driver keeps included.
+    ///
+    /// # Errors
+    /// What the driver returns.
+    pub fn used_memory(&self) -> Result<usize, CudaError> {
+        self.memory().map(|(free, total)| total.saturating_sub(free))
+    }
+
+    /// Bytes of device memory: free ones, and all.
+    fn memory(&self) -> Result<(usize, usize), CudaError> {
         let (mut free, mut total) = (0, 0);
         let current = self.enter()?;
         // SAFETY: a context is current; the driver writes two integers.
         unsafe { current.cuMemGetInfo_v2(&mut free, &mut total)? };
-        Ok(free)
+        Ok((free, total))
     }
 
     /// Makes the context current on this thread until the guard is dropped. The guard gives the driver's functions.

@@ -2,11 +2,12 @@
 
 use std::ffi::CStr;
 
-use cudarc::driver::sys::CUdevice_attribute as Attribute;
+use cudarc::driver::sys::{CUdevice, CUdevice_attribute as Attribute};
 
 use super::{
-    context::Context,
+    context::{self, Context},
     error::{CudaError, CudaVersion},
+    library::Driver,
     nvml,
 };
 use crate::{limits::DeviceLimits, profile::DeviceId};
@@ -60,7 +61,19 @@ impl DeviceInfo {
     /// # Errors
     /// What the driver returns.
     pub fn new(context: &Context) -> Result<Self, CudaError> {
-        let (driver, device) = (context.driver(), context.device());
+        Self::ask(context.driver(), context.device())
+    }
+
+    /// The device `ordinal`, on which no context is made for it: whoever uses the device is not disturbed.
+    ///
+    /// # Errors
+    /// As [`super::available`]; an ordinal at or beyond [`super::device_count`]; what the driver returns.
+    pub fn of(ordinal: u32) -> Result<Self, CudaError> {
+        let (driver, device) = context::device(ordinal)?;
+        Self::ask(driver, device)
+    }
+
+    fn ask(driver: &Driver, device: CUdevice) -> Result<Self, CudaError> {
         let functions = &driver.functions;
         let get = |attribute| {
             let mut value = 0;

@@ -40,7 +40,7 @@ pub use key::{
     KvScale, LaunchMode, Policy, ScoreKey, SelectKey,
 };
 pub use lookup::{Found, Source, Tuned};
-pub use schema::{Choice, Entry, Launch, Measurement, Profile, Provenance, SCHEMA_VERSION, Timed};
+pub use schema::{Choice, Entry, Launch, Measurement, Profile, Provenance, SCHEMA_VERSION, Timed, Unread};
 pub use selection::{
     EstimationCost, HeldOut, LayerHeads, Objective, Recovery, Selection, SelectionProvenance,
 };

@@ -1,6 +1,7 @@
 //! The file's contents, version 3. Field order here is the order in the file.
 
 use serde::{Deserialize, Serialize};
+use toml::Table;
 
 use super::{
     certificate,
@@ -21,19 +22,38 @@ pub struct Profile {
     pub entries: Vec<Entry>,
     /// Head subsets and budgets, by model pair.
     pub selections: Vec<Selection>,
+    /// What a file held that is not as the schema has it. It serves nobody, and is written again as it was read.
+    pub unread: Vec<Unread>,
+}
+
+/// A section that is not as the schema has it: an edit by hand that went wrong, and that whoever made it may still correct.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unread {
+    /// `entry` or `selection`.
+    pub(super) section: &'static str,
+    pub(super) fields: Table,
+}
+
+impl Unread {
+    /// The bucket, if it is an entry and says at least that.
+    fn key(&self) -> Option<Key> {
+        self.fields.get("key")?.clone().try_into().ok()
+    }
 }
 
 impl Profile {
     /// A profile without choices.
     #[must_use]
     pub const fn new(provenance: Provenance) -> Self {
-        Self { provenance, entries: Vec::new(), selections: Vec::new() }
+        Self { provenance, entries: Vec::new(), selections: Vec::new(), unread: Vec::new() }
     }
 
-    /// Puts `entry` in the place of the entries of the same key, or behind the last one.
+    /// Puts `entry` in the place of the entries of the same key, those that could not be read among them, or behind the
+    /// last one.
     pub fn put(&mut self, entry: Entry) {
         let place = self.entries.iter().position(|known| known.key == entry.key);
         self.entries.retain(|known| known.key != entry.key);
+        self.unread.retain(|known| known.key().as_ref() != Some(&entry.key));
         self.entries.insert(place.unwrap_or(self.entries.len()), entry);
     }
 

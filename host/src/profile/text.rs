@@ -7,12 +7,15 @@ use toml::{Spanned, Table, Value};
 
 use super::{
     error::{Problem, ProfileError, Warning},
-    schema::{Entry, Profile, Provenance, SCHEMA_VERSION},
+    schema::{Entry, Profile, Provenance, SCHEMA_VERSION, Unread},
     selection::Selection,
     validate,
 };
 
 const FORMAT: &str = "dustin-profile";
+
+const ENTRY: &str = "entry";
+const SELECTION: &str = "selection";
 
 /// What a reader of the file should know.
 const HEADING: &str = "\
@@ -49,9 +52,9 @@ struct FileOut<'a> {
 /// A profile and what of its text could not be used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Read {
-    /// The profile; an entry or selection that is not as the schema has it is left out.
+    /// The profile; an entry or selection that is not as the schema has it is none of its own, but kept beside them.
     pub profile: Profile,
-    /// What was left out, and other doubts.
+    /// What could not be read, and other doubts.
     pub warnings: Vec<Warning>,
 }
 
@@ -60,31 +63,39 @@ pub struct Read {
 /// # Errors
 /// The text is not a profile, or not of a known version. Entries never make an error, only warnings.
 pub fn parse(text: &str, path: &Path) -> Result<Read, ProfileError> {
-    let mut warnings = Vec::new();
-    let (file, found) = entries(text, path, &mut warnings)?;
+    let mut doubts = Doubts::default();
+    let (file, found) = entries(text, path, &mut doubts)?;
     check_head(path, Some(&file.format), file.schema_version)?;
     if file.entry_count != found {
         let problem = Problem::Count { announced: file.entry_count, found };
-        warnings.push(Warning::new("entry_count", problem));
+        doubts.warnings.push(Warning::new("entry_count", problem));
     }
     let mut entries = file.entry;
     entries.iter_mut().for_each(Entry::judge);
-    let selections = sections(text, "selection", file.selection, &mut warnings, |selection| {
+    let selections = sections(text, SELECTION, file.selection, &mut doubts, |selection| {
         validate::selection(selection).map_err(Problem::Illegal)
     });
-    Ok(Read { profile: Profile { provenance: file.provenance, entries, selections }, warnings })
+    let Doubts { warnings, unread } = doubts;
+    Ok(Read { profile: Profile { provenance: file.provenance, entries, selections, unread }, warnings })
+}
+
+/// What of a text is not as the schema has it.
+#[derive(Default)]
+struct Doubts {
+    warnings: Vec<Warning>,
+    unread: Vec<Unread>,
 }
 
 /// The file with those of its entries that are as the schema has them, and the number of all. Reading them at once
 /// takes half the time; only a file with a bad entry is read one by one, so that it costs nothing but itself.
-fn entries(text: &str, path: &Path, warnings: &mut Vec<Warning>) -> Result<(File<Entry>, u64), ProfileError> {
+fn entries(text: &str, path: &Path, doubts: &mut Doubts) -> Result<(File<Entry>, u64), ProfileError> {
     if let Ok(file) = toml::from_str::<File<Entry>>(text) {
         let found = file.entry.len() as u64;
         return Ok((file, found));
     }
     let file: File<Spanned<Table>> = toml::from_str(text).map_err(|error| diagnose(text, path, &error))?;
     let found = file.entry.len() as u64;
-    let entry = sections(text, "entry", file.entry, warnings, |_| Ok(()));
+    let entry = sections(text, ENTRY, file.entry, doubts, |_| Ok(()));
     let File { format, schema_version, entry_count, provenance, selection, .. } = file;
     Ok((File { format, schema_version, entry_count, provenance, entry, selection }, found))
 }
@@ -92,22 +103,24 @@ fn entries(text: &str, path: &Path, warnings: &mut Vec<Warning>) -> Result<(File
 /// Those of `tables` that are a `T` and pass `check`.
 fn sections<T: for<'de> Deserialize<'de>>(
     text: &str,
-    name: &str,
+    name: &'static str,
     tables: Vec<Spanned<Table>>,
-    warnings: &mut Vec<Warning>,
+    doubts: &mut Doubts,
     check: impl Fn(&T) -> Result<(), Problem>,
 ) -> Vec<T> {
     let mut read = Vec::with_capacity(tables.len());
     for (index, table) in tables.into_iter().enumerate() {
         let start = table.span().start;
-        let section = T::deserialize(table.into_inner())
+        let fields = table.into_inner();
+        let section = T::deserialize(fields.clone())
             .map_err(|error| Problem::Unreadable { message: one_line(&error.to_string()) })
             .and_then(|section| check(&section).map(|()| section));
         match section {
             Ok(section) => read.push(section),
             Err(problem) => {
                 let place = format!("{name} {} (line {})", index + 1, line(text, start));
-                warnings.push(Warning::new(place, problem));
+                doubts.warnings.push(Warning::new(place, problem));
+                doubts.unread.push(Unread { section: name, fields });
             }
         }
     }
@@ -154,21 +167,28 @@ fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The text of a profile.
+/// The text of a profile. What could not be read stands behind the rest of its kind.
 ///
 /// # Errors
 /// A value that TOML cannot express.
 pub fn render(profile: &Profile) -> Result<String, toml::ser::Error> {
+    let unread = profile.unread.iter().filter(|unread| unread.section == ENTRY).count();
     let file = FileOut {
         format: FORMAT,
         schema_version: SCHEMA_VERSION,
-        entry_count: profile.entries.len(),
+        entry_count: profile.entries.len() + unread,
         provenance: &profile.provenance,
         selection: &profile.selections,
         entry: &profile.entries,
     };
+    let mut fields = Table::try_from(file)?;
+    for Unread { section, fields: read } in &profile.unread {
+        if let Some(sections) = fields.get_mut(*section).and_then(Value::as_array_mut) {
+            sections.push(read.clone().into());
+        }
+    }
     let mut text = String::from(HEADING);
-    table(&mut text, "", &Table::try_from(file)?);
+    table(&mut text, "", &fields);
     Ok(text)
 }
 

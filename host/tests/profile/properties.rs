@@ -175,7 +175,7 @@ fn any_provenance() -> impl Strategy<Value = Provenance> {
 proptest! {
     #[test]
     fn what_is_written_is_what_is_read(provenance in any_provenance(), entries in vec(any_entry(), 0..4)) {
-        let profile = Profile { provenance, entries, selections: vec![] };
+        let profile = Profile { entries, ..Profile::new(provenance) };
         let read = parse_text(&render(&profile).unwrap()).unwrap();
         prop_assert_eq!(read.profile, profile);
         prop_assert!(read.warnings.is_empty());

@@ -115,6 +115,41 @@ fn a_bad_entry_is_reported_by_number_and_line_and_the_others_are_used() {
 }
 
 #[test]
+fn what_cannot_be_read_is_written_again_as_it_was_read() {
+    let edits = [
+        ("head_dim = 128", "head_dim = \"wide\""),
+        ("head_dim = 128", "head_dim = 128\nnovelty = [1, 2.5]"),
+        ("variant = ", "vairant = "),
+    ];
+    let whole = parse_text(&sample_text()).unwrap().profile;
+    for (from, to) in edits {
+        let text = sample_text().replacen(from, to, 1);
+        let read = parse_text(&text).unwrap();
+        assert_eq!((read.profile.entries.len(), read.profile.unread.len()), (1, 1), "{to}");
+        let written = render(&read.profile).unwrap();
+        let again = parse_text(&written).unwrap();
+        assert_eq!(again.profile, read.profile, "{to}");
+        // One warning still, and none of entries that are missing.
+        assert_eq!(again.warnings.len(), 1, "{:?}", again.warnings);
+        // Corrected, it is what it was.
+        assert!(written.contains(to), "{written}");
+        let Read { mut profile, warnings } = parse_text(&written.replacen(to, from, 1)).unwrap();
+        profile.entries.rotate_right(1);
+        assert_eq!((profile, warnings), (whole.clone(), vec![]), "{to}");
+    }
+}
+
+#[test]
+fn an_entry_takes_the_place_of_one_of_its_key_that_cannot_be_read() {
+    let text = sample_text().replacen("variant = ", "vairant = ", 1);
+    let mut profile = parse_text(&text).unwrap().profile;
+    profile.put(entry(key_with(|key| key.page_size = 128), "wide", 1));
+    assert_eq!((profile.entries.len(), profile.unread.len()), (2, 1));
+    profile.put(entry(key(), "wide", 1));
+    assert_eq!((profile.entries.len(), profile.unread.len()), (3, 0));
+}
+
+#[test]
 fn a_file_cut_anywhere_is_an_error_or_a_warning_and_never_a_wrong_entry() {
     let text = sample_text();
     let whole = parse_text(&text).unwrap().profile;
