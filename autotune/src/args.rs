@@ -393,7 +393,6 @@ fn gpus(text: &str) -> Result<Gpus, String> {
     }
     let numbers = text.split(',').map(|number| number.trim().parse::<u32>()).collect::<Result<Vec<_>, _>>();
     let mut numbers = numbers.map_err(|_| "expected `all`, or numbers such as 0,1")?;
-    // In one order for all, so that two that wait for each other's GPUs do not wait for ever.
     numbers.sort_unstable();
     numbers.dedup();
     Ok(Gpus::These(numbers))

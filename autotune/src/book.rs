@@ -1,14 +1,14 @@
 //! The profile that a command works on: where it lies, what it holds already, and writing it step by step.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
 use dustin::profile::{self, Choice, DeviceId, Entry, Key, Profile, Provenance, Read, distance};
 
-use crate::console::Console;
+use crate::{console::Console, device, lock::lock_profile};
 
 /// How far a bucket may be whose choice a search begins with. It need not serve: [`distance::BOUND`] is for that.
 const NEIGHBOURHOOD: f64 = 2.0;
@@ -109,20 +109,19 @@ impl Book {
     }
 
     /// Puts an entry in the place of the one of its bucket, and writes the file. What others have put there since is
-    /// kept.
+    /// kept, and so is what could not be read, unless it was of this bucket.
     ///
     /// # Errors
     /// The file has become another device's or no profile, or it cannot be written; it is then as it was.
     pub(crate) fn put(&mut self, entry: Entry) -> anyhow::Result<()> {
-        // The file itself is replaced by each writer, so it cannot be what they wait for.
-        let folder = File::open(folder(&self.path)).context("cannot open the profile's folder")?;
-        folder.lock().with_context(|| format!("cannot lock the folder of {}", self.path.display()))?;
+        let _lock = lock_profile(&self.path)?;
         if self.path.try_exists()? {
             let theirs = profile::read(&self.path)?.profile;
             require_device(&self.path, &theirs, &self.profile.provenance.device)?;
-            (self.profile.entries, self.profile.selections) = (theirs.entries, theirs.selections);
+            self.profile = Profile { provenance: self.profile.provenance.clone(), ..theirs };
         }
         self.profile.put(entry);
+        self.profile.provenance.date = device::now();
         Ok(profile::write(&self.path, &self.profile)?)
     }
 }
@@ -197,6 +196,34 @@ mod tests {
         let key = Key::of(&SelectProblem { batch, ..problem }, &DeviceId::cpu("any"), Policy::default());
         let launch = Launch { threads: Some(1), ..Launch::default() };
         Entry::manual(key, Choice { variant: "any".into(), revision: 1, ptx_digest: None, launch })
+    }
+
+    #[test]
+    fn what_cannot_be_read_stays_until_its_bucket_is_tuned_or_it_is_corrected() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("edited.toml");
+        let console = Console { quiet: true, json: false };
+        let put =
+            |batch| Book::open(path.clone(), &provenance(), console).unwrap().put(entry(batch)).unwrap();
+        [1, 2].into_iter().for_each(put);
+        let edit = |from: &str, to: &str| {
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.contains(from), "{text}");
+            fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        };
+        let held = || {
+            let Read { profile, warnings } = profile::read(&path).unwrap();
+            (profile.entries.len(), warnings.len())
+        };
+        edit("threads = 1", "threads = \"many\"");
+        assert_eq!(held(), (1, 1));
+        put(4);
+        assert_eq!(held(), (2, 1));
+        edit("threads = \"many\"", "threads = 1");
+        assert_eq!(held(), (3, 0));
+        edit("threads = 1", "threads = \"many\"");
+        [2, 4, 1].into_iter().for_each(put);
+        assert_eq!(held(), (3, 0));
     }
 
     #[test]

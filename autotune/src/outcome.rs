@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use dustin_autotune::workload::Impossible;
 
+use crate::lock::LockError;
+
 /// How a command ended, if nothing failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -41,7 +43,11 @@ impl From<Impossible> for Usage {
 /// Says what failed, in one sentence, and gives its exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {}", sentence(error));
-    if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+    match error.downcast_ref() {
+        Some(LockError::Interrupted { .. }) => Exit::Interrupted.into(),
+        _ if error.is::<Usage>() => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
+    }
 }
 
 /// The error and its causes, each once: some errors name their cause in their own words already.

@@ -48,6 +48,8 @@ pub(crate) struct Row {
     pub(crate) ending: &'static str,
     /// Rounds that were not counted, and why.
     pub(crate) discarded_rounds: Vec<String>,
+    /// The most bytes of the device's memory that were in use while it was searched, where that is known.
+    pub(crate) peak_memory_bytes: Option<u64>,
 }
 
 /// A candidate that failed.
@@ -91,6 +93,7 @@ impl Row {
                 Ending::Interrupted => "interrupted",
             },
             discarded_rounds: discarded.clone(),
+            peak_memory_bytes: None,
         }
     }
 }

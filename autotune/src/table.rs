@@ -84,6 +84,11 @@ pub(crate) fn plain(value: &toml::Value) -> String {
     }
 }
 
+/// A size in memory.
+pub(crate) fn bytes(bytes: u64) -> String {
+    format!("{:.2} GB", bytes as f64 / 1e9)
+}
+
 /// A fraction as a percentage.
 pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.0} %", fraction * 100.0)

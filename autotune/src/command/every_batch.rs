@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::tuner::Tuner;
+use super::tuner::{Searched, Tuner};
 use crate::{
     invariance::{self, Batch, Group, NoChoice},
+    journal::Purpose,
     report::{BatchCost, EveryBatch},
     search::{Course, Ending, MethodKind, Outcome, Settings, Status},
     task::Task,
@@ -82,7 +83,7 @@ impl Tuner<'_> {
         let wanted = all.len();
         let course =
             Course::new(&task.space, MethodKind::Random, self.request.seed).from(all).at_most(wanted);
-        let outcome = self.search(task, course, None, &settings)?;
+        let Searched { outcome, .. } = self.search(task, Purpose::EveryBatch, course, None, &settings)?;
         let tried = outcome.statuses.iter().filter(|status| **status != Status::Untried).count();
         if outcome.ending == Ending::Budget && tried < wanted {
             self.request.console.note(&format!(

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dustin::{
-    cuda::{self, Context, CudaError, DeviceInfo},
+    cuda::{self, CudaError, DeviceInfo},
     profile::{self, DeviceId},
 };
 use serde::Serialize;
@@ -99,8 +99,7 @@ pub(crate) fn gpus(args: &GpusArgs) -> anyhow::Result<Exit> {
 }
 
 fn gpu(number: u32, folder: &Path) -> Gpu {
-    let info = Context::new(number).and_then(|context| DeviceInfo::new(&context));
-    let facts = info.map(|info: DeviceInfo| {
+    let facts = DeviceInfo::of(number).map(|info: DeviceInfo| {
         let (major, minor) = info.compute_capability;
         Facts {
             profile: profiled(&info.id(), folder),

@@ -1,6 +1,7 @@
 //! `merge`: profiles of one device as one, or those of several devices side by side.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     path::{Path, PathBuf},
 };
@@ -13,6 +14,7 @@ use crate::{
     args::MergeArgs,
     book,
     console::Console,
+    lock::lock_profile,
     outcome::{Exit, Usage},
     profiles::{self, Conflict, Merged, Source},
     table,
@@ -38,12 +40,19 @@ struct Written {
 pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Exit> {
     let console = Console::from(&args.console);
     let folder = is_folder(&args.output).then_some(args.output.as_path());
-    // Held until the end, so that what a tuner writes meanwhile is not lost.
-    let locked = folder.unwrap_or_else(|| parent(&args.output));
-    fs::create_dir_all(locked)
-        .with_context(|| format!("cannot make the folder {}; choose another --output", locked.display()))?;
-    let lock = File::open(locked).with_context(|| format!("cannot open the folder {}", locked.display()))?;
-    lock.lock().with_context(|| format!("cannot lock the folder {}", locked.display()))?;
+    let made = folder.unwrap_or_else(|| parent(&args.output));
+    fs::create_dir_all(made)
+        .with_context(|| format!("cannot make the folder {}; choose another --output", made.display()))?;
+    let output = |device: &DeviceId| match folder {
+        Some(folder) => folder.join(book::default_path(device).file_name().unwrap_or_default()),
+        None => args.output.clone(),
+    };
+    // Held until the end, so that what a tuner writes meanwhile is not lost. In one order, so that two that merge at a time do not
+    // wait for each other.
+    let device = |path: &PathBuf| Ok(profile::read(path)?.profile.provenance.device);
+    let found: Vec<DeviceId> = args.profiles.iter().map(device).collect::<anyhow::Result<_>>()?;
+    let written: BTreeSet<PathBuf> = found.iter().map(output).collect();
+    let _locks: Vec<File> = written.iter().map(|path| lock_profile(path)).collect::<anyhow::Result<_>>()?;
 
     let mut devices: Vec<(DeviceId, Vec<Source>)> = Vec::new();
     for path in &args.profiles {
@@ -65,12 +74,10 @@ pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Exit> {
             second.name
         )));
     }
-    let outputs: Vec<PathBuf> = (devices.iter())
-        .map(|(device, _)| match folder {
-            Some(folder) => folder.join(book::default_path(device).file_name().unwrap_or_default()),
-            None => args.output.clone(),
-        })
-        .collect();
+    let outputs: Vec<PathBuf> = devices.iter().map(|(device, _)| output(device)).collect();
+    if let Some(other) = outputs.iter().find(|output| !written.contains(*output)) {
+        bail!("a profile became one for {} while it was read; merge again", other.display());
+    }
     for output in &outputs {
         require_read_or_new(output, &args.profiles)?;
     }

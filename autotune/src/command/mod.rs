@@ -2,6 +2,7 @@
 
 mod audit;
 mod completions;
+mod devices;
 mod diff;
 mod every_batch;
 mod explain;
@@ -38,22 +39,11 @@ use std::collections::HashSet;
 use dustin_autotune::workload::{self, Workload};
 
 use crate::{
-    console::Console,
     device::Device,
     invariance::{self, Group},
-    resolve::{DeviceRequest, TuneRequest},
+    resolve::TuneRequest,
     task::Task,
-    worker::Supervisor,
 };
-
-/// Opens the device asked for, in a worker.
-fn open(request: DeviceRequest, console: Console) -> anyhow::Result<(Supervisor, Device)> {
-    let (supervisor, device, remark) = Supervisor::open(request.choice, request.patience)?;
-    for remark in remark.as_deref().into_iter().chain(device.remark()) {
-        console.note(remark);
-    }
-    Ok((supervisor, device))
-}
 
 /// What a request amounts to on a device.
 struct Tasks {

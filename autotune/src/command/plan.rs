@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     book::{self, Book},
-    command::{Tasks, open, tasks},
+    command::{Tasks, devices::find_all, tasks},
     device::memory,
     invariance::{self, Group},
     outcome::{self, Exit},
@@ -34,10 +34,17 @@ struct PlannedTask {
     seconds: f64,
 }
 
+/// The time in which so many devices do work of so many seconds, each piece on one of them.
+fn shared(seconds: &[f64], devices: usize) -> f64 {
+    let longest = seconds.iter().copied().fold(0.0, f64::max);
+    longest.max(seconds.iter().sum::<f64>() / devices.max(1) as f64)
+}
+
 /// Prints where the result would go, the key of each workload, what would be tried and about how long it would take.
 pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
-    let (_, device) = open(request.device, request.console)?;
-    let Tasks { tasks, groups } = tasks(request, &device)?;
+    let devices = find_all(request)?;
+    let Some((_, device)) = devices.first() else { bail!("--gpus all names none: there is no GPU") };
+    let Tasks { tasks, groups } = tasks(request, device)?;
     let path = request.output.clone().unwrap_or_else(|| book::default_path(device.id()));
     let exists = Book::rehearse(&path, device.provenance(), request.console)?;
     let mut failed = 0;
@@ -71,7 +78,9 @@ pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
             seconds,
         })
         .collect();
-    let whole: f64 = planned.iter().map(|task| task.seconds).sum();
+    let (searched, every_batch) = planned.split_at(tasks.len());
+    let seconds = |planned: &[PlannedTask]| planned.iter().map(|task| task.seconds).collect::<Vec<f64>>();
+    let whole = shared(&seconds(searched), devices.len()) + shared(&seconds(every_batch), 1);
     let seconds = request.budget.map_or(whole, |budget| whole.min(budget.as_secs_f64()));
     let plan = Plan {
         device: device.id().name.clone(),
@@ -103,4 +112,17 @@ pub(crate) fn plan(request: &TuneRequest) -> anyhow::Result<Exit> {
         bail!("{failed} of {} workloads could not be tuned; the reasons stand above", tasks.len());
     }
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_share_the_time_but_not_a_single_search() {
+        assert_eq!(shared(&[1.0, 2.0, 3.0], 1), 6.0);
+        assert_eq!(shared(&[1.0, 2.0, 3.0], 2), 3.0);
+        assert_eq!(shared(&[1.0, 1.0, 7.0], 2), 7.0);
+        assert_eq!(shared(&[], 2), 0.0);
+    }
 }

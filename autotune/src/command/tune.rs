@@ -5,17 +5,17 @@ use std::{thread, time::Instant};
 use anyhow::{Context as _, anyhow, bail};
 use serde::Serialize;
 
-use super::{queue::Queue, tuner::Tuner};
+use super::{devices::find_all, queue::Queue, tuner::Tuner};
 use crate::{
-    args::Gpus,
     book::{self, Book},
-    command::{Tasks, open, tasks},
-    console::Stop,
+    command::{Tasks, tasks},
+    console::{Console, Stop},
     device::Device,
     invariance::Group,
+    journal::Purpose,
     outcome::{self, Exit},
     report::{EveryBatch, Row},
-    resolve::{DeviceChoice, DeviceRequest, TuneRequest},
+    resolve::TuneRequest,
     search::Outcome,
     table,
     task::Task,
@@ -31,6 +31,8 @@ struct Report<'a> {
     /// One schedule for every batch, of the workloads that have such; absent unless it was asked for.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     every_batch: &'a [EveryBatch],
+    /// The most bytes of a device's memory that were in use, where that is known.
+    peak_memory_bytes: Option<u64>,
 }
 
 /// What a device found, by the place of the task, and how it ended.
@@ -40,7 +42,7 @@ type Worked = (Vec<(usize, Outcome)>, anyhow::Result<()>);
 /// keeps all earlier ones.
 pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
     let console = request.console;
-    let devices = devices(request)?;
+    let devices = find_all(request)?;
     let Some((_, device)) = devices.first() else { bail!("--gpus all names none: there is no GPU") };
     let name = device.id().name.clone();
     let Tasks { tasks, groups } = tasks(request, device)?;
@@ -57,18 +59,18 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
     // A search has its share of the time that all devices together have left.
     let share =
         |of: usize, steps: usize| left().map(|left| left * of.min(steps) as u32 / steps.max(1) as u32);
-    let begun = tasks.iter().map(|task| tuners.iter().position(|tuner| tuner.has_begun(task)));
-    let (queue, count) = (Queue::new(begun.collect()), tuners.len());
+    let begun = |task| tuners.iter().position(|tuner| tuner.has_begun(task, Purpose::Bucket));
+    let (queue, count) = (Queue::new(tasks.iter().map(begun).collect()), tuners.len());
     let work = |number: usize, tuner: &mut Tuner<'_>, found: &mut Vec<(usize, Outcome)>| {
         while !stop.asked()
             && let Some((place, untaken)) = queue.next(number)
         {
             let task = &tasks[place];
-            let outcome = tuner.tune(task, share(count, untaken + groups.len()));
-            if let Some(outcome) = tuner.unless_failed(outcome, steps)? {
-                tuner.tell(place, task, &outcome);
-                tuner.put(task, &outcome)?;
-                found.push((place, outcome));
+            let searched = tuner.tune(task, share(count, untaken + groups.len()));
+            if let Some(searched) = tuner.unless_failed(searched, steps)? {
+                tuner.tell(place, task, &searched);
+                tuner.put(task, &searched.outcome)?;
+                found.push((place, searched.outcome));
             }
         }
         Ok(())
@@ -89,27 +91,37 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
     });
 
     let mut outcomes: Vec<Option<Outcome>> = tasks.iter().map(|_| None).collect();
-    let mut lost = None;
-    for (found, ended) in worked {
+    // What ended a device's share is told behind what the others have found.
+    let (mut left_over, mut lost) = (Vec::new(), Vec::new());
+    for (number, (found, ended)) in worked.into_iter().enumerate() {
         found.into_iter().for_each(|(place, outcome)| outcomes[place] = Some(outcome));
-        match (ended, lost.is_some()) {
-            (Err(error), true) => eprintln!("error: {}", outcome::sentence(&error)),
-            (Err(error), false) => lost = Some(error),
-            (Ok(()), _) => {}
+        match ended {
+            Ok(()) => left_over.push(number),
+            Err(error) => lost.push(error),
         }
-    }
-    if let Some(error) = lost {
-        return Err(error);
     }
     let mut every_batch = Vec::with_capacity(groups.len());
     for (done, group) in groups.iter().enumerate() {
-        let (Some(tuner), false) = (tuners.first_mut(), stop.asked()) else { break };
+        let begun = |&number: &usize| {
+            let knows = |task| tuners[number].has_begun(task, Purpose::EveryBatch);
+            group.members.iter().any(|&member| knows(&tasks[member]))
+        };
+        let who = left_over.iter().copied().find(begun).or(left_over.first().copied());
+        let (Some(number), false) = (who, stop.asked()) else { break };
+        let tuner = &mut tuners[number];
         let chosen =
             tuner.every_batch(group, &members(group, &tasks, &outcomes), share(1, groups.len() - done));
         let chosen = chosen.with_context(|| format!("workloads {}", group.task.name));
-        if let Some((outcome, told)) = tuner.unless_failed(chosen, steps)?.flatten() {
-            tuner.put(&group.task, &outcome)?;
-            every_batch.push(told);
+        let put = tuner.unless_failed(chosen, steps).and_then(|chosen| {
+            let Some((outcome, told)) = chosen.flatten() else { return Ok(None) };
+            tuner.put(&group.task, &outcome).map(|()| Some(told))
+        });
+        match put {
+            Ok(told) => every_batch.extend(told),
+            Err(error) => {
+                lost.push(error);
+                left_over.retain(|&other| other != number);
+            }
         }
     }
     let failed: usize = tuners.iter().map(Tuner::failed).sum();
@@ -122,14 +134,15 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
         interrupted: stop.asked(),
         results: &rows,
         every_batch: &every_batch,
+        peak_memory_bytes: rows.iter().filter_map(|row| row.peak_memory_bytes).max(),
     };
-    console.print_json(&report)?;
-    if !rows.is_empty() {
-        console.print(&table::results(&rows).to_string())?;
-        if !every_batch.is_empty() {
-            console.print(&table::every_batch(&every_batch).to_string())?;
-        }
-        console.print(&format!("profile {}", report.profile))?;
+    if lost.is_empty() || !rows.is_empty() {
+        report.tell(console)?;
+    }
+    let mut lost = lost.into_iter();
+    if let Some(first) = lost.next() {
+        lost.for_each(|error| eprintln!("error: {}", outcome::sentence(&error)));
+        return Err(first);
     }
     if stop.asked() {
         return Ok(Exit::Interrupted);
@@ -140,31 +153,23 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The devices that share the work: the one asked for, or several GPUs of one model.
-fn devices(request: &TuneRequest) -> anyhow::Result<Vec<(Supervisor, Device)>> {
-    let open_gpu = |gpu: u32| {
-        let choice = DeviceChoice::Cuda { gpu };
-        open(DeviceRequest { choice, ..request.device }, request.console)
-    };
-    let mut devices = match &request.gpus {
-        None => return Ok(vec![open(request.device, request.console)?]),
-        Some(Gpus::All) => vec![open_gpu(0)?],
-        Some(Gpus::These(_)) => Vec::new(),
-    };
-    let others = match &request.gpus {
-        Some(Gpus::These(numbers)) => numbers.clone(),
-        _ => (1..devices.first().map_or(0, |(_, device)| device.gpus())).collect(),
-    };
-    for gpu in others {
-        devices.push(open_gpu(gpu)?);
-    }
-    for (_, device) in &devices {
-        let (_, first) = &devices[0];
-        if device.id() != first.id() {
-            bail!("{first} and {device} are not of one model: tune each of them by itself, with --gpu");
+impl Report<'_> {
+    /// # Errors
+    /// Standard output cannot be written.
+    fn tell(&self, console: Console) -> anyhow::Result<()> {
+        console.print_json(self)?;
+        if self.results.is_empty() {
+            return Ok(());
         }
+        console.print(&table::results(self.results).to_string())?;
+        if !self.every_batch.is_empty() {
+            console.print(&table::every_batch(self.every_batch).to_string())?;
+        }
+        if let Some(bytes) = self.peak_memory_bytes {
+            console.print(&format!("memory  {} at its peak", table::bytes(bytes)))?;
+        }
+        Ok(console.print(&format!("profile {}", self.profile))?)
     }
-    Ok(devices)
 }
 
 /// The batches of `group` that have a result.

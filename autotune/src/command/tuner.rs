@@ -5,11 +5,12 @@ use std::{cell::RefCell, time::Duration};
 use anyhow::Context as _;
 use dustin::profile::Choice;
 
+use super::devices::occupy;
 use crate::{
     book::Book,
     console::{Stop, Watch},
     device::{self, Device},
-    journal::{self, Journal, Journaled, Subject},
+    journal::{self, Journal, Journaled, Purpose, Subject},
     lock::Lock,
     outcome,
     report::{self, Row},
@@ -21,6 +22,13 @@ use crate::{
 
 /// Points that are tried for what occupancy promises.
 pub(super) const PROMISING: usize = 8;
+
+/// What a search came to.
+pub(super) struct Searched {
+    pub(super) outcome: Outcome,
+    /// The most bytes of the device's memory that were in use, where that is known.
+    pub(super) memory: Option<u64>,
+}
 
 /// What tunes one workload after another, and what came of it.
 pub(super) struct Tuner<'a> {
@@ -38,10 +46,10 @@ pub(super) struct Tuner<'a> {
 }
 
 impl<'a> Tuner<'a> {
-    /// Takes the lock of `device`, which `supervisor` serves, and opens its journal.
+    /// Has `device`, which `supervisor` serves, for itself, and opens its journal.
     ///
     /// # Errors
-    /// Others compute on the device, or measure it; the journal cannot be written.
+    /// Others compute on the device, or measure it; the journal cannot be written, or others write it.
     pub(super) fn open(
         device: Device,
         supervisor: Supervisor,
@@ -49,10 +57,7 @@ impl<'a> Tuner<'a> {
         request: &'a TuneRequest,
         stop: &'a Stop,
     ) -> anyhow::Result<Self> {
-        if let Some(warning) = device.require_alone(request.device.shared)? {
-            request.console.note(&warning);
-        }
-        let lock = Lock::take(&device, request.device.wait, stop)?;
+        let lock = occupy(&supervisor, &device, request.device, request.console, stop)?;
         let (journal, remarks) = Journal::open(journal::path(book.path(), &device), request.resume)?;
         for remark in remarks {
             request.console.note(&remark);
@@ -61,9 +66,9 @@ impl<'a> Tuner<'a> {
         Ok(Self { device, supervisor, request, stop, book, journal, rows, failed: 0, _lock: lock })
     }
 
-    /// Whether the run that is resumed has begun with `task` on this device.
-    pub(super) fn has_begun(&self, task: &Task) -> bool {
-        self.journal.borrow().knows(&self.subject(task))
+    /// Whether the run that is resumed has begun with `task`, for that purpose, on this device.
+    pub(super) fn has_begun(&self, task: &Task, purpose: Purpose) -> bool {
+        self.journal.borrow().knows(&self.subject(task, purpose))
     }
 
     /// Tasks that failed.
@@ -76,8 +81,8 @@ impl<'a> Tuner<'a> {
         self.rows
     }
 
-    fn subject(&self, task: &Task) -> Subject {
-        Subject::new(self.device.provenance(), &task.key, self.request.seed)
+    fn subject(&self, task: &Task, purpose: Purpose) -> Subject {
+        Subject { purpose, ..Subject::new(self.device.provenance(), &task.key, self.request.seed) }
     }
 
     /// Tells an error, unless nothing else of the `steps` can succeed or is to be told.
@@ -101,17 +106,18 @@ impl<'a> Tuner<'a> {
     }
 
     /// Searches the space of `task`.
-    pub(super) fn tune(&self, task: &Task, budget: Option<Duration>) -> anyhow::Result<Outcome> {
+    pub(super) fn tune(&self, task: &Task, budget: Option<Duration>) -> anyhow::Result<Searched> {
         let Self { device, request, .. } = self;
         let settings = Settings { budget, ..device.settings() };
         let course =
             Course::new(&task.space, request.method, request.seed).at_most(request.trials(task.points.len()));
-        self.search(task, course, self.book.nearest(&task.key), &settings)
+        self.search(task, Purpose::Bucket, course, self.book.nearest(&task.key), &settings)
     }
 
     /// Tells what the search of the task at `place` came to.
-    pub(super) fn tell(&mut self, place: usize, task: &Task, outcome: &Outcome) {
-        let row = Row::new(task, outcome, &self.device);
+    pub(super) fn tell(&mut self, place: usize, task: &Task, searched: &Searched) {
+        let Searched { outcome, memory } = searched;
+        let row = Row { peak_memory_bytes: *memory, ..Row::new(task, outcome, &self.device) };
         let console = self.request.console;
         for rejected in &row.rejected {
             console.note(&format!("rejected {}: {}", rejected.point, rejected.reason));
@@ -145,24 +151,28 @@ impl<'a> Tuner<'a> {
         Ok(())
     }
 
-    /// Searches `task` on `course`, which begins with the choice that was the nearest one when the search first began, and goes on
-    /// with the points that promise most.
+    /// Searches `task` for `purpose` on `course`, which begins with the choice that was the nearest one when the search first
+    /// began, and goes on with the points that promise most.
     pub(super) fn search(
         &self,
         task: &Task,
+        purpose: Purpose,
         course: Course<'_>,
         nearest: Option<&Choice>,
         settings: &Settings,
-    ) -> anyhow::Result<Outcome> {
+    ) -> anyhow::Result<Searched> {
         let Self { device, supervisor, request, stop, .. } = self;
         let of = || format!("workload {}", task.name);
-        let sitting = self.journal.borrow_mut().sit(self.subject(task), nearest.cloned())?;
+        let sitting = self.journal.borrow_mut().sit(self.subject(task, purpose), nearest.cloned())?;
+        let known = sitting.memory;
         // A choice that stands in the profile is not replaced by a search that did not try it.
         let course = course
             .certainly(sitting.near.as_ref().and_then(|choice| task.position(choice)))
             .from(task.promising().iter().copied().take(PROMISING));
         // The clock runs while inputs are made: they belong to the budget.
         let mut watch = Watch::new(request.console, &task.name, course.trials(), stop);
+        // What the search before left counts for itself.
+        supervisor.take_memory();
         let mut refused = None;
         let prepare = || {
             supervisor.bench(device, task, request.seed).map_err(|error| {
@@ -173,10 +183,10 @@ impl<'a> Tuner<'a> {
         };
         let mut bench = Journaled::new(&self.journal, sitting, &task.points, prepare);
         let found = search(task.field(), course, &mut bench, settings, &mut watch).and_then(|found| {
-            let seconds = watch.elapsed().as_secs_f64();
-            let noted = bench.choose(found.chosen, found.time.median, seconds);
+            let (seconds, memory) = (watch.elapsed().as_secs_f64(), known.max(supervisor.take_memory()));
+            let noted = bench.choose(found.chosen, found.time.median, seconds, memory);
             noted.map_err(|failure| SearchError::Device(failure.to_string()))?;
-            Ok(found)
+            Ok(Searched { outcome: found, memory })
         });
         drop(bench);
         // Why the problem could not be prepared is better told by whoever was to do it.

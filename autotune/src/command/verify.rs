@@ -7,10 +7,9 @@ use serde::Serialize;
 
 use crate::{
     book,
-    command::open,
+    command::devices::{find, occupy},
     console::Stop,
     device::{self, Device},
-    lock::Lock,
     outcome::{self, Exit},
     resolve::VerifyRequest,
     search::{Bench, Estimate, Failure, SearchError},
@@ -82,11 +81,13 @@ struct Report<'a> {
 /// Checks every entry of the profile.
 pub(crate) fn verify(request: &VerifyRequest, stop: &Stop) -> anyhow::Result<Exit> {
     let console = request.console;
-    let (supervisor, device) = open(request.device, console)?;
+    let (supervisor, device) = find(request.device, console)?;
     let path = request.profile.clone().unwrap_or_else(|| book::default_path(device.id()));
     if request.profile.is_none() && !path.exists() {
         bail!("there is no profile {} to verify yet: run `autotune tune`, or name a file", path.display());
     }
+    // Before the profile is read: whoever measures the device may be writing it.
+    let _lock = occupy(&supervisor, &device, request.device, console, stop)?;
     let Read { profile, warnings: damage } = book::read(&path, console)?;
     book::require_device(&path, &profile, device.id())?;
     if profile.entries.is_empty() && damage.is_empty() {
@@ -97,10 +98,6 @@ pub(crate) fn verify(request: &VerifyRequest, stop: &Stop) -> anyhow::Result<Exi
         console.note(&format!("warning: {difference}"));
     }
 
-    if let Some(warning) = device.require_alone(request.device.shared)? {
-        console.note(&warning);
-    }
-    let _lock = Lock::take(&device, request.device.wait, stop)?;
     let bar = console.bar(profile.entries.len(), "verifying");
     let (lines, lost) = lines(&profile.entries, stop, |entry| {
         let line = line(entry, &device, &supervisor, request);

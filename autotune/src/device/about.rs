@@ -1,4 +1,4 @@
-//! What a worker tells of its device, so that whoever searches for it need not touch the driver.
+//! What a worker tells of a device before it uses it, so that whoever searches for it need not touch the driver.
 
 use dustin::{cpu::CpuLimits, limits::DeviceLimits, profile::Provenance};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// A device, told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct About {
-    /// What a profile says of it, its date being when it was opened.
+    /// What a profile says of it, its date being when it was found.
     pub(crate) provenance: Provenance,
     /// The most bytes per second that its memory can deliver, where that is known.
     pub(crate) bandwidth: Option<f64>,
@@ -14,10 +14,6 @@ pub(crate) struct About {
     pub(crate) limits: Limits,
     /// Which GPU it is.
     pub(crate) gpu: Option<GpuPlace>,
-    /// Other processes that compute on it, as far as that is known.
-    pub(crate) others: Vec<u32>,
-    /// What a person should know of it.
-    pub(crate) remark: Option<String>,
 }
 
 /// Which of a machine's GPUs.

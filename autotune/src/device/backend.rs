@@ -1,4 +1,4 @@
-//! What a worker does with a device: says what it is, and prepares problems on it.
+//! What a worker does with a device: says what it is, opens it, and prepares problems on it.
 
 use anyhow::Context as _;
 
@@ -32,8 +32,11 @@ pub(crate) struct Spoil {
 
 /// A device in the hands of this process.
 pub(crate) trait Backend {
-    /// What it is, as of now.
-    fn about(&self) -> About;
+    /// What a person should know of it.
+    fn remark(&self) -> Option<String>;
+
+    /// Bytes of its memory that are in use now, where that is known.
+    fn memory(&self) -> Option<u64>;
 
     /// Prepares inputs, reference and workspace for the points of `task`.
     ///
@@ -51,23 +54,34 @@ pub(crate) trait Backend {
     fn suffer(&self, harm: Harm) -> Result<(), Failure>;
 }
 
-/// Opens the device asked for. Gives a remark where another one serves than was hoped for.
+/// Finds the device asked for, and leaves it alone. Gives a remark where another one serves than was hoped for.
 ///
 /// # Errors
 /// A GPU was asked for and there is none that serves.
-pub(crate) fn open(choice: DeviceChoice) -> anyhow::Result<(Box<dyn Backend>, Option<String>)> {
+pub(crate) fn find(choice: DeviceChoice) -> anyhow::Result<(About, Option<String>)> {
     match choice {
         DeviceChoice::Cuda { gpu } => {
-            let gpu = cuda::Cuda::open(gpu).context("--device cuda cannot be served; --device cpu can")?;
-            Ok((Box::new(gpu), None))
+            let about = cuda::find(gpu).context("--device cuda cannot be served; --device cpu can")?;
+            Ok((about, None))
         }
         DeviceChoice::Auto { gpu } => match dustin::cuda::available() {
-            Ok(()) => Ok((Box::new(cuda::Cuda::open(gpu)?), None)),
+            Ok(()) => Ok((cuda::find(gpu)?, None)),
             Err(error) => {
                 let remark = format!("no GPU to use ({error}): the CPU backend serves instead");
-                Ok((Box::new(cpu::Cpu::open()?), Some(remark)))
+                Ok((cpu::find()?, Some(remark)))
             }
         },
-        DeviceChoice::Cpu => Ok((Box::new(cpu::Cpu::open()?), None)),
+        DeviceChoice::Cpu => Ok((cpu::find()?, None)),
     }
+}
+
+/// Opens a device that was found: the GPU of this number, or the CPU.
+///
+/// # Errors
+/// It cannot be used.
+pub(crate) fn open(gpu: Option<u32>) -> anyhow::Result<Box<dyn Backend>> {
+    Ok(match gpu {
+        Some(gpu) => Box::new(cuda::Cuda::open(gpu)?),
+        None => Box::new(cpu::Cpu::open()?),
+    })
 }

@@ -31,9 +31,7 @@ impl Device {
                 threads_per_block: THREADS_PER_BLOCK,
             }),
         };
-        let provenance = provenance.clone();
-        let others = Vec::new();
-        Ok(Self::new(About { provenance, bandwidth: None, limits, gpu: None, others, remark: None }))
+        Ok(Self::new(About { provenance: provenance.clone(), bandwidth: None, limits, gpu: None }))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Whether this machine's memory can hold a task's inputs: an allocation that fails would end the process.
+//! Whether this machine's memory can hold a task's inputs: an allocation that fails would end the process; and how much of it
+//! this process has.
 
 use std::fs;
 
@@ -78,9 +79,19 @@ fn select(problem: &SelectProblem) -> u64 {
     )
 }
 
+/// Bytes of memory that this process has now, where the system tells.
+pub(super) fn resident() -> Option<u64> {
+    field(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
 /// The memory that can be had without swapping, in the text of `/proc/meminfo`.
 fn available(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    field(meminfo, "MemAvailable:")
+}
+
+/// A number of bytes in a text of the kernel's, whose unit is KiB.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
@@ -99,6 +110,14 @@ mod tests {
     fn the_system_s_file_is_understood() {
         assert_eq!(available("MemTotal: 9 kB\nMemAvailable:    1000 kB\n"), Some(1_024_000));
         assert_eq!((available(""), available("MemAvailable: many kB")), (None, None));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_this_process_has_grows_with_what_it_writes() {
+        let before = resident().unwrap();
+        let written = vec![1_u8; 64 << 20];
+        assert!(resident().unwrap() >= before + (60 << 20), "{}", written.len());
     }
 
     #[test]

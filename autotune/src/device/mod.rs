@@ -20,7 +20,10 @@ use dustin::{
 };
 use dustin_autotune::workload::Problem;
 
-pub(crate) use self::about::{About, GpuPlace, Limits};
+pub(crate) use self::{
+    about::{About, GpuPlace, Limits},
+    provenance::now,
+};
 use crate::{
     search::{SearchError, Settings},
     task::{Excluded, Offer, Task},
@@ -50,7 +53,7 @@ impl Device {
         &self.about.provenance.device
     }
 
-    /// What a profile says of it, as of when it was opened.
+    /// What a profile says of it, as of when it was found.
     pub(crate) fn provenance(&self) -> &Provenance {
         &self.about.provenance
     }
@@ -70,17 +73,12 @@ impl Device {
         self.about.gpu.as_ref().map_or(0, |place| place.count)
     }
 
-    /// What a person should know of it.
-    pub(crate) fn remark(&self) -> Option<&str> {
-        self.about.remark.as_deref()
-    }
-
-    /// Refuses a device that other processes compute on, unless `shared` is as the user wants it. Gives a warning then.
+    /// Refuses a device that `others` compute on, unless `shared` is as the user wants it. Gives a warning then.
     ///
     /// # Errors
     /// Others compute on it, and nobody wants that.
-    pub(crate) fn require_alone(&self, shared: bool) -> Result<Option<String>, Shared> {
-        let others: Vec<String> = self.about.others.iter().map(ToString::to_string).collect();
+    pub(crate) fn require_alone(&self, others: &[u32], shared: bool) -> Result<Option<String>, Shared> {
+        let others: Vec<String> = others.iter().map(ToString::to_string).collect();
         let shown = Shared { device: self.to_string(), others: others.join(", ") };
         match (others.is_empty(), shared) {
             (true, _) => Ok(None),

@@ -14,7 +14,7 @@ pub(super) fn digest(lines: impl IntoIterator<Item = String>) -> String {
 }
 
 /// The date and time, RFC 3339, to the second.
-pub(super) fn now() -> String {
+pub(crate) fn now() -> String {
     let now = Timestamp::now();
     now.round(Unit::Second).unwrap_or(now).to_string()
 }

@@ -20,6 +20,8 @@ pub(super) struct Space {
     pub(super) tried: Vec<Tried>,
     /// How long they were searched.
     pub(super) seconds: f64,
+    /// The most bytes of the device's memory that were in use, where that is known.
+    pub(super) memory: Option<u64>,
     /// What the device was like in the finals.
     pub(super) conditions: Vec<Conditions>,
 }
@@ -88,9 +90,11 @@ impl Spaces {
                         self.0.entry(key.clone()).or_default().conditions.push(now);
                     }
                 }
-                Record::Chosen { problem, seconds, .. } => {
+                Record::Chosen { problem, seconds, memory, .. } => {
                     if let Some(key) = keys.get(&problem) {
-                        self.0.entry(key.clone()).or_default().seconds += seconds;
+                        let space = self.0.entry(key.clone()).or_default();
+                        space.seconds += seconds;
+                        space.memory = space.memory.max(memory);
                     }
                 }
                 Record::Run { resumed: true, .. } | Record::Started { .. } => {}
@@ -107,6 +111,11 @@ impl Spaces {
     pub(super) fn seconds(&self) -> Option<f64> {
         let seconds: f64 = self.0.values().map(|space| space.seconds).sum();
         (seconds > 0.0).then_some(seconds)
+    }
+
+    /// The most bytes of the device's memory that were in use, as far as that is known.
+    pub(super) fn memory(&self) -> Option<u64> {
+        self.0.values().filter_map(|space| space.memory).max()
     }
 
     /// Whether there is nothing.
@@ -143,7 +152,7 @@ mod tests {
     }
 
     fn run(resumed: bool) -> Record {
-        Record::Run { date: String::new(), resumed }
+        Record::Run { date: String::new(), resumed, boot: None }
     }
 
     fn problem(number: u32) -> Record {

@@ -133,5 +133,8 @@ fn tiles(buckets: &[&Bucket], spaces: &Spaces) -> Vec<Tile> {
     if let Some(seconds) = spaces.seconds() {
         add(table::seconds(seconds), "spent searching");
     }
+    if let Some(bytes) = spaces.memory() {
+        add(table::bytes(bytes), "of the device's memory, at its peak");
+    }
     tiles
 }

@@ -3,7 +3,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
 };
 
 use dustin::profile::Choice;
@@ -28,6 +28,8 @@ pub(crate) struct Journaled<'a, B, P> {
     known: HashMap<usize, VecDeque<Event>>,
     /// The same of the device.
     conditions: VecDeque<Conditions>,
+    /// Variants of which a candidate was right.
+    proven: HashSet<&'a str>,
 }
 
 impl<'a, B, P: FnMut() -> Result<B, Failure>> Journaled<'a, B, P> {
@@ -41,16 +43,23 @@ impl<'a, B, P: FnMut() -> Result<B, Failure>> Journaled<'a, B, P> {
         let place = |choice: &Choice| points.iter().position(|point| point.choice == *choice);
         let (known, conditions) = (sitting.known.into_iter(), sitting.conditions);
         let known = known.filter_map(|(choice, events)| Some((place(&choice)?, events))).collect();
-        Self { prepare, bench: None, journal, points, problem: sitting.number, known, conditions }
+        let proven = HashSet::new();
+        Self { prepare, bench: None, journal, points, problem: sitting.number, known, conditions, proven }
     }
 
-    /// Says what was chosen, after how many seconds.
+    /// Says what was chosen, after how many seconds and with how many bytes of the device's memory at the most.
     ///
     /// # Errors
     /// The journal cannot be written.
-    pub(crate) fn choose(&self, candidate: usize, us: f64, seconds: f64) -> Result<(), Failure> {
+    pub(crate) fn choose(
+        &self,
+        candidate: usize,
+        us: f64,
+        seconds: f64,
+        memory: Option<u64>,
+    ) -> Result<(), Failure> {
         let candidate = self.choice(candidate);
-        self.note(&Record::Chosen { problem: self.problem, candidate, us, seconds })
+        self.note(&Record::Chosen { problem: self.problem, candidate, us, seconds, memory })
     }
 
     /// What came next of `candidate`, if it is known, and fits the question.
@@ -81,6 +90,21 @@ impl<'a, B, P: FnMut() -> Result<B, Failure>> Journaled<'a, B, P> {
         self.journal.borrow_mut().append(record).map_err(|error| Failure::Device(error.to_string()))
     }
 
+    /// Notes that a candidate is about to run for the first time. Before a variant's code has shown what it does, it waits until
+    /// that is on the disk: such code may take the whole system with it.
+    fn note_beginning(&self, candidate: usize) -> Result<(), Failure> {
+        let record = Record::Started { problem: self.problem, candidate: self.choice(candidate) };
+        if self.proven.contains(self.variant(candidate)) {
+            return self.note(&record);
+        }
+        let noted = self.journal.borrow_mut().append_durably(&record);
+        noted.map_err(|error| Failure::Device(error.to_string()))
+    }
+
+    fn variant(&self, candidate: usize) -> &'a str {
+        &self.points[candidate].choice.variant
+    }
+
     /// Notes why a candidate failed. What ended the search says nothing of it.
     fn note_failure(&self, candidate: usize, failure: Failure) -> Failure {
         let Failure::Candidate(reason) = &failure else { return failure };
@@ -95,17 +119,20 @@ impl<'a, B, P: FnMut() -> Result<B, Failure>> Journaled<'a, B, P> {
 impl<B: Bench, P: FnMut() -> Result<B, Failure>> Bench for Journaled<'_, B, P> {
     fn check(&mut self, candidate: usize) -> Result<Option<f64>, Failure> {
         match self.recall(candidate, |event| matches!(event, Event::Checked(_))) {
-            Some(Event::Checked(us)) => return Ok(us),
+            Some(Event::Checked(us)) => {
+                self.proven.insert(self.variant(candidate));
+                return Ok(us);
+            }
             Some(Event::Failed(reason)) => return Err(Failure::Candidate(reason)),
             _ => {}
         }
         // Preparing is no candidate's doing.
         self.bench()?;
-        let problem = self.problem;
-        self.note(&Record::Started { problem, candidate: self.choice(candidate) })?;
+        self.note_beginning(candidate)?;
         match self.bench()?.check(candidate) {
             Ok(us) => {
-                self.note(&Record::Checked { problem, candidate: self.choice(candidate), us })?;
+                self.proven.insert(self.variant(candidate));
+                self.note(&Record::Checked { problem: self.problem, candidate: self.choice(candidate), us })?;
                 Ok(us)
             }
             Err(failure) => Err(self.note_failure(candidate, failure)),

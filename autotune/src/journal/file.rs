@@ -2,8 +2,8 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File},
-    io::{self, Write as _},
+    fs::{self, File, TryLockError},
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -19,11 +19,25 @@ use crate::device::Device;
 
 /// The journal cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the journal {path} cannot be {verb}: {source}; choose another --output, or make room")]
-pub(crate) struct JournalError {
-    path: String,
-    verb: &'static str,
-    source: io::Error,
+pub(crate) enum JournalError {
+    /// Somebody else writes it.
+    #[error(
+        "the journal {path} is being written by another run: wait until that has ended, or choose another --output"
+    )]
+    Held {
+        /// The file.
+        path: String,
+    },
+    /// The system refuses.
+    #[error("the journal {path} cannot be {verb}: {source}; choose another --output, or make room")]
+    Unusable {
+        /// The file.
+        path: String,
+        /// What was being done.
+        verb: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 /// The journal of a run.
@@ -61,21 +75,25 @@ impl Journal {
     /// Gives what a person should know, too.
     ///
     /// # Errors
-    /// The file cannot be read or written.
+    /// The file cannot be read or written, or another run writes it.
     pub(crate) fn open(path: PathBuf, resume: bool) -> Result<(Self, Vec<String>), JournalError> {
-        let bytes = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            read => read.map_err(|source| failed(&path, "read", source))?,
-        };
+        let written = |source| failed(&path, "written", source);
+        let mut file = File::options().create(true).read(true).append(true).open(&path).map_err(written)?;
+        // A device is one machine's; a folder may be several machines'. The system releases it with the process.
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(JournalError::Held { path: path.display().to_string() });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(&path, "locked", source)),
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|source| failed(&path, "read", source))?;
         let held = Held::of(&bytes);
         let mut remarks = Vec::new();
-        let opened = File::options().create(true).append(true).open(&path).and_then(|file| {
-            // What a run was cut off in the middle of would otherwise begin the next line.
-            file.set_len((bytes.len() - held.torn) as u64)?;
-            let syncer = Syncer::new(file.try_clone()?);
-            Ok((file, syncer))
-        });
-        let (file, syncer) = opened.map_err(|source| failed(&path, "written", source))?;
+        // What a run was cut off in the middle of would otherwise begin the next line.
+        let cut = file.set_len((bytes.len() - held.torn) as u64);
+        let syncer = cut.and_then(|()| file.try_clone()).map(Syncer::new).map_err(written)?;
         if held.torn > 0 {
             let shown = path.display();
             remarks.push(format!("{shown}: its last record was cut off, and is left out"));
@@ -85,7 +103,11 @@ impl Journal {
             remarks.push(format!("{shown}: {count} lines are no records; what they held is measured anew"));
         }
         let numbers = held.records.iter().filter_map(Record::number).max().map_or(0, |last| last + 1);
-        let sittings = if resume { Sittings::of_the_last_run(held.records) } else { Sittings::default() };
+        let boot = boot();
+        let sittings = match resume {
+            true => Sittings::of_the_last_run(held.records, boot.as_deref()),
+            false => Sittings::default(),
+        };
         if resume && sittings.is_empty() {
             remarks.push(format!("{}: there is nothing to resume", path.display()));
         }
@@ -93,7 +115,7 @@ impl Journal {
         let now = Timestamp::now();
         let date = now.round(Unit::Second).unwrap_or(now).to_string();
         // A run of which nothing is left has not been resumed.
-        journal.append(&Record::Run { date, resumed: resume && !journal.sittings.is_empty() })?;
+        journal.append(&Record::Run { date, resumed: resume && !journal.sittings.is_empty(), boot })?;
         Ok((journal, remarks))
     }
 
@@ -115,6 +137,15 @@ impl Journal {
         self.numbers += 1;
         self.append(&Record::Problem { number, subject: Box::new(subject), near: near.clone() })?;
         Ok(Sitting::new(number, near))
+    }
+
+    /// Appends a record, and waits until it is on the disk, so that the end of the whole system no longer undoes it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn append_durably(&mut self, record: &Record) -> Result<(), JournalError> {
+        self.append(record)?;
+        self.file.sync_data().map_err(|source| failed(&self.path, "written", source))
     }
 
     /// Appends a record, which the end of this process no longer undoes. It is on the disk a few milliseconds later.
@@ -147,5 +178,11 @@ impl Held {
 }
 
 fn failed(path: &Path, verb: &'static str, source: io::Error) -> JournalError {
-    JournalError { path: path.display().to_string(), verb, source }
+    JournalError::Unusable { path: path.display().to_string(), verb, source }
+}
+
+/// What tells the time since this system was started from all others, on any machine.
+fn boot() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
 }

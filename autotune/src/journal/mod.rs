@@ -22,4 +22,4 @@ mod tests;
 
 pub(crate) use bench::Journaled;
 pub(crate) use file::{Held, Journal, path};
-pub(crate) use record::{Record, Subject};
+pub(crate) use record::{Purpose, Record, Subject};

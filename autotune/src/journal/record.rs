@@ -15,6 +15,9 @@ pub(crate) enum Record {
         date: String,
         /// Whether it goes on where the one before was cut off.
         resumed: bool,
+        /// What tells the time since the system was started from all others, where it tells that.
+        #[serde(default)]
+        boot: Option<String>,
     },
     /// A problem is prepared; those that follow refer to it by its number.
     Problem {
@@ -77,6 +80,9 @@ pub(crate) enum Record {
         /// How long this run has searched, in seconds.
         #[serde(default)]
         seconds: f64,
+        /// The most bytes of the device's memory that were in use, where that is known.
+        #[serde(default)]
+        memory: Option<u64>,
     },
 }
 
@@ -90,12 +96,34 @@ pub(crate) struct Subject {
     pub(crate) key: Key,
     /// Seed of the inputs.
     pub(crate) seed: u64,
+    /// What it is searched for.
+    #[serde(default, skip_serializing_if = "Purpose::is_bucket")]
+    pub(crate) purpose: Purpose,
+}
+
+/// What a problem is searched for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Purpose {
+    /// The choice for its bucket.
+    #[default]
+    Bucket,
+    /// One choice for every batch, among the leading ones of each.
+    EveryBatch,
+}
+
+impl Purpose {
+    // As serde wants it.
+    #[expect(clippy::trivially_copy_pass_by_ref)]
+    const fn is_bucket(&self) -> bool {
+        matches!(self, Self::Bucket)
+    }
 }
 
 impl Subject {
-    /// What results of the problem of `key` hold for, on a device of this provenance.
+    /// What results of the problem of `key` hold for when its bucket is searched, on a device of this provenance.
     pub(crate) fn new(provenance: &Provenance, key: &Key, seed: u64) -> Self {
         let provenance = Provenance { date: String::new(), ..provenance.clone() };
-        Self { provenance, key: key.clone(), seed }
+        Self { provenance, key: key.clone(), seed, purpose: Purpose::Bucket }
     }
 }

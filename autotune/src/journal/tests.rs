@@ -6,7 +6,7 @@ use dustin::profile::{Choice, DeviceId, Key, Launch, Policy, Provenance};
 use dustin_autotune::workload::named;
 use serde_json::Value;
 
-use super::{Journal, Journaled, Record, Subject, file::Held};
+use super::{Journal, Journaled, Purpose, Record, Subject, file::Held};
 use crate::{
     search::{Bench, Failure, Resources},
     task::Point,
@@ -174,29 +174,101 @@ fn a_line_that_is_no_record_costs_what_it_held_and_no_more() {
     let text = fs::read_to_string(&path).unwrap();
     let damaged = text.replacen("\"timed\"", "\"tamed\"", 1);
     fs::write(&path, damaged).unwrap();
-    let (_, remarks) = Journal::open(path.clone(), true).unwrap();
+    let (journal, remarks) = Journal::open(path.clone(), true).unwrap();
+    drop(journal);
     assert!(remarks.iter().any(|remark| remark.contains("1 lines are no records")), "{remarks:?}");
     // The time that is left was the second answer and fits no first question.
     assert_eq!(measure(&path, true).0, 2);
 }
 
-#[test]
-fn a_candidate_during_whose_beginning_the_command_ended_thrice_is_not_tried_again() {
+/// Has the command end, so often, while the first candidate begins. Each time is `between` before the next one; gives what
+/// comes of that candidate then, and how often the bench was asked.
+#[cfg(target_os = "linux")]
+fn ended_while_it_began(endings: usize, between: fn(&Path, usize)) -> (Result<Option<f64>, String>, usize) {
     let (_folder, path) = journal();
-    let begin = |resume| {
-        let (mut journal, _) = Journal::open(path.clone(), resume).unwrap();
+    for ending in 0..endings {
+        let (mut journal, _) = Journal::open(path.clone(), ending > 0).unwrap();
         let sitting = journal.sit(subject(), None).unwrap();
         let (problem, candidate) = (sitting.number, points()[0].choice.clone());
-        journal.append(&Record::Started { problem, candidate }).unwrap();
-        sitting.known.len()
-    };
-    assert_eq!([begin(false), begin(true), begin(true)], [0, 1, 1]);
-    let (mut journal, _) = Journal::open(path.clone(), true).unwrap();
+        journal.append_durably(&Record::Started { problem, candidate }).unwrap();
+        drop(journal);
+        between(&path, ending);
+    }
+    let (mut journal, _) = Journal::open(path, true).unwrap();
     let sitting = journal.sit(subject(), None).unwrap();
     let (journal, counter, points) = (RefCell::new(journal), RefCell::default(), points());
-    let mut bench = Journaled::new(&journal, sitting, &points, || Ok(&counter));
-    assert!(matches!(bench.check(0), Err(Failure::Candidate(reason)) if reason.contains("ended 3 times")));
-    assert!(bench.check(1).is_err() && counter.borrow().asked == 1);
+    let checked = Journaled::new(&journal, sitting, &points, || Ok(&counter)).check(0);
+    (checked.map_err(|failure| failure.to_string()), counter.into_inner().asked)
+}
+
+/// Makes it so that the last run was before the system was started.
+#[cfg(target_os = "linux")]
+fn restart(path: &Path, time: usize) {
+    let now = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let text = fs::read_to_string(path).unwrap();
+    fs::write(path, text.replace(now.trim(), &format!("start {time}"))).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_candidate_during_whose_beginning_the_system_ended_thrice_is_not_tried_again() {
+    assert_eq!(ended_while_it_began(2, restart), (Ok(None), 1));
+    let (checked, asked) = ended_while_it_began(3, restart);
+    assert!(checked.is_err_and(|reason| reason.contains("the whole system ended 3 times")));
+    assert_eq!(asked, 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_candidate_during_whose_beginning_the_command_alone_ended_is_not_blamed() {
+    assert_eq!(ended_while_it_began(9, |_, _| ()), (Ok(None), 1));
+    // Twice it was the system.
+    let twice = |path: &Path, time| {
+        if time < 2 {
+            restart(path, time)
+        }
+    };
+    assert_eq!(ended_while_it_began(9, twice), (Ok(None), 1));
+}
+
+#[test]
+fn a_journal_has_one_writer_at_a_time() {
+    let (_folder, path) = journal();
+    let first = Journal::open(path.clone(), false).unwrap();
+    let error = Journal::open(path.clone(), true).unwrap_err().to_string();
+    assert!(error.contains("a.journal is being written by another run"), "{error}");
+    drop(first);
+    Journal::open(path, true).unwrap();
+}
+
+#[test]
+fn what_a_problem_was_searched_for_tells_its_records_apart() {
+    let (_folder, path) = journal();
+    let every_batch = || Subject { purpose: Purpose::EveryBatch, ..subject() };
+    let (mut journal, _) = Journal::open(path.clone(), false).unwrap();
+    journal.sit(every_batch(), None).unwrap();
+    drop(journal);
+    let (journal, _) = Journal::open(path.clone(), true).unwrap();
+    assert!(journal.knows(&every_batch()) && !journal.knows(&subject()));
+    drop(journal);
+    let (mut journal, _) = Journal::open(path.clone(), true).unwrap();
+    // Another device of the run began the search of the bucket; this one chose for every batch.
+    assert_eq!(journal.sit(subject(), None).unwrap().number, 1);
+    assert_eq!(journal.sit(every_batch(), None).unwrap().number, 0);
+}
+
+#[test]
+fn the_most_memory_of_a_problem_is_kept() {
+    let (_folder, path) = journal();
+    for (resume, memory, known) in [(false, Some(5), None), (true, None, Some(5)), (true, Some(7), Some(5))] {
+        let (mut journal, _) = Journal::open(path.clone(), resume).unwrap();
+        let sitting = journal.sit(subject(), None).unwrap();
+        assert_eq!(sitting.memory, known);
+        let (journal, counter, points) = (RefCell::new(journal), RefCell::<Counter>::default(), points());
+        Journaled::new(&journal, sitting, &points, || Ok(&counter)).choose(0, 1.0, 1.0, memory).unwrap();
+    }
+    let (mut journal, _) = Journal::open(path, true).unwrap();
+    assert_eq!(journal.sit(subject(), None).unwrap().memory, Some(7));
 }
 
 #[test]
@@ -207,6 +279,7 @@ fn a_problem_that_was_prepared_twice_is_remembered_twice_and_in_order() {
     for splits in [0, 1] {
         journal.sit(subject(), near(splits)).unwrap();
     }
+    drop(journal);
     let (mut journal, _) = Journal::open(path, true).unwrap();
     // What the profile holds by now is not what it held then.
     let found: Vec<Option<Choice>> = (0..3).map(|_| journal.sit(subject(), near(1)).unwrap().near).collect();

@@ -7,7 +7,7 @@
 //!    faster one, if the medians lie further apart than the tie band;
 //! 3. else that of the newer profile, and of profiles of one date the one named later.
 //!
-//! The provenance is the newest profile's, as it is when a profile is tuned again.
+//! The provenance is the newest profile's, as it is when a profile is tuned again. What could not be read is kept as it is.
 
 use std::path::PathBuf;
 
@@ -99,6 +99,11 @@ pub(crate) fn merge(sources: &[Source]) -> Option<Merged> {
     let mut profile = Profile::new(sources[newest].profile.provenance.clone());
     profile.entries = kept.into_iter().map(|(entry, _)| entry).collect();
     profile.selections = selections(sources, &mut conflicts);
+    for unread in sources.iter().flat_map(|source| &source.profile.unread) {
+        if !profile.unread.contains(unread) {
+            profile.unread.push(unread.clone());
+        }
+    }
     Some(Merged { profile, conflicts, newest })
 }
 

@@ -17,5 +17,6 @@ mod serve;
 mod supervisor;
 
 pub(crate) use fault::Harm;
+pub(crate) use protocol::Opened;
 pub(crate) use serve::serve;
 pub(crate) use supervisor::Supervisor;

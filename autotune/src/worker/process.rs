@@ -6,14 +6,21 @@ use std::{
     path::PathBuf,
     process::{Child, ChildStderr, ChildStdin, Command, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
-    thread::{self, JoinHandle},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
-use super::protocol::{Answer, Request};
+use super::protocol::{Reply, Request};
 
 /// The last bytes of standard error that are kept.
 const COMPLAINT: usize = 2 << 10;
+
+/// How long is waited for them once the process has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long a process may take to be gone once it is killed: a driver frees gigabytes first. One that waits within a driver
+/// which no longer answers is never gone.
+const DYING: Duration = Duration::from_secs(30);
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -36,12 +43,14 @@ impl fmt::Display for Death {
     }
 }
 
-/// A worker. Dropping it kills it.
+/// A worker. Dropping it ends it.
 pub(super) struct Process {
     child: Child,
     input: ChildStdin,
     answers: Receiver<String>,
-    complaint: Option<JoinHandle<String>>,
+    complaint: Receiver<String>,
+    /// Whether it was killed and is still there.
+    stuck: bool,
 }
 
 impl Process {
@@ -52,9 +61,13 @@ impl Process {
     /// The system refuses a process.
     pub(super) fn start() -> io::Result<Self> {
         let mut command = Command::new(program()?);
-        command.arg("worker").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // One line of its last words is told, not where they were said.
-        command.env("RUST_BACKTRACE", "0");
+        command.arg("worker").env("RUST_BACKTRACE", "0");
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> io::Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn()?;
@@ -68,15 +81,16 @@ impl Process {
             // Whoever no longer listens has no further questions.
             let _ = lines.into_iter().try_for_each(|line| sender.send(line));
         });
-        let complaint = Some(thread::spawn(move || tail(errors)));
-        Ok(Self { child, input, answers, complaint })
+        let (sender, complaint) = mpsc::channel();
+        thread::spawn(move || sender.send(tail(errors)));
+        Ok(Self { child, input, answers, complaint, stuck: false })
     }
 
     /// Asks for an answer within `limit`. After an error the worker is of no more use.
     ///
     /// # Errors
     /// There is none.
-    pub(super) fn ask(&mut self, request: &Request, limit: Duration) -> Result<Answer, Death> {
+    pub(super) fn ask(&mut self, request: &Request, limit: Duration) -> Result<Reply, Death> {
         let said = serde_json::to_string(request).map_err(io::Error::from);
         if said.and_then(|line| writeln!(self.input, "{line}")).is_err() {
             return Err(self.ended());
@@ -97,19 +111,42 @@ impl Process {
             _ => "it closed its pipes".into(),
         };
         let _ = self.child.kill();
-        let complaint = self.complaint.take().and_then(|complaint| complaint.join().ok());
+        let complaint = self.complaint.recv_timeout(LAST_WORDS).ok();
         match complaint.as_deref().and_then(first_line) {
             Some(complaint) => Death::Ended(format!("{status}: {complaint}")),
             None => Death::Ended(status),
         }
     }
+
+    /// Kills it, and waits until it is gone, which frees what it held on the device: it starts no processes of its own. Gives its
+    /// number if it does not go.
+    ///
+    /// # Errors
+    /// It is still there.
+    pub(super) fn end(&mut self) -> Result<(), u32> {
+        let _ = self.child.kill();
+        let is_gone = || !matches!(self.child.try_wait(), Ok(None));
+        self.stuck = self.stuck || !comes_true(DYING, is_gone);
+        if self.stuck { Err(self.child.id()) } else { Ok(()) }
+    }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It starts no processes of its own. Its memory on the device is free once it has been waited for.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.end();
+    }
+}
+
+/// Whether it is so within `limit`.
+fn comes_true(limit: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+    let (start, mut pause) = (Instant::now(), Duration::from_micros(100));
+    loop {
+        match start.elapsed() {
+            _ if is_so() => return true,
+            waited if waited >= limit => return false,
+            waited => thread::sleep(pause.min(limit - waited)),
+        }
+        pause = (pause * 2).min(Duration::from_millis(50));
     }
 }
 
@@ -135,4 +172,51 @@ fn first_line(text: &str) -> Option<String> {
 
 fn shortened(line: &str) -> String {
     line.chars().take(200).collect()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::resolve::DeviceChoice;
+
+    fn shell(script: &str) -> Process {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Process::of(command).unwrap()
+    }
+
+    fn ask(process: &mut Process) -> String {
+        process.ask(&Request::Find(DeviceChoice::Cpu), Duration::from_secs(10)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_does_not_come_true_is_given_up() {
+        let start = Instant::now();
+        assert!(!comes_true(Duration::from_millis(30), || false));
+        assert!(start.elapsed() >= Duration::from_millis(30) && start.elapsed() < Duration::from_secs(5));
+        let mut turns = 0;
+        assert!(comes_true(Duration::from_secs(60), || {
+            turns += 1;
+            turns == 3
+        }));
+    }
+
+    #[test]
+    fn last_words_are_not_waited_for_when_somebody_keeps_standard_error_open() {
+        let start = Instant::now();
+        let mut process = shell("sleep 20 >/dev/null </dev/null & exit 3");
+        let death = ask(&mut process);
+        assert!(death.contains("exit status: 3"), "{death}");
+        process.end().unwrap();
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_worker_is_gone_once_it_has_been_ended() {
+        let mut process = shell("exec sleep 60");
+        let number = process.child.id();
+        assert_eq!(process.end(), Ok(()));
+        assert!(!std::path::Path::new(&format!("/proc/{number}/fd/0")).exists());
+        assert!(ask(&mut process).contains("signal: 9"));
+    }
 }

@@ -13,8 +13,10 @@ use crate::{
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Request {
-    /// Open a device; the first request, and said once.
-    Open(DeviceChoice),
+    /// Say what a device is, and leave it alone: others may be measuring it.
+    Find(DeviceChoice),
+    /// Open the GPU of this number, or the CPU; said once, and before any problem.
+    Open(Option<u32>),
     /// Prepare a problem, in the place of the one before.
     Prepare(Assignment),
     /// [`Bench::check`](crate::search::Bench::check).
@@ -52,13 +54,15 @@ pub(super) struct Assignment {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
-    /// The device is open.
-    Opened {
+    /// There is such a device.
+    Found {
         /// What it is.
         about: Box<About>,
         /// What a person should know.
         remark: Option<String>,
     },
+    /// The device is open.
+    Opened(Opened),
     /// The problem is ready.
     Prepared,
     /// The candidate is right.
@@ -80,6 +84,24 @@ pub(super) enum Answer {
         /// Why, in one sentence.
         reason: String,
     },
+}
+
+/// A device, opened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Opened {
+    /// Other processes that compute on it, as far as that is known.
+    pub(crate) others: Vec<u32>,
+    /// What a person should know.
+    pub(crate) remark: Option<String>,
+}
+
+/// An answer, and what it left in use.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Reply {
+    /// The answer.
+    pub(super) answer: Answer,
+    /// Bytes of the device's memory, where that is known.
+    pub(super) memory: Option<u64>,
 }
 
 impl From<Failure> for Answer {

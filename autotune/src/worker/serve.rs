@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     fault::{Fault, Faulty},
-    protocol::{Answer, Assignment, Request, sayable},
+    protocol::{Answer, Assignment, Opened, Reply, Request, sayable},
 };
 use crate::{
     device::{
@@ -26,17 +26,23 @@ use crate::{
 /// A line that is no request; an answer that nobody takes.
 pub(crate) fn serve() -> anyhow::Result<Exit> {
     let requests = requests();
-    let Some(Request::Open(choice)) = next(&requests)? else { return Ok(Exit::Done) };
-    let backend = match backend::open(choice) {
-        Ok((backend, remark)) => {
-            answer(&Answer::Opened { about: Box::new(backend.about()), remark })?;
-            backend
-        }
+    let mut request = next(&requests)?;
+    if let Some(Request::Find(choice)) = request {
+        let found = backend::find(choice);
+        let found = found.map(|(about, remark)| Answer::Found { about: Box::new(about), remark });
+        answer(found.unwrap_or_else(|error| failed(&error)), None)?;
+        request = next(&requests)?;
+    }
+    let Some(Request::Open(gpu)) = request else { return Ok(Exit::Done) };
+    let backend = match backend::open(gpu) {
+        Ok(backend) => backend,
         Err(error) => {
-            answer(&failed(&error))?;
+            answer(failed(&error), None)?;
             return Ok(Exit::Done);
         }
     };
+    let others = backend.conditions().map_or(Vec::new(), |conditions| conditions.others);
+    answer(Answer::Opened(Opened { others, remark: backend.remark() }), backend.memory())?;
     let mut request = next(&requests)?;
     while let Some(Request::Prepare(assignment)) = request {
         request = serve_problem(backend.as_ref(), assignment, &requests)?;
@@ -50,6 +56,7 @@ fn serve_problem(
     assignment: Assignment,
     requests: &Receiver<String>,
 ) -> anyhow::Result<Option<Request>> {
+    let answer = |said: Answer| answer(said, backend.memory());
     let Assignment { name, key, choices, seed, ahead } = assignment;
     let task = Task::of_choices(name, &key, &choices);
     let fault = Fault::asked()?.and_then(|fault| fault.aim(&task));
@@ -57,23 +64,23 @@ fn serve_problem(
     let mut bench = match backend.bench(&task, Preparation { seed, ahead, spoil }) {
         Ok(bench) => bench,
         Err(error) => {
-            answer(&failed(&error))?;
+            answer(failed(&error))?;
             return next(requests);
         }
     };
     if let Some(fault) = fault {
         bench = Box::new(Faulty::new(bench, fault, backend));
     }
-    answer(&Answer::Prepared)?;
+    answer(Answer::Prepared)?;
     loop {
         match next(requests)? {
             Some(Request::Check { candidate }) if candidate < choices.len() => {
-                answer(&check(bench.as_mut(), candidate))?;
+                answer(check(bench.as_mut(), candidate))?;
             }
             Some(Request::Time { candidate, repetitions }) if candidate < choices.len() => {
-                answer(&time(bench.as_mut(), candidate, repetitions))?;
+                answer(time(bench.as_mut(), candidate, repetitions))?;
             }
-            Some(Request::Conditions) => answer(&Answer::Conditions(backend.conditions()))?,
+            Some(Request::Conditions) => answer(Answer::Conditions(backend.conditions()))?,
             other => return Ok(other),
         }
     }
@@ -115,9 +122,9 @@ fn next(requests: &Receiver<String>) -> anyhow::Result<Option<Request>> {
     requests.recv().ok().map(|line| Ok(serde_json::from_str(&line)?)).transpose()
 }
 
-fn answer(answer: &Answer) -> anyhow::Result<()> {
+fn answer(answer: Answer, memory: Option<u64>) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, answer)?;
+    serde_json::to_writer(&mut out, &Reply { answer, memory })?;
     out.write_all(b"\n")?;
     Ok(out.flush()?)
 }

@@ -1,27 +1,19 @@
 //! `audit`, on the CPU.
 
-use std::{collections::HashSet, fs};
+use std::{collections::HashSet, fs, path::Path};
 
-use crate::common::{json, run};
-
-const TUNE: [&str; 9] = [
-    "tune",
-    "--device=cpu",
-    "--model=Qwen2.5-0.5B",
-    "--batch=2",
-    "--context=100",
-    "--budget-k=32",
-    "--gamma=1",
-    "--page-size=4",
-    "--output=tiny.toml",
-];
+use crate::common::{Finished, TINY, json, run};
 
 const AUDIT: [&str; 4] = ["audit", "tiny.toml", "--device=cpu", "--json"];
+
+fn tune(folder: &Path) -> Finished {
+    run(folder, &[&["tune"], &TINY[..], &["--batch=2"]].concat())
+}
 
 #[test]
 fn a_profile_is_audited_on_buckets_that_it_does_not_hold() {
     let folder = tempfile::tempdir().unwrap();
-    let tuned = run(folder.path(), &TUNE);
+    let tuned = tune(folder.path());
     assert_eq!(tuned.code, Some(0), "{tuned:?}");
 
     let audited = run(folder.path(), &[&AUDIT[..], &["--problems=24"]].concat());
@@ -52,7 +44,7 @@ fn a_profile_is_audited_on_buckets_that_it_does_not_hold() {
 #[test]
 fn a_choice_is_compared_with_the_fastest_found_for_problems_inside_its_bucket() {
     let folder = tempfile::tempdir().unwrap();
-    let tuned = run(folder.path(), &TUNE);
+    let tuned = tune(folder.path());
     assert_eq!(tuned.code, Some(0), "{tuned:?}");
     let asked = ["--members", "--problems=6", "--trials=4", "--most-regret=10000"];
     let audited = run(folder.path(), &[&AUDIT[..], &asked].concat());

@@ -5,12 +5,23 @@ use std::{
     process::{Command, Output},
 };
 
+/// A problem that takes milliseconds, and where its profile goes. How many sequences it has is to be said.
+pub(crate) const TINY: [&str; 7] = [
+    "--device=cpu",
+    "--model=Qwen2.5-0.5B",
+    "--context=100",
+    "--budget-k=32",
+    "--gamma=1",
+    "--page-size=4",
+    "--output=tiny.toml",
+];
+
 /// The command, to be run in `folder`, where no GPU can be seen: what is tested here must be so on every machine.
 pub(crate) fn autotune(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_autotune"));
     command.current_dir(folder).env("CUDA_VISIBLE_DEVICES", "").env("RUST_BACKTRACE", "1");
-    // Tests run side by side, each a user of its own.
-    command.env("XDG_RUNTIME_DIR", folder);
+    // Tests run side by side, each as if on a machine of its own.
+    command.env("DUSTIN_AUTOTUNE_LOCKS", folder);
     command
 }
 

@@ -2,25 +2,11 @@
 
 use std::{fs, path::Path};
 
-use crate::common::{Finished, assert_same_nanoseconds, autotune, json, run};
+use crate::common::{Finished, TINY, assert_same_nanoseconds, autotune, json, run};
 use dustin::profile;
 
-/// A problem that takes milliseconds.
-const TINY: [&str; 9] = [
-    "--device=cpu",
-    "--model=Qwen2.5-0.5B",
-    "--batch=2",
-    "--context=100",
-    "--budget-k=32",
-    "--gamma=1",
-    "--page-size=4",
-    "--layout=hnd",
-    "--output=tiny.toml",
-];
-
 fn tune(folder: &Path, more: &[&str]) -> Finished {
-    let arguments: Vec<&str> = ["tune"].into_iter().chain(TINY).chain(more.iter().copied()).collect();
-    run(folder, &arguments)
+    run(folder, &[&["tune"], &TINY[..], &["--batch=2", "--layout=hnd"], more].concat())
 }
 
 #[test]
@@ -131,6 +117,11 @@ fn every_kernel_is_planned_tuned_shown_and_verified() {
         assert_eq!((row["rejected"].as_array().unwrap().len(), &row["untried"]), (0, &0.into()), "{row}");
         assert!(row["gigabytes_per_second"].as_f64().unwrap() > 0.0, "{row}");
     }
+    // Whoever has maps and caches in memory has more than a megabyte, and the most is that of one of them.
+    let peaks = report["results"].as_array().unwrap().iter().map(|row| row["peak_memory_bytes"].as_u64());
+    let most = peaks.max().flatten();
+    assert_eq!(report["peak_memory_bytes"].as_u64(), most);
+    assert!(!cfg!(target_os = "linux") || most.is_some_and(|bytes| bytes > 1 << 20), "{report}");
     let profile = profile::read(&folder.path().join("tiny.toml")).unwrap().profile;
     let kernels: Vec<profile::Kernel> =
         profile.entries.iter().map(|entry| entry.key.kernel.kernel()).collect();

@@ -1,12 +1,14 @@
 //! One schedule for every batch, end to end, on the CPU.
 
+use std::fs;
+
 use dustin::{
     cpu::CpuBackend,
     profile::{self, CpuCatalogue, Key, Source, Tuned},
 };
 use dustin_autotune::workload::{AttentionShape, Shape, Workload, named};
 
-use crate::common::{assert_same_nanoseconds, json, run};
+use crate::common::{TINY, assert_same_nanoseconds, json, run};
 
 /// Attention of the sort tuned here for `batch` sequences, whose choice must not depend on their number.
 fn invariant(batch: u32) -> Workload {
@@ -97,4 +99,22 @@ fn one_batch_that_could_be_tuned_alone_is_kept_and_gives_no_choice_for_every_bat
         assert!(tuned.stderr.contains(word), "{word}: {tuned:?}");
     }
     assert_eq!(profile::read(&folder.path().join("tiny.toml")).unwrap().profile.entries.len(), 1);
+}
+
+#[test]
+fn a_finished_choice_for_every_batch_is_resumed_without_measuring() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = ["--batch=1,2", "--batch-invariant", "--trials=5", "--json"];
+    let tune = |more: &[&'static str]| {
+        let tuned = run(folder.path(), &[&["tune"], &TINY[..], &asked, more].concat());
+        assert_eq!(tuned.code, Some(0), "{tuned:?}");
+        let journal = fs::read_to_string(folder.path().join("tiny.cpu.journal")).unwrap();
+        let measured = ["started", "checked", "timed"].map(|kind| journal.matches(kind).count());
+        let purposes = journal.matches("every_batch").count();
+        (json(&tuned), measured, purposes)
+    };
+    let first = tune(&[]);
+    // Both batches once more, and the one that stands for all.
+    assert_eq!(first.2, 3);
+    assert_eq!(tune(&["--resume"]), first);
 }

@@ -2,21 +2,11 @@
 
 use std::{fs, path::Path, time::Instant};
 
-use crate::common::{Finished, autotune, json, run};
+use crate::common::{Finished, TINY, autotune, json, run};
 use dustin::profile;
 
-const TINY: [&str; 10] = [
-    "--device=cpu",
-    "--model=Qwen2.5-0.5B",
-    "--batch=2",
-    "--context=100",
-    "--budget-k=32",
-    "--gamma=1",
-    "--page-size=4",
-    "--layout=hnd",
-    "--output=tiny.toml",
-    "--json",
-];
+/// What else is said of the problem.
+const SHAPE: [&str; 3] = ["--batch=2", "--layout=hnd", "--json"];
 
 /// One of the problem's candidates, and not the default.
 const VICTIM: &str = "attention_cpu_t128_q4, 1 split, 1 thread";
@@ -28,7 +18,7 @@ fn tune(folder: &Path, fault: &str, more: &[&str]) -> Finished {
 
 fn tune_with(folder: &Path, fault: &str, more: &[&str]) -> Finished {
     let mut command = autotune(folder);
-    command.arg("tune").args(TINY).args(more).env("DUSTIN_AUTOTUNE_FAULT", fault);
+    command.arg("tune").args(TINY).args(SHAPE).args(more).env("DUSTIN_AUTOTUNE_FAULT", fault);
     Finished::of(command.output().unwrap())
 }
 
@@ -102,7 +92,7 @@ fn a_device_on_which_nobody_serves_is_lost_in_one_sentence() {
 #[test]
 fn a_default_that_crashes_is_replaced_by_what_serves() {
     let folder = tempfile::tempdir().unwrap();
-    let tuned = json(&run(folder.path(), &[&["tune"], &TINY[..]].concat()));
+    let tuned = json(&run(folder.path(), &[&["tune"], &TINY[..], &SHAPE].concat()));
     let default = tuned["results"][0]["default"].as_str().unwrap();
     fs::remove_file(folder.path().join("tiny.toml")).unwrap();
     let tuned = tune_with(folder.path(), &format!("crash={default}"), &[]);
@@ -117,7 +107,7 @@ fn a_default_that_crashes_is_replaced_by_what_serves() {
 fn an_entry_whose_choice_crashes_is_wrong_and_the_others_are_verified() {
     let folder = tempfile::tempdir().unwrap();
     for more in [&[][..], &["--lse"]] {
-        assert_eq!(run(folder.path(), &[&["tune"], &TINY[..], more].concat()).code, Some(0));
+        assert_eq!(run(folder.path(), &[&["tune"], &TINY[..], &SHAPE, more].concat()).code, Some(0));
     }
     let read = profile::read(&folder.path().join("tiny.toml")).unwrap();
     let chosen = |index: usize| &read.profile.entries[index].choice;
@@ -138,8 +128,13 @@ fn an_entry_whose_choice_crashes_is_wrong_and_the_others_are_verified() {
 fn a_worker_does_not_outlive_the_command() {
     let folder = tempfile::tempdir().unwrap();
     let fault = format!("hang={VICTIM}");
-    let mut child =
-        autotune(folder.path()).arg("tune").args(TINY).env("DUSTIN_AUTOTUNE_FAULT", &fault).spawn().unwrap();
+    let mut child = autotune(folder.path())
+        .arg("tune")
+        .args(TINY)
+        .args(SHAPE)
+        .env("DUSTIN_AUTOTUNE_FAULT", &fault)
+        .spawn()
+        .unwrap();
     let workers = || {
         let cmdlines = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
             let environment = fs::read(entry.path().join("environ")).unwrap_or_default();

@@ -7,6 +7,7 @@ mod errors;
 mod every_batch;
 mod explain;
 mod faults;
+mod locks;
 mod profiles;
 mod replay;
 mod report;

@@ -177,6 +177,22 @@ fn a_profile_is_merged_into_one_of_them_and_a_hand_edit_gives_way() {
 }
 
 #[test]
+fn what_cannot_be_read_is_merged_as_it_stands() {
+    let folder = folder();
+    two(folder.path());
+    let text = fs::read_to_string(folder.path().join("b.toml")).unwrap();
+    fs::write(folder.path().join("b.toml"), text.replace("variant = \"new\"", "vairant = \"new\"")).unwrap();
+    for _ in 0..2 {
+        let merged = run(folder.path(), &["merge", "a.toml", "b.toml", "--output", "b.toml"]);
+        assert_eq!(merged.code, Some(0), "{merged:?}");
+        let text = fs::read_to_string(folder.path().join("b.toml")).unwrap();
+        assert_eq!(text.matches("vairant = \"new\"").count(), 1, "{text}");
+        let read = profile::read(&folder.path().join("b.toml")).unwrap();
+        assert_eq!((read.profile.entries.len(), read.warnings.len()), (5, 1), "{:?}", read.warnings);
+    }
+}
+
+#[test]
 fn under_other_circumstances_the_newer_entry_wins_whatever_its_time() {
     let folder = folder();
     two(folder.path());

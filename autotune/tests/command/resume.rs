@@ -7,23 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::common::{Finished, autotune, json, run};
+use crate::common::{Finished, TINY, autotune, json, run};
 use dustin::profile;
 use serde_json::Value;
 
-const TINY: [&str; 8] = [
-    "--device=cpu",
-    "--model=Qwen2.5-0.5B",
-    "--context=100",
-    "--budget-k=32",
-    "--gamma=1",
-    "--page-size=4",
-    "--output=tiny.toml",
-    "--json",
-];
-
 fn tune(folder: &Path, more: &[&str]) -> Finished {
-    run(folder, &[&["tune"], &TINY[..], more].concat())
+    run(folder, &[&["tune"], &TINY[..], &["--json"], more].concat())
 }
 
 fn journal(folder: &Path) -> PathBuf {
@@ -169,28 +158,16 @@ fn assert_each_kill_cost_one_candidate_at_most(records: &[Value]) {
 }
 
 #[test]
-fn a_second_tuner_of_a_device_names_the_first_and_waits_if_it_is_told_to() {
+fn a_device_that_is_lost_does_not_hide_what_was_found_before() {
     let folder = tempfile::tempdir().unwrap();
-    let mut first = autotune(folder.path())
-        .args(["tune", "--device=cpu", "--workload=cpu-8b-b2", "--quiet", "--output=first.toml"])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let lock = folder.path().join("dustin-autotune/cpu.lock");
-    let begin = Instant::now();
-    while fs::read_to_string(&lock).unwrap_or_default().trim() != first.id().to_string() {
-        assert!(begin.elapsed().as_secs() < 20);
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    tune(folder.path(), &["--batch=1"]).refuses(1, &["process", &first.id().to_string(), "--wait"]);
-    assert!(!folder.path().join("tiny.toml").exists());
+    let first = tune(folder.path(), &["--batch=1", "--trials=5"]);
     let mut command = autotune(folder.path());
-    command.arg("tune").args(TINY).args(["--batch=1", "--trials=3", "--wait", "--quiet"]);
-    let mut second = command.stdout(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(500));
-    assert!(second.try_wait().unwrap().is_none(), "it did not wait");
-    first.kill().unwrap();
-    first.wait().unwrap();
-    assert_eq!(second.wait().unwrap().code(), Some(0));
-    assert!(folder.path().join("tiny.toml").exists());
+    command.arg("tune").args(TINY).args(["--json", "--batch=1,2", "--trials=5", "--resume"]);
+    // What is on record needs no device.
+    let lost = Finished::of(command.env("DUSTIN_AUTOTUNE_FAULT", "crash=*").output().unwrap());
+    assert_eq!(lost.code, Some(1), "{lost:?}");
+    assert!(lost.stderr.contains("error: workload own-b2: the device no longer answers"), "{lost:?}");
+    let rows = json(&lost)["results"].clone();
+    assert_eq!((rows.as_array().unwrap().len(), &rows[0]["us"]), (1, &json(&first)["results"][0]["us"]));
+    assert_eq!(profile::read(&folder.path().join("tiny.toml")).unwrap().profile.entries.len(), 1);
 }

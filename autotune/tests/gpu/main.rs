@@ -4,7 +4,7 @@
 use std::{
     env, fs,
     path::Path,
-    process::{Command, ExitCode, Output},
+    process::{Command, ExitCode, Output, Stdio},
     time::Instant,
 };
 
@@ -52,6 +52,8 @@ fn main() -> ExitCode {
             trials.push(trial(name, move || contained(harm, moment, word)));
         }
     }
+    trials.push(trial("a_tuner_that_waits_for_another_one_does_not_meet_it_on_the_gpu".into(), waited_for));
+    trials.push(trial("the_memory_at_its_peak_is_more_than_the_inputs".into(), peak));
     trials.push(Trial::ignorable_test("two_gpus_share_the_workloads_and_fill_one_profile", || {
         let folder = tempfile::tempdir()?;
         let second = autotune(folder.path())
@@ -120,6 +122,46 @@ fn shared(folder: &Path) -> Result<(), String> {
         chosen.len() == 2 && all == 6 && !chosen.contains(&0),
         &format!("{chosen:?} of each journal").into(),
     )
+}
+
+/// Two tuners at a time, of which one waits: neither counts the other among those that compute on the GPU.
+fn waited_for() -> Result<(), String> {
+    let folders = [tempfile::tempdir(), tempfile::tempdir()];
+    let mut tuners = Vec::new();
+    for folder in &folders {
+        let folder = folder.as_ref().map_err(ToString::to_string)?;
+        let mut command = autotune(folder.path());
+        command.arg("tune").args(SMALL).arg("--wait").stdout(Stdio::piped()).stderr(Stdio::piped());
+        tuners.push(command.spawn().map_err(|error| error.to_string())?);
+    }
+    let finished =
+        tuners.into_iter().map(|tuner| tuner.wait_with_output().map_err(|error| error.to_string()));
+    let finished = finished.collect::<Result<Vec<Output>, _>>()?;
+    let met = |output: &Output| {
+        let row = row(output)?;
+        let warned = String::from_utf8_lossy(&output.stderr).contains("computes for process");
+        Ok::<_, String>((warned, row["discarded_rounds"].to_string().contains("process")))
+    };
+    // On a GPU that computes for others, too, both see these.
+    let (first, second) = (met(&finished[0])?, met(&finished[1])?);
+    require(first == second, &format!("{first:?} {second:?}").into())
+}
+
+fn peak() -> Result<(), String> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let mut command = autotune(folder.path());
+    command.args([
+        "tune",
+        "--device=cuda",
+        "--workload=w1-b1",
+        "--trials=3",
+        "--output=w1.toml",
+        "--allow-shared",
+    ]);
+    let row = row(&command.arg("--json").output().map_err(|error| error.to_string())?)?;
+    let peak = row["peak_memory_bytes"].as_u64().unwrap_or(0);
+    // Keys and values of 8 heads of 128, in two bytes.
+    require(peak > 32_768 * 8 * 128 * 2 * 2, &row)
 }
 
 /// A folder, and a candidate that serves, is tried early, and is not the default.

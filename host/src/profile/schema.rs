@@ -39,6 +39,11 @@ impl Unread {
     fn key(&self) -> Option<Key> {
         self.fields.get("key")?.clone().try_into().ok()
     }
+
+    /// The models, if it is a selection and says at least those.
+    fn pair(&self) -> Option<(&str, &str)> {
+        Some((self.fields.get("target_model")?.as_str()?, self.fields.get("draft_model")?.as_str()?))
+    }
 }
 
 impl Profile {
@@ -57,10 +62,12 @@ impl Profile {
         self.entries.insert(place.unwrap_or(self.entries.len()), entry);
     }
 
-    /// Puts `selection` in the place of those of the same pair of models, or behind the last one.
+    /// Puts `selection` in the place of those of the same pair of models, those that could not be read among them, or
+    /// behind the last one.
     pub fn put_selection(&mut self, selection: Selection) {
         let place = self.selections.iter().position(|known| known.pair() == selection.pair());
         self.selections.retain(|known| known.pair() != selection.pair());
+        self.unread.retain(|known| known.pair() != Some(selection.pair()));
         self.selections.insert(place.unwrap_or(self.selections.len()), selection);
     }
 }

@@ -131,6 +131,16 @@ fn a_selection_takes_the_place_of_that_of_its_pair_and_leaves_the_others() {
 }
 
 #[test]
+fn a_selection_takes_the_place_of_one_of_its_pair_that_cannot_be_read() {
+    let other = Selection { draft_model: "Qwen2.5-1.5B".into(), pooling: 4, ..selection() };
+    let spoilt = Profile { selections: vec![Selection { pooling: 4, ..selection() }, other], ..profile() };
+    let mut profile = parse_text(&render(&spoilt).unwrap()).unwrap().profile;
+    assert_eq!((profile.selections.len(), profile.unread.len()), (0, 2));
+    profile.put_selection(selection());
+    assert_eq!((profile.selections.len(), profile.unread.len()), (1, 1));
+}
+
+#[test]
 fn a_target_only_selection_needs_no_draft_heads() {
     let target_only = Selection { m: 0, draft_heads: vec![], ..selection() };
     let profile = Profile { selections: vec![target_only], ..profile() };

@@ -17,10 +17,9 @@ use self::{
 };
 use crate::{
     book,
-    command::open,
+    command::devices::{find, occupy},
     console::Stop,
     device,
-    lock::Lock,
     outcome::{self, Exit},
     resolve::AuditRequest,
     search::median,
@@ -47,8 +46,10 @@ struct Report<'a> {
 /// fastest that a search finds.
 pub(crate) fn audit(request: &AuditRequest, stop: &Stop) -> anyhow::Result<Exit> {
     let console = request.console;
-    let (supervisor, device) = open(request.device, console)?;
+    let (supervisor, device) = find(request.device, console)?;
     let path = request.profile.clone().unwrap_or_else(|| book::default_path(device.id()));
+    // Before the profile is read: whoever measures the device may be writing it.
+    let _lock = occupy(&supervisor, &device, request.device, console, stop)?;
     let Read { profile, .. } = book::read(&path, console)?;
     book::require_device(&path, &profile, device.id())?;
     let tasks = draw(request, &profile.entries, &device);
@@ -57,10 +58,6 @@ pub(crate) fn audit(request: &AuditRequest, stop: &Stop) -> anyhow::Result<Exit>
         bail!("{}: every problem that was drawn lies {place} that the profile holds", path.display());
     }
     let tuned = Tuned::new(profile.entries, device.catalogue());
-    if let Some(warning) = device.require_alone(request.device.shared)? {
-        console.note(&warning);
-    }
-    let _lock = Lock::take(&device, request.device.wait, stop)?;
     let auditor = Auditor { request, stop, device: &device, supervisor: &supervisor };
     let bar = console.bar(tasks.len(), "auditing");
     let (mut lines, mut lost) = (Vec::with_capacity(tasks.len()), None);

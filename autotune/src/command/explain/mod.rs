@@ -18,7 +18,7 @@ use self::{
 };
 use crate::{
     book,
-    command::open,
+    command::devices::find,
     device::Device,
     outcome::Exit,
     resolve::{DeviceChoice, ExplainRequest},
@@ -72,7 +72,7 @@ pub(crate) fn explain(request: &ExplainRequest) -> anyhow::Result<Exit> {
         Some(provenance) => Device::described(provenance).with_context(|| {
             format!("{} does not tell enough of its device", request.profiles[0].display())
         })?,
-        None => open(request.device, console)?.1,
+        None => find(request.device, console)?.1,
     };
     let own: PathBuf = book::default_path(device.id());
     if request.profiles.is_empty() && own.exists() {

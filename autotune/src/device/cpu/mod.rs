@@ -36,8 +36,7 @@ use crate::{
 
 /// The CPU.
 pub(super) struct Cpu {
-    machine: Machine,
-    limits: CpuLimits,
+    threads: u32,
 }
 
 impl Cpu {
@@ -46,9 +45,8 @@ impl Cpu {
     /// # Errors
     /// The operating system refuses threads.
     pub(super) fn open() -> anyhow::Result<Self> {
-        let machine = Machine::at_hand();
-        let limits = backend(machine.threads)?.limits();
-        Ok(Self { machine, limits })
+        let threads = Machine::at_hand().threads;
+        backend(threads).map(|_| Self { threads })
     }
 }
 
@@ -102,37 +100,44 @@ pub(super) fn estimate(task: &Task, trials: usize, limits: CpuLimits) -> Duratio
     Duration::from_secs_f64(0.5 + runs * (trials + 300) as f64)
 }
 
+/// The CPU of this machine, told.
+///
+/// # Errors
+/// The operating system refuses threads.
+pub(super) fn find() -> anyhow::Result<About> {
+    let machine = Machine::at_hand();
+    let limits = Limits::Cpu(backend(machine.threads)?.limits());
+    let attention = cpu::VARIANTS.iter().map(|variant| (variant.id, variant.revision));
+    let score = cpu::score::VARIANTS.iter().map(|variant| (variant.id, variant.revision));
+    let select = cpu::select::VARIANTS.iter().map(|variant| (variant.id, variant.revision));
+    let variants = attention.chain(score).chain(select);
+    let variants: Vec<String> = variants.map(|(id, revision)| format!("{id} r{revision}")).collect();
+    let splits = cpu::SPLITS.iter().map(|splits| format!("{splits} splits"));
+    let provenance = Provenance {
+        device: DeviceId::cpu(machine.name),
+        sm_count: None,
+        cpu_threads: Some(machine.threads),
+        l2_kib: machine.cache_kib,
+        memory_mib: machine.memory_mib,
+        driver: None,
+        cuda: None,
+        power_limit_w: None,
+        mig: None,
+        kernel_source_hash: provenance::digest(variants.clone()),
+        search_space_hash: provenance::digest(variants.into_iter().chain(splits)),
+        crate_version: env!("CARGO_PKG_VERSION").into(),
+        date: provenance::now(),
+    };
+    Ok(About { provenance, bandwidth: None, limits, gpu: None })
+}
+
 impl Backend for Cpu {
-    fn about(&self) -> About {
-        let attention = cpu::VARIANTS.iter().map(|variant| (variant.id, variant.revision));
-        let score = cpu::score::VARIANTS.iter().map(|variant| (variant.id, variant.revision));
-        let select = cpu::select::VARIANTS.iter().map(|variant| (variant.id, variant.revision));
-        let variants = attention.chain(score).chain(select);
-        let variants: Vec<String> = variants.map(|(id, revision)| format!("{id} r{revision}")).collect();
-        let splits = cpu::SPLITS.iter().map(|splits| format!("{splits} splits"));
-        let provenance = Provenance {
-            device: DeviceId::cpu(self.machine.name.clone()),
-            sm_count: None,
-            cpu_threads: Some(self.machine.threads),
-            l2_kib: self.machine.cache_kib,
-            memory_mib: self.machine.memory_mib,
-            driver: None,
-            cuda: None,
-            power_limit_w: None,
-            mig: None,
-            kernel_source_hash: provenance::digest(variants.clone()),
-            search_space_hash: provenance::digest(variants.into_iter().chain(splits)),
-            crate_version: env!("CARGO_PKG_VERSION").into(),
-            date: provenance::now(),
-        };
-        About {
-            provenance,
-            bandwidth: None,
-            limits: Limits::Cpu(self.limits),
-            gpu: None,
-            others: Vec::new(),
-            remark: None,
-        }
+    fn remark(&self) -> Option<String> {
+        None
+    }
+
+    fn memory(&self) -> Option<u64> {
+        memory::resident()
     }
 
     fn bench<'a>(&'a self, task: &'a Task, how: Preparation) -> anyhow::Result<Box<dyn Bench + 'a>> {
@@ -177,7 +182,7 @@ impl Cpu {
         candidate: fn(&Choice) -> Option<S::Candidate>,
     ) -> anyhow::Result<Box<dyn Bench + 'a>> {
         let candidates = task.candidates_as(candidate)?;
-        let backend = backend(self.machine.threads)?;
+        let backend = backend(self.threads)?;
         let (awkward, timed) = (awkward.into(), timed.into());
         Ok(Box::new(CpuBench::<S> { backend, candidates, awkward, timed, spoil: how.spoil }))
     }

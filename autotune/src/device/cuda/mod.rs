@@ -38,7 +38,6 @@ use crate::{
 
 /// One GPU, and what has been compiled for it.
 pub(super) struct Cuda {
-    ordinal: u32,
     modules: ModuleCache,
     stream: Stream,
     /// Why nothing watches it, otherwise.
@@ -57,7 +56,7 @@ impl Cuda {
         let modules = ModuleCache::new(&context)?;
         let stream = Stream::new(&context)?;
         let monitor = watchful.and_then(|watchful| watchful.watch(&modules.device().pci_bus_id));
-        Ok(Self { ordinal, modules, stream, monitor })
+        Ok(Self { modules, stream, monitor })
     }
 
     fn info(&self) -> &DeviceInfo {
@@ -108,48 +107,53 @@ pub(super) fn estimate(task: &Task, trials: usize, bandwidth: Option<f64>) -> Du
     Duration::from_secs_f64(1.0 + candidates + inputs)
 }
 
+/// The GPU that the driver counts as `ordinal`, told. No context is made on it.
+///
+/// # Errors
+/// There is no driver that serves, or no such GPU.
+pub(super) fn find(ordinal: u32) -> anyhow::Result<About> {
+    let info = DeviceInfo::of(ordinal).with_context(|| format!("GPU {ordinal} cannot be used"))?;
+    // Beyond 32 bits of KiB or MiB there is no device.
+    let units = |bytes: u64, unit: u64| u32::try_from(bytes / unit).ok();
+    let attention = ATTENTION.iter().map(|variant| (variant.id, variant.revision));
+    let logits = LOGITS.iter().map(|variant| (variant.id, variant.revision));
+    let folds = FOLD.iter().map(|variant| (variant.id, variant.revision));
+    let select = SELECT.iter().map(|variant| (variant.id, variant.revision));
+    let variants = attention.chain(logits).chain(folds).chain(select);
+    let variants = variants.map(|(id, revision)| format!("{id} r{revision}"));
+    let splits = dustin::attention::space::SPLITS.iter().chain(&dustin::score::space::SPLITS);
+    let splits = splits.map(|splits| format!("{splits} splits"));
+    let provenance = Provenance {
+        device: info.id(),
+        sm_count: Some(info.sm_count),
+        cpu_threads: None,
+        l2_kib: units(info.l2_bytes, 1 << 10),
+        memory_mib: units(info.memory_bytes, 1 << 20),
+        driver: info.driver_version.clone(),
+        cuda: Some(info.cuda_version.to_string()),
+        power_limit_w: info.power_limit_watts.map(|watts| watts.round() as u32),
+        mig: info.mig,
+        kernel_source_hash: source_hash().unwrap_or_default().into(),
+        search_space_hash: provenance::digest(variants.chain(splits)),
+        crate_version: env!("CARGO_PKG_VERSION").into(),
+        date: provenance::now(),
+    };
+    Ok(About {
+        provenance,
+        bandwidth: info.memory_bandwidth(),
+        limits: Limits::Gpu(info.limits()),
+        gpu: Some(GpuPlace { ordinal, count: device_count().unwrap_or(1), pci_bus_id: info.pci_bus_id }),
+    })
+}
+
 impl Backend for Cuda {
-    fn about(&self) -> About {
-        let info = self.info();
-        // Beyond 32 bits of KiB or MiB there is no device.
-        let units = |bytes: u64, unit: u64| u32::try_from(bytes / unit).ok();
-        let attention = ATTENTION.iter().map(|variant| (variant.id, variant.revision));
-        let logits = LOGITS.iter().map(|variant| (variant.id, variant.revision));
-        let folds = FOLD.iter().map(|variant| (variant.id, variant.revision));
-        let select = SELECT.iter().map(|variant| (variant.id, variant.revision));
-        let variants = attention.chain(logits).chain(folds).chain(select);
-        let variants = variants.map(|(id, revision)| format!("{id} r{revision}"));
-        let splits = dustin::attention::space::SPLITS.iter().chain(&dustin::score::space::SPLITS);
-        let splits = splits.map(|splits| format!("{splits} splits"));
-        let provenance = Provenance {
-            device: info.id(),
-            sm_count: Some(info.sm_count),
-            cpu_threads: None,
-            l2_kib: units(info.l2_bytes, 1 << 10),
-            memory_mib: units(info.memory_bytes, 1 << 20),
-            driver: info.driver_version.clone(),
-            cuda: Some(info.cuda_version.to_string()),
-            power_limit_w: info.power_limit_watts.map(|watts| watts.round() as u32),
-            mig: info.mig,
-            kernel_source_hash: source_hash().unwrap_or_default().into(),
-            search_space_hash: provenance::digest(variants.chain(splits)),
-            crate_version: env!("CARGO_PKG_VERSION").into(),
-            date: provenance::now(),
-        };
-        About {
-            provenance,
-            bandwidth: info.memory_bandwidth(),
-            limits: Limits::Gpu(info.limits()),
-            gpu: Some(GpuPlace {
-                ordinal: self.ordinal,
-                pci_bus_id: info.pci_bus_id.clone(),
-                count: device_count().unwrap_or(1),
-            }),
-            others: self.conditions().map_or(Vec::new(), |conditions| conditions.others),
-            remark: self.monitor.as_ref().err().map(|error| {
-                format!("NVML does not serve ({error}): nobody notices throttling, or who else uses the GPU")
-            }),
-        }
+    fn remark(&self) -> Option<String> {
+        let error = self.monitor.as_ref().err()?;
+        Some(format!("NVML does not serve ({error}): nobody notices throttling, or who else uses the GPU"))
+    }
+
+    fn memory(&self) -> Option<u64> {
+        self.modules.context().used_memory().ok().map(|bytes| bytes as u64)
     }
 
     fn bench<'a>(&'a self, task: &'a Task, how: Preparation) -> anyhow::Result<Box<dyn Bench + 'a>> {
