@@ -14,9 +14,10 @@ use super::{
     attend::{Heads, gather},
     error::invalid,
     observed::{Observed, add_attention, each_group},
+    output::layer_errors,
     steps::Packed,
 };
-use crate::calibration::{Capture, ModelRole};
+use crate::calibration::{Capture, Layer, ModelRole};
 
 /// A method that keeps the prompt's last tokens, its *window*, and those before that the window's queries attended to most. All tokens of
 /// the continuation are kept besides, as both methods do.
@@ -83,6 +84,47 @@ pub(super) fn recovery(
     observed: &Observed,
     eviction: Eviction,
 ) -> Result<PromptRecovery, FidelityError> {
+    let model = capture.model(ModelRole::Target)?;
+    let first_query = capture.prompt(observed.prompt)?.first_query;
+    each_layer(capture, backend, observed, eviction, |backend, layer, sets| {
+        let mut kept = 0.0;
+        each_group(model, layer, |kv_row, heads| {
+            let mut attention = vec![0.0; observed.steps.positions()];
+            let all = model.heads.len();
+            add_attention(backend, heads, plan, first_query, &observed.steps, all, &mut attention)?;
+            for (&length, part) in observed.steps.lengths.iter().zip(observed.steps.parts(&attention)) {
+                let set = below(&sets[kv_row], length);
+                kept += set.iter().map(|&position| f64::from(part[position as usize])).sum::<f64>();
+            }
+            Ok(())
+        })?;
+        Ok(kept / observed.steps.lengths.len() as f64)
+    })
+}
+
+/// The output error of what `eviction` keeps.
+pub(super) fn output_error(
+    capture: &Capture,
+    backend: &mut CpuBackend,
+    plan: StepPlan,
+    observed: &Observed,
+    eviction: Eviction,
+) -> Result<PromptMeasure, FidelityError> {
+    each_layer(capture, backend, observed, eviction, |backend, layer, sets| {
+        let set = |_, kv_row: usize, step: usize| Some(below(&sets[kv_row], observed.steps.lengths[step]));
+        Ok(layer_errors(capture, backend, plan, observed, layer, 1, set)?[0])
+    })
+}
+
+/// A figure of each layer, which `figure` computes from what is kept for each KV head: ascending positions, all of the continuation among
+/// them.
+fn each_layer(
+    capture: &Capture,
+    backend: &mut CpuBackend,
+    observed: &Observed,
+    eviction: Eviction,
+    mut figure: impl FnMut(&mut CpuBackend, &Layer, &[Vec<i32>]) -> Result<f64, FidelityError>,
+) -> Result<PromptMeasure, FidelityError> {
     eviction.validate()?;
     let model = capture.model(ModelRole::Target)?;
     let prompt = capture.prompt(observed.prompt)?;
@@ -96,25 +138,21 @@ pub(super) fn recovery(
     for &number in &model.layers {
         let layer = capture.layer(ModelRole::Target, observed.prompt, number)?;
         let budget = eviction.budget(number, model.geometry.layers);
-        let mut kept = 0.0;
+        let mut sets = Vec::new();
         each_group(model, &layer, |_, heads| {
             let mut set = choose(backend, heads, eviction, budget, [first_query, read])?;
             set.extend(read.cast_signed()..prompt.tokens.cast_signed());
-            let mut attention = vec![0.0; observed.steps.positions()];
-            let all = model.heads.len();
-            add_attention(backend, heads, plan, first_query, &observed.steps, all, &mut attention)?;
-            for part in observed.steps.parts(&attention) {
-                kept += set
-                    .iter()
-                    .filter_map(|&at| part.get(at as usize))
-                    .map(|&mass| f64::from(mass))
-                    .sum::<f64>();
-            }
+            sets.push(set);
             Ok(())
         })?;
-        layers.push(kept / observed.steps.lengths.len() as f64);
+        layers.push(figure(backend, &layer, &sets)?);
     }
     Ok(PromptMeasure { prompt: observed.prompt, layers })
+}
+
+/// The positions of ascending ones that are confirmed at `length`.
+fn below(set: &[i32], length: i32) -> &[i32] {
+    &set[..set.partition_point(|&position| position < length)]
 }
 
 /// The positions of the prompt that the KV head of `heads` keeps, ascending.

@@ -183,6 +183,16 @@ impl<'a> Judge<'a> {
         Ok(Measure { prompts: prompts.collect::<Result<_, _>>()? })
     }
 
+    /// By how much outputs differ when a method evicts.
+    ///
+    /// # Errors
+    /// As [`Self::eviction`], or the capture has no values.
+    pub fn eviction_error(&mut self, eviction: Eviction) -> Result<OutputError, FidelityError> {
+        let Self { capture, backend, plan, observed, .. } = self;
+        let prompts = observed.iter().map(|it| eviction::output_error(capture, backend, *plan, it, eviction));
+        Ok(Measure { prompts: prompts.collect::<Result<_, _>>()? })
+    }
+
     /// What TOVA keeps with `k` tokens in each layer.
     ///
     /// # Errors
@@ -190,6 +200,16 @@ impl<'a> Judge<'a> {
     pub fn tova(&mut self, k: u32) -> Result<RecoveryRate, FidelityError> {
         let Self { capture, backend, observed, .. } = self;
         let prompts = observed.iter().map(|it| tova::recovery(capture, backend, it, k));
+        Ok(Measure { prompts: prompts.collect::<Result<_, _>>()? })
+    }
+
+    /// By how much outputs differ when TOVA keeps `k` tokens in each layer.
+    ///
+    /// # Errors
+    /// As [`Self::tova`], or the capture has no values.
+    pub fn tova_error(&mut self, k: u32) -> Result<OutputError, FidelityError> {
+        let Self { capture, backend, plan, observed, .. } = self;
+        let prompts = observed.iter().map(|it| tova::output_error(capture, backend, *plan, it, k));
         Ok(Measure { prompts: prompts.collect::<Result<_, _>>()? })
     }
 

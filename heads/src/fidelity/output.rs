@@ -17,7 +17,7 @@ use super::{
     observed::{Observed, each_group},
     sets::PromptSets,
 };
-use crate::calibration::{CalibrationError, Capture, ModelRole};
+use crate::calibration::{CalibrationError, Capture, Layer, ModelRole};
 
 /// The output errors of several candidates' sets on one prompt. Each layer is read, and its full attention computed, once for all of them.
 pub(super) fn errors(
@@ -28,35 +28,50 @@ pub(super) fn errors(
     candidates: &[&PromptSets],
 ) -> Result<Vec<PromptMeasure>, FidelityError> {
     let model = capture.model(ModelRole::Target)?;
-    let first_query = capture.prompt(observed.prompt)?.first_query;
-    let lengths = &observed.steps.lengths;
-    let outputs = lengths.len() * model.heads.len() * (plan.gamma as usize + 1);
     let none = PromptMeasure { prompt: observed.prompt, layers: Vec::new() };
     let mut errors = vec![none; candidates.len()];
     for &number in &model.layers {
         let layer = capture.layer(ModelRole::Target, observed.prompt, number)?;
-        let Some(values) = &layer.values else {
-            return Err(CalibrationError::NoValues { file: capture.name().to_owned() }.into());
-        };
-        let mut sums = vec![0.0; candidates.len()];
-        each_group(model, &layer, |kv_row, heads| {
-            let values = values.bits(kv_row..kv_row + 1);
-            for (index, &length) in lengths.iter().enumerate() {
-                let step = Step { heads, values: &values, length, first_query, rows: plan.gamma + 1 };
-                let full = step.attend(backend, None)?;
-                for (sum, sets) in sums.iter_mut().zip(candidates) {
-                    let sparse = step.attend(backend, sets.positions(index))?;
-                    let dim = heads.dim as usize;
-                    *sum += full.chunks(dim).zip(sparse.chunks(dim)).map(relative).sum::<f64>();
-                }
-            }
-            Ok(())
-        })?;
-        for (error, sum) in errors.iter_mut().zip(sums) {
-            error.layers.push(sum / outputs as f64);
-        }
+        let sets = |candidate: usize, _: usize, step: usize| candidates[candidate].positions(step);
+        let of_layer = layer_errors(capture, backend, plan, observed, &layer, candidates.len(), sets)?;
+        errors.iter_mut().zip(of_layer).for_each(|(error, of_layer)| error.layers.push(of_layer));
     }
     Ok(errors)
+}
+
+/// The output errors of one layer: of `candidates` candidates, whose sets `sets` says by candidate, KV head (its row among those kept) and
+/// step.
+pub(super) fn layer_errors<'a>(
+    capture: &Capture,
+    backend: &mut CpuBackend,
+    plan: StepPlan,
+    observed: &Observed,
+    layer: &Layer,
+    candidates: usize,
+    sets: impl Fn(usize, usize, usize) -> Option<&'a [i32]>,
+) -> Result<Vec<f64>, FidelityError> {
+    let model = capture.model(ModelRole::Target)?;
+    let first_query = capture.prompt(observed.prompt)?.first_query;
+    let Some(values) = &layer.values else {
+        return Err(CalibrationError::NoValues { file: capture.name().to_owned() }.into());
+    };
+    let lengths = &observed.steps.lengths;
+    let mut sums = vec![0.0; candidates];
+    each_group(model, layer, |kv_row, heads| {
+        let values = values.bits(kv_row..kv_row + 1);
+        let dim = heads.dim as usize;
+        for (index, &length) in lengths.iter().enumerate() {
+            let step = Step { heads, values: &values, length, first_query, rows: plan.gamma + 1 };
+            let full = step.attend(backend, None)?;
+            for (candidate, sum) in sums.iter_mut().enumerate() {
+                let sparse = step.attend(backend, sets(candidate, kv_row, index))?;
+                *sum += full.chunks(dim).zip(sparse.chunks(dim)).map(relative).sum::<f64>();
+            }
+        }
+        Ok(())
+    })?;
+    let outputs = lengths.len() * model.heads.len() * (plan.gamma as usize + 1);
+    Ok(sums.into_iter().map(|sum| sum / outputs as f64).collect())
 }
 
 /// The norm of the difference between the second and the first, relative to that of the first. Of a first one that is 0: 1, unless both are.

@@ -1,6 +1,6 @@
 //! The fixture, judged a second time in f64 by the definitions alone.
 
-use std::{path::Path, sync::LazyLock};
+use std::{collections::BTreeMap, path::Path, sync::LazyLock};
 
 use dustin::{profile::LayerHeads, select::problem::Fallback, verifier::Rules};
 
@@ -187,37 +187,42 @@ fn a_budget_of_all_tokens_and_short_contexts_keep_what_there_is() {
     assert!(ceiling.by_layer().iter().all(|&mass| mass > 0.2 && mass < 1.0));
 }
 
-/// By layer, what SnapKV keeps of a prompt with a window of 8 and no pooling.
+/// What SnapKV keeps of a prompt for the heads of one KV head, with a window of 8 and no pooling; the continuation not included.
+fn snap_set(prompt: u32, layer: u32, group: &[u32], k: usize) -> Vec<usize> {
+    let read = CAPTURE.prompt(prompt).unwrap().prompt_tokens;
+    let before = read - 8;
+    let mut map = vec![0.0; before as usize];
+    for &head in group {
+        for position in before..read {
+            let full = attend(ModelRole::Target, prompt, layer, head, position, position + 1);
+            add(&mut map, &full, 1.0);
+        }
+    }
+    let mut set = Vec::new();
+    take(&mut set, &map, k - 8);
+    set.extend(before as usize..read as usize);
+    set
+}
+
+/// By layer, what SnapKV keeps of a prompt.
 fn snap_by_definition(prompt: u32, k: usize) -> Vec<f64> {
-    let (model, found) = (CAPTURE.model(ModelRole::Target).unwrap(), CAPTURE.prompt(prompt).unwrap());
-    let (read, before) = (found.prompt_tokens, found.prompt_tokens - 8);
-    let steps = found.steps(PLAN.gamma).step_by(PLAN.gamma as usize + 1);
+    let model = CAPTURE.model(ModelRole::Target).unwrap();
+    let read = CAPTURE.prompt(prompt).unwrap().prompt_tokens as usize;
     let of_layer = |&layer: &u32| {
         let mut kept = 0.0;
         for group in model.heads.chunks(2) {
-            let mut map = vec![0.0; before as usize];
-            for &head in group {
-                for position in before..read {
-                    add(
-                        &mut map,
-                        &attend(ModelRole::Target, prompt, layer, head, position, position + 1),
-                        1.0,
-                    );
-                }
-            }
-            let mut set = Vec::new();
-            take(&mut set, &map, k - 8);
-            for length in steps.clone() {
+            let set = snap_set(prompt, layer, group, k);
+            for length in lengths(prompt) {
                 for &head in group {
                     for position in length..=length + PLAN.gamma {
                         let full = attend(ModelRole::Target, prompt, layer, head, position, position + 1);
-                        let recent = before as usize..length as usize;
+                        let recent = read..length as usize;
                         kept += set.iter().copied().chain(recent).map(|at| full[at]).sum::<f64>();
                     }
                 }
             }
         }
-        kept / (steps.len() * model.heads.len() * (PLAN.gamma as usize + 1)) as f64
+        kept / (lengths(prompt).len() * model.heads.len() * (PLAN.gamma as usize + 1)) as f64
     };
     model.layers.iter().map(of_layer).collect()
 }
@@ -245,31 +250,36 @@ fn evicting_baselines_keep_what_their_definitions_say() {
     assert!(message(Eviction { shares: LayerShares::Pyramid { beta: 0 }, ..snap }).contains("beta"));
 }
 
+/// By confirmed length of a prompt's steps, what TOVA keeps in a layer.
+fn tova_sets(prompt: u32, layer: u32, k: usize) -> BTreeMap<u32, Vec<usize>> {
+    let (model, found) = (CAPTURE.model(ModelRole::Target).unwrap(), CAPTURE.prompt(prompt).unwrap());
+    let mut set: Vec<usize> = (0..found.prompt_tokens as usize - 1).collect();
+    let mut sets = BTreeMap::new();
+    for position in found.prompt_tokens - 1..found.tokens - PLAN.gamma - 1 {
+        set.push(position as usize);
+        let mut mean = vec![0.0; position as usize + 1];
+        for &head in &model.heads {
+            let full = attend(ModelRole::Target, prompt, layer, head, position, position + 1);
+            let there: f64 = set.iter().map(|&at| full[at]).sum();
+            set.iter().for_each(|&at| mean[at] += full[at] / there);
+        }
+        while set.len() > k {
+            let least = set.iter().copied().min_by(|&a, &b| mean[a].total_cmp(&mean[b])).unwrap();
+            set.retain(|&at| at != least);
+        }
+        sets.insert(position + 1, set.clone());
+    }
+    sets
+}
+
 /// By layer, what TOVA keeps of a prompt.
 fn tova_by_definition(prompt: u32, k: usize) -> Vec<f64> {
-    let (model, found) = (CAPTURE.model(ModelRole::Target).unwrap(), CAPTURE.prompt(prompt).unwrap());
-    let steps = found.steps(PLAN.gamma).step_by(PLAN.gamma as usize + 1);
-    let mut sums = vec![0.0; model.layers.len()];
-    for (index, &layer) in model.layers.iter().enumerate() {
-        let mut set: Vec<usize> = (0..found.prompt_tokens as usize - 1).collect();
-        for position in found.prompt_tokens - 1..found.tokens - PLAN.gamma - 1 {
-            set.push(position as usize);
-            let mut mean = vec![0.0; position as usize + 1];
-            for &head in &model.heads {
-                let full = attend(ModelRole::Target, prompt, layer, head, position, position + 1);
-                let there: f64 = set.iter().map(|&at| full[at]).sum();
-                set.iter().for_each(|&at| mean[at] += full[at] / there);
-            }
-            while set.len() > k {
-                let least = set.iter().copied().min_by(|&a, &b| mean[a].total_cmp(&mean[b])).unwrap();
-                set.retain(|&at| at != least);
-            }
-            if steps.clone().any(|length| length == position + 1) {
-                sums[index] += recovered(prompt, position + 1, &set)[index] / steps.len() as f64;
-            }
-        }
-    }
-    sums
+    let of_layer = |(index, &layer): (usize, &u32)| {
+        let sets = tova_sets(prompt, layer, k);
+        let kept = lengths(prompt).map(|length| recovered(prompt, length, &sets[&length])[index]);
+        kept.sum::<f64>() / lengths(prompt).len() as f64
+    };
+    CAPTURE.model(ModelRole::Target).unwrap().layers.iter().enumerate().map(of_layer).collect()
 }
 
 #[test]

@@ -4,10 +4,11 @@
 use dustin::cpu::CpuBackend;
 
 use super::{
-    FidelityError, PromptMeasure, PromptRecovery,
+    FidelityError, PromptMeasure, PromptRecovery, StepPlan,
     attend::gather,
     error::invalid,
     observed::{Observed, heads_of},
+    output::layer_errors,
     steps::Packed,
 };
 use crate::calibration::{Capture, Layer, Model, ModelRole, Prompt};
@@ -19,27 +20,58 @@ pub(super) fn recovery(
     observed: &Observed,
     k: u32,
 ) -> Result<PromptRecovery, FidelityError> {
+    each_layer(capture, backend, observed, k, |_, index, _, sets| {
+        let parts = observed.steps.parts(&observed.attention[index]);
+        let kept = parts
+            .zip(sets)
+            .map(|(part, set)| set.iter().map(|&position| f64::from(part[position as usize])).sum::<f64>());
+        Ok(kept.sum::<f64>() / sets.len() as f64)
+    })
+}
+
+/// The output error of `k` tokens in each layer.
+pub(super) fn output_error(
+    capture: &Capture,
+    backend: &mut CpuBackend,
+    plan: StepPlan,
+    observed: &Observed,
+    k: u32,
+) -> Result<PromptMeasure, FidelityError> {
+    each_layer(capture, backend, observed, k, |backend, _, layer, sets| {
+        let set = |_, _, step: usize| Some(&sets[step][..]);
+        Ok(layer_errors(capture, backend, plan, observed, layer, 1, set)?[0])
+    })
+}
+
+/// A figure of each layer, which `figure` computes from its place, itself and the set of each step.
+fn each_layer(
+    capture: &Capture,
+    backend: &mut CpuBackend,
+    observed: &Observed,
+    k: u32,
+    mut figure: impl FnMut(&mut CpuBackend, usize, &Layer, &[Vec<i32>]) -> Result<f64, FidelityError>,
+) -> Result<PromptMeasure, FidelityError> {
     if k == 0 {
         return Err(invalid("k", "at least 1", k));
     }
     let (model, prompt) = (capture.model(ModelRole::Target)?, capture.prompt(observed.prompt)?);
     let mut layers = Vec::new();
-    for (&number, attention) in model.layers.iter().zip(&observed.attention) {
+    for (index, &number) in model.layers.iter().enumerate() {
         let layer = capture.layer(ModelRole::Target, observed.prompt, number)?;
         // The last token of the prompt chooses among all of it.
         let mut next = prompt.prompt_tokens - 1;
-        let mut set: Vec<u32> = (0..next).collect();
-        let mut kept = 0.0;
-        for (&length, part) in observed.steps.lengths.iter().zip(observed.steps.parts(attention)) {
+        let mut set: Vec<i32> = (0..next.cast_signed()).collect();
+        let mut sets = Vec::new();
+        for &length in &observed.steps.lengths {
             while next < length.cast_unsigned() {
-                set.push(next);
+                set.push(next.cast_signed());
                 let scores = scores(backend, model, prompt, &layer, next, &set)?;
                 evict(&mut set, &scores, k as usize);
                 next += 1;
             }
-            kept += set.iter().map(|&position| f64::from(part[position as usize])).sum::<f64>();
+            sets.push(set.clone());
         }
-        layers.push(kept / observed.steps.lengths.len() as f64);
+        layers.push(figure(backend, index, &layer, &sets)?);
     }
     Ok(PromptMeasure { prompt: observed.prompt, layers })
 }
@@ -51,7 +83,7 @@ fn scores(
     prompt: &Prompt,
     layer: &Layer,
     position: u32,
-    set: &[u32],
+    set: &[i32],
 ) -> Result<Vec<f64>, FidelityError> {
     let sequence = Packed::new(std::iter::once(position + 1));
     let row = [(position - prompt.first_query).cast_signed()];
@@ -72,7 +104,7 @@ fn scores(
 }
 
 /// Leaves the `k` best of `set`, ascending; equals by their position, the lower one first.
-fn evict(set: &mut Vec<u32>, scores: &[f64], k: usize) {
+fn evict(set: &mut Vec<i32>, scores: &[f64], k: usize) {
     let mut order: Vec<usize> = (0..set.len()).collect();
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
     order.truncate(k);

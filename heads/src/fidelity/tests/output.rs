@@ -21,19 +21,19 @@ fn output(prompt: u32, layer: u32, head: u32, position: u32, seen: &[usize]) -> 
     (0..dim).map(item).collect()
 }
 
-/// By layer, the output error of `rules` without pooling on a prompt.
-fn error_by_definition(rules: &Rules, prompt: u32) -> Vec<f64> {
+/// By layer, the output error of the sets that `set` says by layer, head and confirmed length.
+fn error_by_definition(prompt: u32, set: impl Fn(u32, u32, u32) -> Vec<usize>) -> Vec<f64> {
     let norm = |items: &[f64]| items.iter().map(|item| item * item).sum::<f64>().sqrt();
     let model = CAPTURE.model(ModelRole::Target).unwrap();
     let of_layer = |&layer: &u32| {
         let mut errors = Vec::new();
         for length in lengths(prompt) {
-            let set = chosen(rules, prompt, length);
-            for position in length..=length + PLAN.gamma {
-                let own = length as usize..=position as usize;
-                let seen: Vec<usize> = set.iter().copied().chain(own).collect();
-                let all: Vec<usize> = (0..=position as usize).collect();
-                for &head in &model.heads {
+            for &head in &model.heads {
+                let set = set(layer, head, length);
+                for position in length..=length + PLAN.gamma {
+                    let own = length as usize..=position as usize;
+                    let seen: Vec<usize> = set.iter().copied().chain(own).collect();
+                    let all: Vec<usize> = (0..=position as usize).collect();
                     let full = output(prompt, layer, head, position, &all);
                     let sparse = output(prompt, layer, head, position, &seen);
                     let difference: Vec<f64> = full.iter().zip(&sparse).map(|(a, b)| a - b).collect();
@@ -46,6 +46,17 @@ fn error_by_definition(rules: &Rules, prompt: u32) -> Vec<f64> {
     model.layers.iter().map(of_layer).collect()
 }
 
+/// Within what probabilities of fp32 leave.
+fn require_errors(actual: &[f64], expected: &[f64]) {
+    assert_eq!(actual.len(), expected.len());
+    for (actual, expected) in actual.iter().zip(expected) {
+        assert!(
+            *expected > 0.01 && (actual - expected).abs() < 1e-4 * expected.max(1.0),
+            "{actual} {expected}"
+        );
+    }
+}
+
 #[test]
 fn output_errors_are_what_their_definition_says() {
     let rules = Rules { sinks: 2, recent: 3, ..Rules::by_target(heads(&[(0, &[1]), (1, &[2, 3])]), 14) };
@@ -55,12 +66,8 @@ fn output_errors_are_what_their_definition_says() {
     let errors = judge.output_errors(&[&sets[0], &sets[1]]).unwrap();
     for (error, rules) in errors.iter().zip([&rules, &window]) {
         for prompt in &error.prompts {
-            let expected = error_by_definition(rules, prompt.prompt);
-            assert!(expected.iter().all(|&error| error > 0.01), "{expected:?}");
-            // Probabilities of fp32.
-            for (actual, expected) in prompt.layers.iter().zip(&expected) {
-                assert!((actual - expected).abs() < 1e-4 * expected.max(1.0), "{actual} {expected}");
-            }
+            let set = |_, _, length| chosen(rules, prompt.prompt, length);
+            require_errors(&prompt.layers, &error_by_definition(prompt.prompt, set));
         }
         assert_eq!(error.prompts.iter().map(|it| it.prompt).collect::<Vec<_>>(), [1, 4]);
     }
@@ -87,6 +94,24 @@ fn estimates_have_output_errors_and_everything_has_none() {
     assert_eq!(everything, 0.0);
     // Read as a set, but summed in the same order.
     assert!(listed < 1e-6, "{listed}");
+}
+
+#[test]
+fn evicting_baselines_have_output_errors_too() {
+    let mut judge = judge(&[0]);
+    let read = CAPTURE.prompt(0).unwrap().prompt_tokens as usize;
+    let snap = Eviction { k: 16, window: 8, pooling: 1, shares: LayerShares::Even };
+    let kept = |layer, head: u32, length: u32| {
+        let mut set = snap_set(0, layer, &[head / 2 * 2, head / 2 * 2 + 1], 16);
+        set.extend(read..length as usize);
+        set
+    };
+    let error = judge.eviction_error(snap).unwrap();
+    require_errors(&error.by_layer(), &error_by_definition(0, kept));
+    let tova = |layer, _, length| tova_sets(0, layer, 12).remove(&length).unwrap();
+    require_errors(&judge.tova_error(12).unwrap().by_layer(), &error_by_definition(0, tova));
+    assert!(judge.eviction_error(Eviction { k: 4000, ..snap }).unwrap().mean() < 1e-6);
+    assert!(judge.tova_error(100).unwrap().mean() < 1e-6);
 }
 
 #[test]
