@@ -1,5 +1,7 @@
 //! Finding devices, and having one for oneself.
 
+use std::{thread, time::Duration};
+
 use anyhow::bail;
 
 use crate::{
@@ -10,6 +12,9 @@ use crate::{
     resolve::{DeviceChoice, DeviceRequest, TuneRequest},
     worker::{Opened, Supervisor},
 };
+
+/// Seconds for which a worker may still be there whose command was killed, where somebody waits for the device.
+const LINGERING: u32 = 5;
 
 /// Finds the device asked for. Nothing uses it yet, so whoever measures it is not disturbed.
 ///
@@ -68,7 +73,17 @@ pub(super) fn occupy(
     stop: &Stop,
 ) -> anyhow::Result<Lock> {
     let lock = Lock::take(device, request.wait, stop)?;
-    let Opened { others, remark } = supervisor.open()?;
+    let mut opened = supervisor.open()?;
+    // Whoever held the lock may have been killed, and its worker may be about to end.
+    for _ in 0..LINGERING {
+        if opened.others.is_empty() || request.shared || !request.wait {
+            break;
+        }
+        supervisor.stop();
+        thread::sleep(Duration::from_secs(1));
+        opened = supervisor.open()?;
+    }
+    let Opened { others, remark } = opened;
     if let Some(remark) = remark {
         console.note(&remark);
     }

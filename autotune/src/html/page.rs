@@ -134,7 +134,7 @@ fn tiles(buckets: &[&Bucket], spaces: &Spaces) -> Vec<Tile> {
         add(table::seconds(seconds), "spent searching");
     }
     if let Some(bytes) = spaces.memory() {
-        add(table::bytes(bytes), "of the device's memory, at its peak");
+        add(table::bytes(bytes), "of device memory, at its peak");
     }
     tiles
 }

@@ -33,6 +33,6 @@ pub(super) fn try_hold(name: &str) -> io::Result<Option<Held>> {
 }
 
 /// The number of the process that holds `name`.
-pub(super) fn holder(name: &str) -> String {
-    fs::read_to_string(path(name)).unwrap_or_else(|_| "unknown".into())
+pub(super) fn holder(name: &str) -> Option<u32> {
+    fs::read_to_string(path(name)).ok()?.parse().ok()
 }

@@ -37,13 +37,11 @@ pub(crate) struct Lock {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LockError {
     /// Somebody else measures it.
-    #[error(
-        "{device} is being measured by process {holder}: wait for it with --wait, or choose another device"
-    )]
+    #[error("{device} is being measured by {holder}: wait for it with --wait, or choose another device")]
     Held {
         /// The device.
         device: String,
-        /// The process's number, as that process has it.
+        /// The process, by its own number, if it says so.
         holder: String,
     },
     /// The user does not want to wait any longer.
@@ -78,7 +76,11 @@ impl Lock {
                 Ok(Some(held)) => return Ok(Self { _held: held }),
                 Ok(None) if stop.asked() => return Err(LockError::Interrupted { device: shown() }),
                 Ok(None) if wait => thread::sleep(PATIENCE),
-                Ok(None) => return Err(LockError::Held { device: shown(), holder: system::holder(&name) }),
+                Ok(None) => {
+                    let holder = system::holder(&name).map(|number| format!("process {number}"));
+                    let holder = holder.unwrap_or_else(|| "another process".into());
+                    return Err(LockError::Held { device: shown(), holder });
+                }
                 Err(source) => return Err(LockError::Unusable { device: shown(), source }),
             }
         }

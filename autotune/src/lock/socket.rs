@@ -44,15 +44,15 @@ pub(super) fn try_hold(name: &str) -> io::Result<Option<Held>> {
 }
 
 /// The number of the process that holds `name`, as it says itself.
-pub(super) fn holder(name: &str) -> String {
+pub(super) fn holder(name: &str) -> Option<u32> {
     let ask = || {
         let stream = UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?)?;
         stream.set_read_timeout(Some(ANSWER))?;
         let mut number = String::new();
         stream.take(DIGITS).read_to_string(&mut number)?;
-        number.parse::<u32>().map_err(io::Error::other)
+        number.parse().map_err(io::Error::other)
     };
-    ask().map_or_else(|_| "unknown".into(), |number| number.to_string())
+    ask().ok()
 }
 
 #[cfg(test)]
@@ -62,10 +62,10 @@ mod tests {
     #[test]
     fn a_name_is_held_once_and_says_by_whom() {
         let name = format!("dustin-autotune/test/{}", process::id());
-        assert_eq!(holder(&name), "unknown");
+        assert_eq!(holder(&name), None);
         let held = try_hold(&name).unwrap();
         assert!(held.is_some() && try_hold(&name).unwrap().is_none());
-        assert_eq!(holder(&name), process::id().to_string());
+        assert_eq!(holder(&name), Some(process::id()));
     }
 
     #[test]

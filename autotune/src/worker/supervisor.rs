@@ -156,7 +156,7 @@ impl Supervisor {
     }
 
     /// Kills the worker, and with it whatever a candidate is still doing. The next problem gets a new one.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         if let Some(mut process) = self.process.take()
             && let Err(number) = process.end()
         {
