@@ -39,10 +39,11 @@ class Captured:
     def tokens(self, prompt: int) -> list[int]:
         """A prompt and its continuation."""
         tokens = self._tensor(layout.tokens(prompt), [self.prompts[prompt]["tokens"]]).tolist()
-        if not all(0 <= token < self.geometry["vocabulary"] for token in tokens):
+        vocabulary = self.geometry["vocabulary"]
+        if beyond := [token for token in tokens if not 0 <= token < vocabulary]:
             raise CaptureError(
-                f"{self._named}: {layout.tokens(prompt)} must be below the vocabulary, "
-                f"{self.geometry['vocabulary']}, but one is {max(tokens)}"
+                f"{self._named}: {layout.tokens(prompt)} must be below the vocabulary, {vocabulary}, but one is "
+                f"{beyond[0]}"
             )
         return tokens
 
