@@ -1,6 +1,9 @@
 //! Profiles are asked for every problem of every step.
 
-use std::{path::Path, time::Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use dustin::{
     limits::DeviceLimits,
@@ -15,18 +18,24 @@ const H200: DeviceLimits = DeviceLimits {
     threads_per_block: 1024,
 };
 
-/// Microseconds of the fastest of `rounds`: what the code takes when nothing else runs.
-fn fastest(rounds: u32, mut round: impl FnMut()) -> f64 {
-    let time = |_| {
+/// How long rounds are repeated that take longer than they may: others use the machine, too.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Microseconds of the fastest of at least `rounds`, what the code takes when nothing else runs; of more, until one takes less than
+/// `limit`, or patience ends.
+fn fastest(rounds: u32, limit: f64, mut round: impl FnMut()) -> f64 {
+    let (begin, mut done, mut fastest) = (Instant::now(), 0, f64::INFINITY);
+    while done < rounds || (fastest >= limit && begin.elapsed() < PATIENCE) {
         let start = Instant::now();
         round();
-        start.elapsed().as_secs_f64() * 1e6
-    };
-    (0..rounds).map(time).fold(f64::INFINITY, f64::min)
+        fastest = fastest.min(start.elapsed().as_secs_f64() * 1e6);
+        done += 1;
+    }
+    fastest
 }
 
 #[test]
-fn a_profile_is_loaded_in_milliseconds_and_asked_in_less_than_two_microseconds() {
+fn a_profile_is_loaded_within_5_ms_and_asked_within_1_us() {
     let catalogue = GpuCatalogue { limits: H200 };
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles/nvidia-h200.toml");
     let mut profile = profile::read(&shipped).unwrap().profile;
@@ -46,15 +55,15 @@ fn a_profile_is_loaded_in_milliseconds_and_asked_in_less_than_two_microseconds()
     let first = start.elapsed().as_secs_f64() * 1e6;
     assert!(first < 200_000.0, "loading for the first time took {first:.0} us");
     assert!(tuned.warnings().is_empty() && tuned.entries().len() > 20);
-    let loaded = fastest(20, || assert_eq!(load().entries().len(), tuned.entries().len()));
-    assert!(loaded < 20_000.0, "loading took {loaded:.0} us");
+    let loaded = fastest(20, 5_000.0, || assert_eq!(load().entries().len(), tuned.entries().len()));
+    assert!(loaded < 5_000.0, "loading took {loaded:.0} us");
 
     let keys: Vec<Key> = tuned.entries().iter().map(|entry| entry.key.clone()).collect();
-    let asked = fastest(200, || {
+    let asked = fastest(200, keys.len() as f64, || {
         for key in &keys {
             assert_eq!(tuned.find(key).unwrap().source, Source::Exact);
         }
     });
     let each = asked / keys.len() as f64;
-    assert!(each < 2.0, "asking took {each:.2} us");
+    assert!(each < 1.0, "asking took {each:.2} us");
 }
