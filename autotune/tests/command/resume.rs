@@ -1,6 +1,7 @@
 //! Runs that are cut off, and go on.
 
 use std::{
+    collections::{BTreeMap, HashSet},
     fs,
     path::{Path, PathBuf},
     process::{Child, Stdio},
@@ -136,8 +137,8 @@ fn killed_at_any_moment_a_run_goes_on_and_measures_at_most_one_candidate_again()
     eprintln!("{kills} kills in {:.1?}", begin.elapsed());
 }
 
-/// Of a chain's records: whoever began again after a kill was the one that the kill met, and nobody was timed or checked twice
-/// to the same end.
+/// Of a chain's records: whoever began again after a kill was the one that the kill met, and whatever stands in the journal, a
+/// check, a time or a confirmation, was not measured again.
 #[track_caller]
 fn assert_each_kill_cost_one_candidate_at_most(records: &[Value]) {
     let runs: Vec<usize> = (0..records.len()).filter(|&index| records[index]["record"] == "run").collect();
@@ -150,11 +151,65 @@ fn assert_each_kill_cost_one_candidate_at_most(records: &[Value]) {
             records[run..end].iter().filter(of("started")).filter(|record| before.contains(&key(record)));
         assert!(again.count() <= 1, "of {} runs the one at {run}", runs.len());
     }
-    let mut checked: Vec<String> = records.iter().filter(of("checked")).map(key).collect();
-    let all = checked.len();
-    checked.sort_unstable();
-    checked.dedup();
-    assert_eq!(checked.len(), all, "somebody was checked twice");
+    for kind in ["checked", "confirmed"] {
+        let mut once: Vec<String> = records.iter().filter(of(kind)).map(key).collect();
+        let all = once.len();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), all, "somebody was {kind} twice");
+    }
+    let mut timed: BTreeMap<u64, Vec<(String, usize)>> = BTreeMap::new();
+    for record in records.iter().filter(of("timed")) {
+        let of_problem = timed.entry(record["problem"].as_u64().unwrap()).or_default();
+        of_problem.push((record["candidate"].to_string(), record["us"].as_array().unwrap().len()));
+    }
+    for (problem, series) in timed {
+        assert!(is_one_search(&series), "problem {problem} was timed so: {series:?}");
+    }
+}
+
+/// Whether candidates were timed, each with so many repetitions, as one search does it, so that nothing stands there twice:
+/// screening, one repetition and two; finals, three in each of the rounds, from which candidates leave and to which none comes;
+/// a run-off in pairs, one and one, that begin in turns with either.
+fn is_one_search(series: &[(String, usize)]) -> bool {
+    let finals = series.iter().position(|(_, size)| *size == 3).unwrap_or(series.len());
+    let end = series.iter().rposition(|(_, size)| *size == 3).map_or(finals, |last| last + 1);
+    let distinct = |part: &[(String, usize)]| part.iter().collect::<HashSet<_>>().len() == part.len();
+    let names = |part: &[(String, usize)]| part.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let mut rounds: Vec<Vec<String>> = vec![Vec::new()];
+    for name in names(&series[finals..end]) {
+        if rounds.last().is_some_and(|round| round.contains(&name)) {
+            rounds.push(Vec::new());
+        }
+        rounds.last_mut().unwrap().push(name);
+    }
+    let nested = |pair: &[Vec<String>]| pair[1].iter().all(|name| pair[0].contains(name));
+    let pairs = names(&series[end..]);
+    distinct(&series[..finals])
+        && rounds.len() <= 12
+        && rounds.windows(2).all(nested)
+        // Nobody runs a round alone.
+        && (pairs.is_empty() || rounds.last().is_some_and(|round| round.len() > 1))
+        && pairs.len() <= 42
+        && pairs.chunks_exact(2).all(|pair| pair[0] != pair[1])
+        && pairs.get(1..).unwrap_or_default().chunks_exact(2).all(|turn| turn[0] == turn[1])
+}
+
+#[test]
+fn times_that_were_taken_twice_are_not_those_of_one_search() {
+    let screening = [("a", 1), ("a", 2), ("b", 1), ("b", 2), ("c", 1), ("d", 1), ("d", 2)];
+    let finals = ["a", "b", "d", "b", "d", "a", "a", "d", "d", "a"].map(|name| (name, 3));
+    let pairs = ["d", "a", "a", "d", "d", "a"].map(|name| (name, 1));
+    let whole = screening.iter().chain(&finals).chain(&pairs);
+    let whole: Vec<(String, usize)> = whole.map(|&(name, size)| (name.to_owned(), size)).collect();
+    for end in 0..=whole.len() {
+        assert!(is_one_search(&whole[..end]), "{end}");
+    }
+    for again in 0..whole.len() - 1 {
+        let mut series = whole.clone();
+        series.insert(again, series[again].clone());
+        assert!(!is_one_search(&series), "{:?} twice", whole[again]);
+    }
 }
 
 #[test]
