@@ -50,6 +50,8 @@ pub(crate) struct Row {
     pub(crate) discarded_rounds: Vec<String>,
     /// The most bytes of the device's memory that were in use while it was searched, where that is known.
     pub(crate) peak_memory_bytes: Option<u64>,
+    /// Rounds that were counted although the device was not steady, and why.
+    pub(crate) unsteady_rounds: Vec<String>,
 }
 
 /// A candidate that failed.
@@ -63,7 +65,8 @@ pub(crate) struct Rejected {
 
 impl Row {
     pub(crate) fn new(task: &Task, outcome: &Outcome, device: &Device) -> Self {
-        let Outcome { chosen, time, default_time, tied, band, statuses, ending, discarded } = outcome;
+        let Outcome { chosen, time, default_time, tied, band, statuses, ending, discarded, unsteady } =
+            outcome;
         let point = |index: usize| task.points[index].to_string();
         let rejected = statuses.iter().enumerate().filter_map(|(index, status)| match status {
             Status::Rejected(reason) => Some(Rejected { point: point(index), reason: reason.clone() }),
@@ -94,6 +97,7 @@ impl Row {
             },
             discarded_rounds: discarded.clone(),
             peak_memory_bytes: None,
+            unsteady_rounds: unsteady.clone(),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     invariance::{self, Batch, Group, NoChoice},
     journal::Purpose,
     report::{BatchCost, EveryBatch},
-    search::{Course, Ending, MethodKind, Outcome, Settings, Status},
+    search::{Confirmed, Course, Ending, MethodKind, Outcome, Settings, Status},
     task::Task,
 };
 
@@ -78,6 +78,7 @@ impl Tuner<'_> {
             entrants: usize::MAX,
             band: f64::INFINITY,
             pairs: 0,
+            confirmed: Confirmed::Finalists,
             ..self.device.settings()
         };
         let wanted = all.len();

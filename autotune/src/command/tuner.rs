@@ -125,6 +125,11 @@ impl<'a> Tuner<'a> {
         for reason in &row.discarded_rounds {
             console.note(&format!("{}: a round was repeated, since {reason}", row.workload));
         }
+        if let Some(reason) = row.unsteady_rounds.first() {
+            let (workload, count) = (&row.workload, row.unsteady_rounds.len());
+            console
+                .note(&format!("{workload}: {count} rounds count although {reason}: its interval is wide"));
+        }
         if outcome.ending == Ending::Budget && row.untried > 0 {
             console.note(&format!(
                 "{}: the budget ended after {} of {} candidates; tune longer for a better choice",

@@ -201,6 +201,7 @@ fn line(
 /// Checks and times the one candidate of `bench`.
 fn measure(bench: &mut dyn Bench) -> Result<Estimate, Failure> {
     bench.check(0)?;
+    bench.confirm(0)?;
     let mut times = Vec::new();
     for _ in 0..BURSTS {
         times.extend(bench.time(0, REPETITIONS)?);

@@ -17,17 +17,35 @@ pub(crate) struct Preparation {
     pub(crate) seed: u64,
     /// Whether all candidates are compiled beforehand, on all threads, and not each when it is first checked.
     pub(crate) ahead: bool,
-    /// A candidate that is to give wrong results.
+    /// Results that are to be wrong.
     pub(crate) spoil: Option<Spoil>,
 }
 
-/// A fault to be found: the candidate's results are overwritten with this byte before they are judged.
+/// A fault to be found: what a candidate wrote is overwritten with this byte before it is judged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spoil {
-    /// Position among the points of the task.
-    pub(crate) candidate: usize,
+    /// Position among the points of the task; nothing if it is all of them.
+    pub(crate) candidate: Option<usize>,
     /// What overwrites them.
     pub(crate) byte: u8,
+    /// Whether it is what the candidate wrote as it is timed, and not in its check.
+    pub(crate) timed: bool,
+}
+
+impl Spoil {
+    /// What overwrites the results of a check of `candidate`, if anything does.
+    pub(crate) fn of_check(spoil: Option<Self>, candidate: usize) -> Option<u8> {
+        spoil.filter(|spoil| !spoil.timed && spoil.is_of(candidate)).map(|spoil| spoil.byte)
+    }
+
+    /// What overwrites the results of `candidate` as it is timed, if anything does.
+    pub(crate) fn of_timing(spoil: Option<Self>, candidate: usize) -> Option<u8> {
+        spoil.filter(|spoil| spoil.timed && spoil.is_of(candidate)).map(|spoil| spoil.byte)
+    }
+
+    fn is_of(self, candidate: usize) -> bool {
+        self.candidate.is_none_or(|spoilt| spoilt == candidate)
+    }
 }
 
 /// A device in the hands of this process.

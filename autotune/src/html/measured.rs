@@ -6,7 +6,7 @@ use dustin::profile::{Choice, Key};
 
 use crate::{
     journal::Record,
-    search::{Conditions, Estimate, median},
+    search::{Conditions, Estimate, believed, is_time, median},
 };
 
 /// The measured spaces of the buckets of a profile.
@@ -44,6 +44,14 @@ impl Tried {
         Self { choice, glimpse: None, times: Vec::new(), failed: None }
     }
 
+    /// Adds times. Earlier builds have written such as are none, too, and rejected the candidate without a word.
+    fn time(&mut self, us: &[Option<f64>]) {
+        match believed(us.iter().map(|us| us.unwrap_or(f64::NAN)).collect()) {
+            Ok(times) => self.times.extend(times),
+            Err(failure) => self.failed = Some(failure.to_string()),
+        }
+    }
+
     /// Its time in microseconds, as far as one is known: the median, or that of the run by which it was checked.
     pub(super) fn us(&self) -> Option<f64> {
         if self.failed.is_some() { None } else { median(&self.times).or(self.glimpse) }
@@ -77,10 +85,11 @@ impl Spaces {
                     keys.insert(number, subject.key);
                 }
                 Record::Checked { problem, candidate, us } => {
+                    let us = us.filter(|us| is_time(*us));
                     self.tell(keys.get(&problem), candidate, |tried| tried.glimpse = us.or(tried.glimpse));
                 }
                 Record::Timed { problem, candidate, us } => {
-                    self.tell(keys.get(&problem), candidate, |tried| tried.times.extend(us.iter().flatten()));
+                    self.tell(keys.get(&problem), candidate, |tried| tried.time(&us));
                 }
                 Record::Failed { problem, candidate, reason } => {
                     self.tell(keys.get(&problem), candidate, |tried| tried.failed = Some(reason));
@@ -97,7 +106,7 @@ impl Spaces {
                         space.memory = space.memory.max(memory);
                     }
                 }
-                Record::Run { resumed: true, .. } | Record::Started { .. } => {}
+                Record::Run { resumed: true, .. } | Record::Started { .. } | Record::Confirmed { .. } => {}
             }
         }
     }
@@ -195,5 +204,15 @@ mod tests {
         let records = vec![run(false), problem(0), timed(0, "a", &[1.0, 1.0]), failed, checked];
         assert_eq!(told(records), [("a".into(), None), ("b".into(), Some(90.0))]);
         assert_eq!(told(vec![timed(7, "of no problem", &[1.0])]), []);
+    }
+
+    #[test]
+    fn times_that_are_none_are_failures_and_leave_the_others_as_they_are() {
+        for bad in [Some(-1.0), Some(0.0), None] {
+            let line = Record::Timed { problem: 0, candidate: candidate("bad"), us: vec![Some(2.0), bad] };
+            let checked = Record::Checked { problem: 0, candidate: candidate("b"), us: Some(-90.0) };
+            let records = vec![run(false), problem(0), line, timed(0, "a", &[3.0]), checked];
+            assert_eq!(told(records), [("bad".into(), None), ("a".into(), Some(3.0)), ("b".into(), None)]);
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::{
     sittings::{Event, Sitting},
 };
 use crate::{
-    search::{Bench, Conditions, Failure},
+    search::{Bench, Conditions, Failure, believed},
     task::Point,
 };
 
@@ -146,12 +146,27 @@ impl<B: Bench, P: FnMut() -> Result<B, Failure>> Bench for Journaled<'_, B, P> {
             Some(Event::Failed(reason)) => return Err(Failure::Candidate(reason)),
             _ => {}
         }
-        match self.bench()?.time(candidate, repetitions) {
+        match self.bench()?.time(candidate, repetitions).and_then(believed) {
             Ok(times) => {
-                let us = times.iter().map(|&time| time.is_finite().then_some(time)).collect();
+                let us = times.iter().copied().map(Some).collect();
                 let (problem, candidate) = (self.problem, self.choice(candidate));
                 self.note(&Record::Timed { problem, candidate, us })?;
                 Ok(times)
+            }
+            Err(failure) => Err(self.note_failure(candidate, failure)),
+        }
+    }
+
+    fn confirm(&mut self, candidate: usize) -> Result<(), Failure> {
+        match self.recall(candidate, |event| *event == Event::Confirmed) {
+            Some(Event::Confirmed) => return Ok(()),
+            Some(Event::Failed(reason)) => return Err(Failure::Candidate(reason)),
+            _ => {}
+        }
+        match self.bench()?.confirm(candidate) {
+            Ok(()) => {
+                let (problem, candidate) = (self.problem, self.choice(candidate));
+                self.note(&Record::Confirmed { problem, candidate })
             }
             Err(failure) => Err(self.note_failure(candidate, failure)),
         }

@@ -50,8 +50,15 @@ pub(crate) enum Record {
         problem: u32,
         /// The candidate.
         candidate: Choice,
-        /// Microseconds of each repetition; nothing for what is no number.
+        /// Microseconds of each repetition; nothing for what is no number, which earlier builds have written.
         us: Vec<Option<f64>>,
+    },
+    /// A candidate is right as it is timed, too.
+    Confirmed {
+        /// The problem.
+        problem: u32,
+        /// The candidate.
+        candidate: Choice,
     },
     /// A candidate cannot serve.
     Failed {
@@ -62,7 +69,7 @@ pub(crate) enum Record {
         /// Why.
         reason: String,
     },
-    /// What the device was like, in the finals.
+    /// What the device was like, in the finals and the run-off.
     Conditions {
         /// The problem.
         problem: u32,

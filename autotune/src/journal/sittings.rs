@@ -38,6 +38,8 @@ pub(super) enum Event {
     Checked(Option<f64>),
     /// It was timed.
     Timed(Vec<Option<f64>>),
+    /// It was right as it is timed.
+    Confirmed,
     /// It cannot serve.
     Failed(String),
 }
@@ -94,6 +96,7 @@ impl Sittings {
             Record::Started { problem, candidate } => (problem, candidate, Event::Started(run)),
             Record::Checked { problem, candidate, us } => (problem, candidate, Event::Checked(us)),
             Record::Timed { problem, candidate, us } => (problem, candidate, Event::Timed(us)),
+            Record::Confirmed { problem, candidate } => (problem, candidate, Event::Confirmed),
             Record::Failed { problem, candidate, reason } => (problem, candidate, Event::Failed(reason)),
             Record::Conditions { problem, now } => {
                 if let Some(sitting) = self.numbered(problem) {

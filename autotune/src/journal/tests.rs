@@ -32,6 +32,28 @@ impl Bench for &RefCell<Counter> {
         counter.asked += 1;
         Ok(vec![counter.asked as f64 / 3.0; repetitions as usize])
     }
+
+    fn confirm(&mut self, candidate: usize) -> Result<(), Failure> {
+        self.borrow_mut().asked += 1;
+        if candidate == 1 { Err(Failure::as_timed("it differs".into())) } else { Ok(()) }
+    }
+}
+
+/// A bench that gives times that are none.
+struct Backwards;
+
+impl Bench for Backwards {
+    fn check(&mut self, _: usize) -> Result<Option<f64>, Failure> {
+        Ok(None)
+    }
+
+    fn time(&mut self, _: usize, repetitions: u32) -> Result<Vec<f64>, Failure> {
+        Ok(vec![-1.0; repetitions as usize])
+    }
+
+    fn confirm(&mut self, _: usize) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 fn provenance() -> Provenance {
@@ -77,6 +99,7 @@ fn measure(path: &Path, resume: bool) -> (usize, Vec<f64>) {
     bench.check(0).unwrap();
     let mut times = bench.time(0, 1).unwrap();
     times.extend(bench.time(0, 2).unwrap());
+    bench.confirm(0).unwrap();
     assert!(matches!(bench.check(1), Err(Failure::Candidate(reason)) if reason == "it differs"));
     (counter.into_inner().asked, times)
 }
@@ -91,11 +114,11 @@ fn journal() -> (tempfile::TempDir, std::path::PathBuf) {
 fn what_was_measured_is_not_measured_again_and_is_the_same_to_the_last_bit() {
     let (_folder, path) = journal();
     let (asked, times) = measure(&path, false);
-    assert_eq!(asked, 4);
+    assert_eq!(asked, 5);
     for _ in 0..3 {
         assert_eq!(measure(&path, true), (0, times.clone()));
     }
-    assert_eq!(measure(&path, false).0, 4, "a new run measures anew");
+    assert_eq!(measure(&path, false).0, 5, "a new run measures anew");
     assert_eq!(measure(&path, true).0, 0);
 }
 
@@ -113,9 +136,44 @@ fn wherever_a_journal_is_cut_only_what_is_missing_is_measured_again() {
         assert_eq!((held.unreadable, held.torn), (0, 0), "cut at {cut}");
         assert_eq!(measure(&path, true).0, 0, "cut at {cut}");
     }
-    assert_eq!(most, 4);
+    assert_eq!(most, 5);
     fs::write(&path, &whole).unwrap();
     assert_eq!(measure(&path, true), (0, times));
+}
+
+#[test]
+fn times_that_are_none_stand_as_a_failure_with_its_reason() {
+    let (_folder, path) = journal();
+    let told = |resume| {
+        let (mut journal, _) = Journal::open(path.clone(), resume).unwrap();
+        let sitting = journal.sit(subject(), None).unwrap();
+        let (journal, points) = (RefCell::new(journal), points());
+        let mut bench = Journaled::new(&journal, sitting, &points, || Ok(Backwards));
+        bench.check(0).unwrap();
+        bench.time(0, 2).unwrap_err().to_string()
+    };
+    let (first, again) = (told(false), told(true));
+    assert!(first.contains("not positive numbers: [-1.0, -1.0]") && first == again, "{first} {again}");
+    let records = Held::of(&fs::read(&path).unwrap()).records;
+    assert!(!records.iter().any(|record| matches!(record, Record::Timed { .. })), "{records:?}");
+    assert_eq!(records.iter().filter(|record| matches!(record, Record::Failed { .. })).count(), 1);
+}
+
+#[test]
+fn who_was_right_as_it_is_timed_is_not_confirmed_again_and_who_was_not_stays_rejected() {
+    let (_folder, path) = journal();
+    let confirm = |resume| {
+        let (mut journal, _) = Journal::open(path.clone(), resume).unwrap();
+        let sitting = journal.sit(subject(), None).unwrap();
+        let (journal, counter, points) = (RefCell::new(journal), RefCell::default(), points());
+        let mut bench = Journaled::new(&journal, sitting, &points, || Ok(&counter));
+        bench.confirm(0).unwrap();
+        let told = bench.confirm(1).unwrap_err().to_string();
+        (counter.into_inner().asked, told)
+    };
+    let (asked, told) = confirm(false);
+    assert!(asked == 2 && told.contains("as it is timed"), "{told}");
+    assert_eq!(confirm(true), (0, told));
 }
 
 /// Every value inside `value` that has no parts, by its path.
@@ -177,8 +235,8 @@ fn a_line_that_is_no_record_costs_what_it_held_and_no_more() {
     let (journal, remarks) = Journal::open(path.clone(), true).unwrap();
     drop(journal);
     assert!(remarks.iter().any(|remark| remark.contains("1 lines are no records")), "{remarks:?}");
-    // The time that is left was the second answer and fits no first question.
-    assert_eq!(measure(&path, true).0, 2);
+    // The time that is left was the second answer and fits no first question; nor does what comes behind it.
+    assert_eq!(measure(&path, true).0, 3);
 }
 
 /// Has the command end, so often, while the first candidate begins. Each time is `between` before the next one; gives what

@@ -33,6 +33,13 @@ pub(crate) enum Failure {
     Device(String),
 }
 
+impl Failure {
+    /// Of a candidate that passes its check, and yet writes something else while it is timed: that in words.
+    pub(crate) fn as_timed(reason: String) -> Self {
+        Self::Candidate(format!("right alone, but wrong as it is timed: {reason}"))
+    }
+}
+
 /// Who races.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Field<'a> {
@@ -42,16 +49,28 @@ pub(crate) struct Field<'a> {
     pub(crate) default: usize,
 }
 
-/// Times one candidate, and believes positive numbers alone.
+/// Times one candidate.
 ///
 /// # Errors
-/// Those of [`Bench::time`]; a time that is none.
+/// Those of [`Bench::time`]; times that are none.
 pub(super) fn time(bench: &mut dyn Bench, candidate: usize, repetitions: u32) -> Result<Vec<f64>, Failure> {
-    let times = bench.time(candidate, repetitions)?;
-    if times.iter().all(|time| time.is_finite() && *time > 0.0) {
+    bench.time(candidate, repetitions).and_then(believed)
+}
+
+/// Believes positive numbers alone.
+///
+/// # Errors
+/// One of the times is none: then none of them is worth anything.
+pub(crate) fn believed(times: Vec<f64>) -> Result<Vec<f64>, Failure> {
+    if times.iter().all(|time| is_time(*time)) {
         return Ok(times);
     }
     Err(Failure::Candidate(format!("its times are not positive numbers: {times:?}")))
+}
+
+/// Whether so many microseconds can be a time.
+pub(crate) fn is_time(us: f64) -> bool {
+    us.is_finite() && us > 0.0
 }
 
 /// One problem, prepared on one device for the candidates of a [`Field`].
@@ -68,6 +87,13 @@ pub(crate) trait Bench {
     /// # Errors
     /// A launch that failed, or a device that is lost.
     fn time(&mut self, candidate: usize, repetitions: u32) -> Result<Vec<f64>, Failure>;
+
+    /// Compares what the candidate writes as it is timed, launch upon launch, with what it writes in a run of its own: what is
+    /// right alone may be wrong where launches overlap.
+    ///
+    /// # Errors
+    /// [`Failure::Candidate`] says what differs.
+    fn confirm(&mut self, candidate: usize) -> Result<(), Failure>;
 
     /// What the device is like at this moment, where anything is known of that.
     fn conditions(&mut self) -> Option<Conditions> {

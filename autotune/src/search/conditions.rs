@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::statistics::median;
 
 /// Rounds that are repeated at the most: what stays as it is has to be lived with.
-const REPEATED: u32 = 5;
+const REPEATED: usize = 5;
 
 /// The share by which a clock may differ from that of the other rounds.
 const CLOCKS: f64 = 0.03;
@@ -31,38 +31,51 @@ pub(crate) struct Conditions {
     pub(crate) others: Vec<u32>,
 }
 
-/// Judges rounds by what the device was like right after them.
-#[derive(Debug)]
-pub(super) struct Steadiness {
+/// Judges rounds by what the device was like right after them, and keeps what was said against them.
+#[derive(Debug, Default)]
+pub(crate) struct Steadiness {
     before: Conditions,
     sm: Vec<f64>,
     memory: Vec<f64>,
-    repeated: u32,
+    discarded: Vec<String>,
+    unsteady: Vec<String>,
 }
 
 impl Steadiness {
     /// With what it was like before the first round.
-    pub(super) fn new(before: Option<Conditions>) -> Self {
-        let before = before.unwrap_or_default();
-        Self { before, sm: Vec::new(), memory: Vec::new(), repeated: 0 }
+    pub(crate) fn new(before: Option<Conditions>) -> Self {
+        Self { before: before.unwrap_or_default(), ..Self::default() }
     }
 
-    /// What is wrong with the round that has just ended, so that it is to be repeated; nothing if it counts.
-    pub(super) fn objection(&mut self, now: Option<Conditions>) -> Option<String> {
-        let now = now?;
+    /// Whether the round that has just ended counts; otherwise it is to be repeated.
+    pub(super) fn counts(&mut self, now: Option<Conditions>) -> bool {
+        let Some(now) = now else { return true };
         let (sm, memory) = (now.sm_mhz.map(f64::from), now.memory_mhz.map(f64::from));
-        let found = self
+        let objection = self
             .throttles(&now)
             .or_else(|| self.joined(&now))
             .or_else(|| departs("multiprocessors", sm, &self.sm))
             .or_else(|| departs("memory", memory, &self.memory));
-        if found.is_some() && self.repeated < REPEATED {
-            self.repeated += 1;
-            return found;
+        if let Some(objection) = objection {
+            if self.discarded.len() < REPEATED {
+                self.discarded.push(objection);
+                return false;
+            }
+            self.unsteady.push(objection);
         }
         self.sm.extend(sm);
         self.memory.extend(memory);
-        None
+        true
+    }
+
+    /// What was said against rounds that count all the same, since as many as are repeated had been.
+    pub(crate) fn unsteady(&self) -> &[String] {
+        &self.unsteady
+    }
+
+    /// What was said against rounds that were repeated, and against those that count all the same.
+    pub(super) fn into_objections(self) -> (Vec<String>, Vec<String>) {
+        (self.discarded, self.unsteady)
     }
 
     fn throttles(&self, now: &Conditions) -> Option<String> {
@@ -98,28 +111,37 @@ mod tests {
     #[test]
     fn a_device_that_tells_nothing_or_stays_as_it_was_is_steady() {
         let mut steadiness = Steadiness::new(None);
-        assert!((0..20).all(|_| steadiness.objection(None).is_none()));
+        assert!((0..20).all(|_| steadiness.counts(None)));
         let mut steadiness = Steadiness::new(Some(throttled("power cap")));
         let rounds = [throttled("power cap"), calm(1980), calm(1975), calm(1950), calm(1990)];
-        assert!(rounds.into_iter().all(|round| steadiness.objection(Some(round)).is_none()));
+        assert!(rounds.into_iter().all(|round| steadiness.counts(Some(round))));
+        assert_eq!(steadiness.into_objections(), (Vec::new(), Vec::new()));
     }
 
     #[test]
     fn what_was_not_so_before_is_objected_to() {
         let mut steadiness = Steadiness::new(Some(calm(1980)));
-        assert!(steadiness.objection(Some(throttled("thermal slowdown"))).unwrap().contains("thermal"));
+        assert!(!steadiness.counts(Some(throttled("thermal slowdown"))));
         let shared = Conditions { others: vec![77], ..calm(1980) };
-        assert!(steadiness.objection(Some(shared)).unwrap().contains("process 77"));
+        assert!(!steadiness.counts(Some(shared)));
         // The first rounds say what is usual.
-        assert!((0..3).all(|_| steadiness.objection(Some(calm(1980))).is_none()));
-        assert!(steadiness.objection(Some(calm(1900))).unwrap().contains("1900 MHz"));
-        assert!(steadiness.objection(Some(calm(1940))).is_none());
+        assert!((0..3).all(|_| steadiness.counts(Some(calm(1980)))));
+        assert!(!steadiness.counts(Some(calm(1900))));
+        assert!(steadiness.counts(Some(calm(1940))));
+        let (discarded, unsteady) = steadiness.into_objections();
+        for (objection, word) in discarded.iter().zip(["thermal", "process 77", "1900 MHz"]) {
+            assert!(objection.contains(word), "{objection}");
+        }
+        assert_eq!((discarded.len(), unsteady.len()), (3, 0));
     }
 
     #[test]
-    fn what_stays_is_lived_with() {
+    fn what_stays_is_lived_with_and_told() {
         let mut steadiness = Steadiness::new(Some(calm(1980)));
-        let objections = (0..20).filter_map(|_| steadiness.objection(Some(throttled("power cap")))).count();
-        assert_eq!(objections, REPEATED as usize);
+        let counted = (0..20).filter(|_| steadiness.counts(Some(throttled("power cap")))).count();
+        assert_eq!((counted, steadiness.unsteady().len()), (20 - REPEATED, 20 - REPEATED));
+        let (discarded, unsteady) = steadiness.into_objections();
+        assert_eq!(discarded.len(), REPEATED);
+        assert!(unsteady.iter().all(|objection| objection.contains("power cap")));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     bench::{self, Bench, Failure},
+    conditions::Steadiness,
     statistics::Estimate,
 };
 
@@ -23,7 +24,8 @@ impl RunOff {
     }
 }
 
-/// Runs `pairs` pairs in the order A B, B A, A B …
+/// Runs `pairs` pairs in the order A B, B A, A B … A pair counts if the
+/// device was steady, and is repeated otherwise.
 ///
 /// # Errors
 /// The first attempt that failed, and whose it was.
@@ -32,16 +34,24 @@ pub(crate) fn run_off(
     challenger: usize,
     default: usize,
     pairs: u32,
+    steadiness: &mut Steadiness,
 ) -> Result<Option<RunOff>, (usize, Failure)> {
-    let mut time = |candidate| bench::time(bench, candidate, 1).map_err(|failure| (candidate, failure));
+    let unsteady = steadiness.unsteady().len();
     let (mut ours, mut theirs, mut gains) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..pairs {
-        let (a, b) = if pair % 2 == 0 {
-            let a = time(challenger)?;
-            (a, time(default)?)
-        } else {
-            let b = time(default)?;
-            (time(challenger)?, b)
+        let (a, b) = loop {
+            let mut time =
+                |candidate| bench::time(bench, candidate, 1).map_err(|failure| (candidate, failure));
+            let times = if pair % 2 == 0 {
+                let a = time(challenger)?;
+                (a, time(default)?)
+            } else {
+                let b = time(default)?;
+                (time(challenger)?, b)
+            };
+            if steadiness.counts(bench.conditions()) {
+                break times;
+            }
         };
         if let (Some(&a), Some(&b)) = (a.first(), b.first()) {
             ours.push(a);
@@ -49,8 +59,10 @@ pub(crate) fn run_off(
             gains.push(b - a);
         }
     }
-    Ok(Estimate::of(&ours)
-        .zip(Estimate::of(&theirs))
+    let steady = steadiness.unsteady().len() == unsteady;
+    // What was unsteady met both of a pair alike: of the gain the interval is as good as ever.
+    Ok(Estimate::told(&ours, steady)
+        .zip(Estimate::told(&theirs, steady))
         .zip(Estimate::of(&gains))
         .map(|((challenger, default), gain)| RunOff { challenger, default, gain }))
 }

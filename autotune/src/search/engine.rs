@@ -8,6 +8,7 @@ use super::{
     confirm::run_off,
     course::Course,
     history::History,
+    outcome::{Ending, Outcome, SearchError, Status},
     race::{Entrant, Race},
     statistics::{Estimate, median},
     verdict::{Finalist, Verdict, judge},
@@ -39,6 +40,17 @@ pub(crate) struct Settings {
     pub(crate) repetitions: u32,
     /// Pairs of the run-off between winner and default.
     pub(crate) pairs: u32,
+    /// Who is confirmed as it is timed.
+    pub(crate) confirmed: Confirmed,
+}
+
+/// Who is confirmed as it is timed, by [`Bench::confirm`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Confirmed {
+    /// The choice, and the default that it is compared with.
+    Choice,
+    /// Everyone in the finals: whoever asks chooses among them.
+    Finalists,
 }
 
 /// The part of a search that is going on.
@@ -62,95 +74,6 @@ pub(crate) trait Surroundings {
     fn progress(&mut self, stage: Stage, done: usize, total: usize, best: Option<f64>);
 }
 
-/// What became of a candidate.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Status {
-    /// The search ended before its turn.
-    Untried,
-    /// It cannot serve the problem, for this reason.
-    Rejected(String),
-    /// Slow when it was checked, or in its first repetition: that time, in microseconds.
-    Pruned(f64),
-    /// Its screened median, in microseconds.
-    Screened(f64),
-    /// Its estimate over those rounds of the finals that it was part of.
-    Finalist(Estimate),
-}
-
-impl Status {
-    /// What is known of its time, in microseconds.
-    pub(crate) fn time(&self) -> Option<f64> {
-        match self {
-            Self::Untried | Self::Rejected(_) => None,
-            Self::Pruned(time) | Self::Screened(time) => Some(*time),
-            Self::Finalist(estimate) => Some(estimate.median),
-        }
-    }
-}
-
-/// Why a search ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// Every candidate, or as many as were wanted, had its turn.
-    Complete,
-    /// The budget ran out.
-    Budget,
-    /// The user stopped it.
-    Interrupted,
-}
-
-/// The result of a search.
-#[derive(Clone, Debug)]
-pub(crate) struct Outcome {
-    /// What became of each candidate.
-    pub(crate) statuses: Vec<Status>,
-    /// The choice.
-    pub(crate) chosen: usize,
-    /// Its time.
-    pub(crate) time: Estimate,
-    /// The default's time; nothing if the default cannot serve the problem.
-    pub(crate) default_time: Option<Estimate>,
-    /// Candidates that cannot be told from the fastest, in the order in which ties are broken.
-    pub(crate) tied: Vec<usize>,
-    /// Width of the tie band, in microseconds.
-    pub(crate) band: f64,
-    /// Why the search ended.
-    pub(crate) ending: Ending,
-    /// Rounds that were not counted, each with what was wrong with the device.
-    pub(crate) discarded: Vec<String>,
-}
-
-impl Outcome {
-    /// The candidate of the least time, and that time in microseconds.
-    pub(crate) fn fastest(&self) -> Option<(usize, f64)> {
-        let times = self.statuses.iter().enumerate();
-        let times = times.filter_map(|(candidate, status)| Some((candidate, status.time()?)));
-        times.min_by(|a, b| a.1.total_cmp(&b.1))
-    }
-}
-
-/// Why a search has no result.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SearchError {
-    /// Nothing served the problem.
-    #[error(
-        "none of the {tried} candidates tried serves the problem; the first failed because {reason}: report this \
-         with the output of `autotune plan`"
-    )]
-    NoneServes {
-        /// Candidates tried.
-        tried: usize,
-        /// Why the first of them failed.
-        reason: String,
-    },
-    /// The search was stopped before any candidate was timed.
-    #[error("the search was stopped before any candidate was timed: give it a longer --budget")]
-    NothingTimed,
-    /// Nothing more can be measured.
-    #[error("{0}; run the command again, with --resume if it was tuning: what was measured is kept")]
-    Device(String),
-}
-
 /// Searches the candidates of `field`, which `bench` was prepared for, on the `course` through them, the default first.
 ///
 /// # Errors
@@ -163,11 +86,12 @@ pub(crate) fn search(
     surroundings: &mut dyn Surroundings,
 ) -> Result<Outcome, SearchError> {
     let statuses = vec![Status::Untried; field.candidates.len()];
-    let (best, ending, discarded) = (None, Ending::Complete, Vec::new());
-    let mut engine = Engine { field, bench, settings, surroundings, statuses, best, ending, discarded };
+    let confirmed = vec![false; field.candidates.len()];
+    let (best, ending, steadiness) = (None, Ending::Complete, Steadiness::default());
+    let mut engine =
+        Engine { field, bench, settings, surroundings, statuses, confirmed, best, ending, steadiness };
     engine.screen(course)?;
-    let verdict = engine.finals()?;
-    engine.confirm(verdict)
+    engine.choose()
 }
 
 struct Engine<'a> {
@@ -176,9 +100,18 @@ struct Engine<'a> {
     settings: &'a Settings,
     surroundings: &'a mut dyn Surroundings,
     statuses: Vec<Status>,
+    /// Who was right as it is timed.
+    confirmed: Vec<bool>,
     best: Option<f64>,
     ending: Ending,
-    discarded: Vec<String>,
+    steadiness: Steadiness,
+}
+
+/// The choice and its time, and that of the default, if that runs.
+struct Chosen {
+    candidate: usize,
+    time: Estimate,
+    default_time: Option<Estimate>,
 }
 
 impl Engine<'_> {
@@ -240,21 +173,21 @@ impl Engine<'_> {
         Ok(Status::Screened(time))
     }
 
-    /// Successive halving and the race behind it, among those whose screening came near the best, and the default.
+    /// Successive halving and the race behind it, among those whose time so far comes near the best, and the default.
+    ///
+    /// # Errors
+    /// Nobody runs; nothing more can be measured.
     fn finals(&mut self) -> Result<Verdict, SearchError> {
         let Settings { entrants, reach, finalists, band, rounds, .. } = *self.settings;
-        // The screened median counts as a launch, since it decides who is ahead until there are rounds.
+        // The median so far counts as a launch, since it decides who is ahead until there are rounds.
         let launches = rounds as usize + 1;
         let stays = Some(self.field.default);
         let race = Race { entrants: entrants.max(1), reach, finalists, launches, band, stays };
-        let screened = self.statuses.iter().enumerate().filter_map(|(candidate, status)| match status {
-            Status::Screened(time) => Some(Entrant { candidate, times: vec![*time] }),
-            _ => None,
-        });
-        let screened = screened.collect();
-        let mut steadiness = Steadiness::new(self.bench.conditions());
+        let known =
+            |(candidate, status): (usize, &Status)| Some(Entrant { candidate, times: vec![status.time()?] });
+        let known = self.statuses.iter().enumerate().filter_map(known).collect();
         let (mut done, mut lost) = (0, None);
-        let finish = race.run(screened, &mut |candidates| {
+        let finish = race.run(known, &mut |candidates| {
             self.surroundings.progress(Stage::Finals, done, rounds as usize, self.best);
             done += 1;
             loop {
@@ -268,24 +201,28 @@ impl Engine<'_> {
                         return None;
                     }
                 };
-                match steadiness.objection(self.bench.conditions()) {
-                    None => return Some(times),
-                    Some(objection) => self.discarded.push(objection),
+                if self.steadiness.counts(self.bench.conditions()) {
+                    return Some(times);
                 }
             }
         });
         if let Some(reason) = lost {
             return Err(SearchError::Device(reason));
         }
-        let mut judge_all = |entrants: &[Entrant]| -> Vec<Finalist> {
-            let found: Vec<Finalist> = entrants.iter().filter_map(finalist).collect();
-            for one in &found {
-                self.statuses[one.candidate] = Status::Finalist(one.estimate);
+        let steady = self.steadiness.unsteady().is_empty();
+        let mut told = |entrants: &[Entrant]| -> Vec<Finalist> {
+            let mut found: Vec<Finalist> = entrants.iter().filter_map(|one| finalist(one, steady)).collect();
+            for Finalist { candidate, estimate, rounds } in &mut found {
+                match self.statuses[*candidate] {
+                    // What earlier finals said, if these were stopped before their first round.
+                    Status::Finalist(known) if rounds.is_empty() => *estimate = known,
+                    _ => self.statuses[*candidate] = Status::Finalist(*estimate),
+                }
             }
             found
         };
-        judge_all(&finish.behind);
-        let ahead = judge_all(&finish.ahead);
+        told(&finish.behind);
+        let ahead = told(&finish.ahead);
         judge(self.field, &ahead).ok_or_else(|| self.nothing())
     }
 
@@ -323,36 +260,64 @@ impl Engine<'_> {
         }
     }
 
-    /// Lets the winner meet the default, unless the default won or cannot run. This stage is short and runs even
-    /// when the search was stopped: nothing replaces the default unconfirmed.
-    fn confirm(mut self, verdict: Verdict) -> Result<Outcome, SearchError> {
-        let default = self.field.default;
-        let (mut chosen, mut time) = (verdict.winner, self.estimate(verdict.winner));
-        let mut default_time = self.estimate(default);
-        if chosen != default && default_time.is_some() {
+    /// Holds the finals, has everyone whose time will count confirmed, and the winner meet the default. Whoever fails is rejected,
+    /// and the finals are those of the others: some may have been left out because of the one that failed. Confirming is short
+    /// and is done even when the search was stopped: nothing replaces the default unconfirmed.
+    fn choose(mut self) -> Result<Outcome, SearchError> {
+        self.steadiness = Steadiness::new(self.bench.conditions());
+        loop {
+            let verdict = self.finals()?;
             self.surroundings.progress(Stage::Confirming, 0, 1, self.best);
-            match run_off(self.bench, chosen, default, self.settings.pairs) {
-                Ok(Some(run_off)) if run_off.confirmed() => {
-                    (time, default_time) = (Some(run_off.challenger), Some(run_off.default));
-                }
-                Ok(_) => (chosen, time) = (default, default_time),
-                Err((failed, Failure::Candidate(reason))) => {
-                    self.statuses[failed] = Status::Rejected(reason);
-                    if failed == default {
-                        default_time = None;
-                    } else {
-                        (chosen, time) = (default, default_time);
-                    }
-                }
+            match self.confirm_all(verdict.winner).and_then(|()| self.meet_default(verdict.winner)) {
+                Ok(Some(chosen)) => return Ok(self.outcome(verdict, chosen)),
+                Ok(None) => return Err(self.nothing()),
+                Err((failed, Failure::Candidate(reason))) => self.statuses[failed] = Status::Rejected(reason),
                 Err((_, Failure::Device(reason))) => return Err(SearchError::Device(reason)),
             }
         }
-        let Some(time) = time else { return Err(self.nothing()) };
-        let mut tied = verdict.tied;
-        tied.retain(|&one| one != chosen && !matches!(self.statuses[one], Status::Rejected(_)));
+    }
+
+    /// Confirms the winner and the default, or all finalists, unless that was done.
+    ///
+    /// # Errors
+    /// Who failed, and why.
+    fn confirm_all(&mut self, winner: usize) -> Result<(), (usize, Failure)> {
+        let all = self.settings.confirmed == Confirmed::Finalists;
+        for candidate in 0..self.statuses.len() {
+            let counts = all || candidate == winner || candidate == self.field.default;
+            if counts && self.estimate(candidate).is_some() && !self.confirmed[candidate] {
+                self.bench.confirm(candidate).map_err(|failure| (candidate, failure))?;
+                self.confirmed[candidate] = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the winner meet the default, unless it is the default, or that cannot run.
+    ///
+    /// # Errors
+    /// Who failed, and why.
+    fn meet_default(&mut self, winner: usize) -> Result<Option<Chosen>, (usize, Failure)> {
+        let default = self.field.default;
+        let default_time = self.estimate(default);
+        let won = self.estimate(winner).map(|time| Chosen { candidate: winner, time, default_time });
+        let Some(defended) = default_time.filter(|_| winner != default) else { return Ok(won) };
+        let met = run_off(self.bench, winner, default, self.settings.pairs, &mut self.steadiness)?;
+        Ok(Some(match met {
+            Some(met) if met.confirmed() => {
+                Chosen { candidate: winner, time: met.challenger, default_time: Some(met.default) }
+            }
+            _ => Chosen { candidate: default, time: defended, default_time },
+        }))
+    }
+
+    fn outcome(self, Verdict { mut tied, band, .. }: Verdict, chosen: Chosen) -> Outcome {
+        let Chosen { candidate: chosen, time, default_time } = chosen;
+        tied.retain(|&one| one != chosen);
         tied.insert(0, chosen);
-        let Self { statuses, ending, discarded, .. } = self;
-        Ok(Outcome { statuses, chosen, time, default_time, tied, band: verdict.band, ending, discarded })
+        let Self { statuses, ending, steadiness, .. } = self;
+        let (discarded, unsteady) = steadiness.into_objections();
+        Outcome { statuses, chosen, time, default_time, tied, band, ending, discarded, unsteady }
     }
 
     fn estimate(&self, candidate: usize) -> Option<Estimate> {
@@ -365,8 +330,8 @@ impl Engine<'_> {
 
 /// What the rounds of an entrant amount to: its times but the first, which is of its screening. Where the search was stopped
 /// before the first round, screening must do.
-fn finalist(Entrant { candidate, times }: &Entrant) -> Option<Finalist> {
+fn finalist(Entrant { candidate, times }: &Entrant, steady: bool) -> Option<Finalist> {
     let rounds = times.get(1..).unwrap_or_default();
-    let estimate = Estimate::of(if rounds.is_empty() { times } else { rounds })?;
+    let estimate = Estimate::told(if rounds.is_empty() { times } else { rounds }, steady)?;
     Some(Finalist { candidate: *candidate, estimate, rounds: rounds.to_vec() })
 }

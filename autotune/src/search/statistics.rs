@@ -25,6 +25,18 @@ impl Estimate {
         let skipped = skipped(count);
         Some(Self { median, low: sorted[skipped], high: sorted[count - 1 - skipped], samples: count })
     }
+
+    /// The estimate from times of a device that was steady, or was not: then they are no draws from one distribution, and
+    /// nothing narrower than their whole range is known of the median.
+    pub(crate) fn told(samples: &[f64], steady: bool) -> Option<Self> {
+        let estimate = Self::of(samples)?;
+        if steady {
+            return Some(estimate);
+        }
+        let low = samples.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = samples.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        Some(Self { low, high, ..estimate })
+    }
 }
 
 /// The median of `samples`; nothing if there are none.
@@ -81,6 +93,15 @@ mod tests {
             let estimate = Estimate::of(&samples).unwrap();
             assert_eq!((estimate.low, estimate.high), (f64::from(low), f64::from(high)), "n = {count}");
         }
+    }
+
+    #[test]
+    fn of_a_device_that_was_not_steady_the_interval_is_the_whole_range() {
+        let samples: Vec<f64> = (1..=20).map(f64::from).collect();
+        assert_eq!(Estimate::told(&samples, true), Estimate::of(&samples));
+        let told = Estimate::told(&samples, false).unwrap();
+        assert_eq!((told.low, told.median, told.high, told.samples), (1.0, 10.5, 20.0, 20));
+        assert_eq!(Estimate::told(&[], false), None);
     }
 
     #[test]

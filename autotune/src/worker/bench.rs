@@ -7,12 +7,15 @@ use super::{
     supervisor::{ATTEMPTS, Limits, Prepared, Supervisor},
 };
 use crate::{
-    search::{Bench, Conditions, Failure},
+    search::{Bench, Conditions, Failure, believed, is_time},
     task::Task,
 };
 
 /// Runs of a candidate in one check: the awkward problem, the timed one, and as much again for judging them.
 const RUNS_OF_A_CHECK: u32 = 4;
+
+/// The same in a confirmation: of series one launch at a time, as they are timed, and of reading what they wrote.
+const RUNS_OF_A_CONFIRMATION: u32 = 32;
 
 /// One problem, prepared in a worker.
 pub(crate) struct WorkerBench<'a> {
@@ -103,7 +106,7 @@ impl<'a> WorkerBench<'a> {
 impl Bench for WorkerBench<'_> {
     fn check(&mut self, candidate: usize) -> Result<Option<f64>, Failure> {
         match self.ask(candidate, &Request::Check { candidate }, RUNS_OF_A_CHECK)? {
-            Answer::Checked { us } => Ok(us),
+            Answer::Checked { us } => Ok(us.filter(|us| is_time(*us))),
             answer => Err(misunderstood(&answer)),
         }
     }
@@ -112,7 +115,14 @@ impl Bench for WorkerBench<'_> {
         // A warm-up comes first.
         let runs = repetitions.saturating_add(1);
         match self.ask(candidate, &Request::Time { candidate, repetitions }, runs)? {
-            Answer::Timed { us } => Ok(said(&us)),
+            Answer::Timed { us } => believed(said(&us)),
+            answer => Err(misunderstood(&answer)),
+        }
+    }
+
+    fn confirm(&mut self, candidate: usize) -> Result<(), Failure> {
+        match self.ask(candidate, &Request::Confirm { candidate }, RUNS_OF_A_CONFIRMATION)? {
+            Answer::Confirmed => Ok(()),
             answer => Err(misunderstood(&answer)),
         }
     }

@@ -22,6 +22,9 @@ const EVERYBODY: &str = "*";
 /// The factor by which the candidate seems faster than it is, so that only the fault keeps it from winning.
 const FLATTERY: f64 = 0.01;
 
+/// A time that is none.
+const BAD_TIME: f64 = -1.0;
+
 /// Turns of timing before the finals.
 const SCREENING_TURNS: u32 = 2;
 
@@ -42,14 +45,17 @@ pub(crate) enum Harm {
     Nan,
     /// It takes the driver's context with it, and on a CPU the process.
     Crash,
+    /// It takes no time, or less.
+    BadTime,
 }
 
-/// When it does it.
+/// When it does it. Wrong results of whatever is timed, at any of the last three, are for [`Bench::confirm`] to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moment {
     Check,
     Time,
     Finals,
+    Confirm,
 }
 
 /// A fault of one candidate, by name.
@@ -96,12 +102,14 @@ impl FromStr for Fault {
             "out-of-memory" => Harm::OutOfMemory,
             "nan" => Harm::Nan,
             "crash" => Harm::Crash,
+            "bad-time" => Harm::BadTime,
             _ => bail!("{VARIABLE} has the unknown fault {harm:?}"),
         };
         let moment = match moment {
             "check" => Moment::Check,
             "time" => Moment::Time,
             "finals" => Moment::Finals,
+            "confirm" => Moment::Confirm,
             _ => bail!("{VARIABLE} has the unknown moment {moment:?}"),
         };
         Ok(Self { harm, moment, candidate: candidate.into() })
@@ -120,15 +128,15 @@ pub(super) struct Aimed {
 }
 
 impl Aimed {
-    /// What happens to the candidate's results when it is checked.
+    /// What happens to the candidate's results.
     pub(super) fn spoil(&self) -> Option<Spoil> {
         // A float of which every bit is set is NaN; one with every other byte bit set is a tiny number.
-        let byte = match (self.moment, self.harm) {
-            (Moment::Check, Harm::Wrong) => 0x11,
-            (Moment::Check, Harm::Nan) => 0xff,
+        let byte = match self.harm {
+            Harm::Wrong => 0x11,
+            Harm::Nan => 0xff,
             _ => return None,
         };
-        Some(Spoil { candidate: self.candidate?, byte })
+        Some(Spoil { candidate: self.candidate, byte, timed: self.moment != Moment::Check })
     }
 
     /// Whether `candidate` is one that does it.
@@ -136,13 +144,19 @@ impl Aimed {
         self.candidate.is_none_or(|aimed| aimed == candidate)
     }
 
-    /// Whether the harm is due, before the candidate is timed.
-    fn is_due(&self) -> bool {
-        match self.moment {
-            Moment::Check => false,
+    /// Whether the harm is due before `candidate` is timed.
+    fn is_due(&self, candidate: usize) -> bool {
+        let due = match self.moment {
+            Moment::Check | Moment::Confirm => false,
             Moment::Time => true,
             Moment::Finals => self.turns >= SCREENING_TURNS,
-        }
+        };
+        due && self.is_of(candidate)
+    }
+
+    /// Whether it is due at `moment`, which comes once.
+    fn is_due_at(&self, moment: Moment, candidate: usize) -> bool {
+        self.moment == moment && self.is_of(candidate)
     }
 }
 
@@ -161,29 +175,34 @@ impl<'a> Faulty<'a> {
 
 impl Bench for Faulty<'_> {
     fn check(&mut self, candidate: usize) -> Result<Option<f64>, Failure> {
-        let harm = self.fault.harm;
-        let due = self.fault.is_of(candidate) && self.fault.moment == Moment::Check;
-        if due && !matches!(harm, Harm::Wrong | Harm::Nan) {
-            self.backend.suffer(harm)?;
+        if !self.fault.is_due_at(Moment::Check, candidate) {
+            return self.bench.check(candidate);
         }
-        self.bench.check(candidate)
+        self.backend.suffer(self.fault.harm)?;
+        let us = self.bench.check(candidate)?;
+        Ok(if self.fault.harm == Harm::BadTime { Some(BAD_TIME) } else { us })
     }
 
     fn time(&mut self, candidate: usize, repetitions: u32) -> Result<Vec<f64>, Failure> {
-        if !self.fault.is_of(candidate) {
-            return self.bench.time(candidate, repetitions);
-        }
-        if self.fault.is_due() {
-            match self.fault.harm {
-                Harm::Nan => return Ok(vec![f64::NAN; repetitions as usize]),
-                Harm::Wrong => return Ok(vec![-1.0; repetitions as usize]),
-                harm => self.backend.suffer(harm)?,
+        if self.fault.is_due(candidate) {
+            if self.fault.harm == Harm::BadTime {
+                return Ok(vec![BAD_TIME; repetitions as usize]);
             }
+            self.backend.suffer(self.fault.harm)?;
         }
-        self.fault.turns += 1;
         let mut times = self.bench.time(candidate, repetitions)?;
-        times.iter_mut().for_each(|time| *time *= FLATTERY);
+        if self.fault.is_of(candidate) {
+            self.fault.turns += 1;
+            times.iter_mut().for_each(|time| *time *= FLATTERY);
+        }
         Ok(times)
+    }
+
+    fn confirm(&mut self, candidate: usize) -> Result<(), Failure> {
+        if self.fault.is_due_at(Moment::Confirm, candidate) {
+            self.backend.suffer(self.fault.harm)?;
+        }
+        self.bench.confirm(candidate)
     }
 }
 
@@ -197,8 +216,29 @@ mod tests {
         let candidate = "a, 1 split".into();
         assert_eq!(fault, Fault { harm: Harm::Hang, moment: Moment::Finals, candidate });
         assert_eq!("nan=a".parse::<Fault>().unwrap().moment, Moment::Check);
+        let fault: Fault = "bad-time@confirm=*".parse().unwrap();
+        assert_eq!((fault.harm, fault.moment), (Harm::BadTime, Moment::Confirm));
         for bad in ["nan", "sleep=a", "nan@noon=a"] {
             assert!(bad.parse::<Fault>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn wrong_results_of_one_candidate_or_of_all_are_spoiled_at_one_moment() {
+        let spoil = |harm, moment, candidate| Aimed { harm, moment, candidate, turns: 0 }.spoil();
+        let hit = |spoil: Option<Spoil>| {
+            let check = [3, 4].map(|candidate| Spoil::of_check(spoil, candidate).is_some());
+            (check, [3, 4].map(|candidate| Spoil::of_timing(spoil, candidate).is_some()))
+        };
+        for harm in [Harm::Wrong, Harm::Nan] {
+            let check = |candidate| hit(spoil(harm, Moment::Check, candidate));
+            assert_eq!(check(Some(3)), ([true, false], [false, false]));
+            assert_eq!(check(None), ([true, true], [false, false]));
+            for moment in [Moment::Time, Moment::Finals, Moment::Confirm] {
+                assert_eq!(hit(spoil(harm, moment, Some(4))), ([false, false], [false, true]));
+                assert_eq!(hit(spoil(harm, moment, None)), ([false, false], [true, true]));
+            }
+        }
+        assert!(spoil(Harm::Crash, Moment::Check, None).is_none());
     }
 }

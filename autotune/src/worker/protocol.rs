@@ -31,6 +31,11 @@ pub(super) enum Request {
         /// Times to take.
         repetitions: u32,
     },
+    /// [`Bench::confirm`](crate::search::Bench::confirm).
+    Confirm {
+        /// Position among the choices.
+        candidate: usize,
+    },
     /// [`Bench::conditions`](crate::search::Bench::conditions).
     Conditions,
 }
@@ -75,6 +80,8 @@ pub(super) enum Answer {
         /// Microseconds of each repetition; nothing for what is no number, which JSON cannot say.
         us: Vec<Option<f64>>,
     },
+    /// The candidate is right as it is timed.
+    Confirmed,
     /// What the device is like, where anything is known of that.
     Conditions(Option<Conditions>),
     /// The request failed.

@@ -80,6 +80,9 @@ fn serve_problem(
             Some(Request::Time { candidate, repetitions }) if candidate < choices.len() => {
                 answer(time(bench.as_mut(), candidate, repetitions))?;
             }
+            Some(Request::Confirm { candidate }) if candidate < choices.len() => {
+                answer(confirm(bench.as_mut(), candidate))?;
+            }
             Some(Request::Conditions) => answer(Answer::Conditions(backend.conditions()))?,
             other => return Ok(other),
         }
@@ -92,6 +95,10 @@ fn check(bench: &mut dyn Bench, candidate: usize) -> Answer {
 
 fn time(bench: &mut dyn Bench, candidate: usize, repetitions: u32) -> Answer {
     bench.time(candidate, repetitions).map_or_else(Answer::from, |us| Answer::Timed { us: sayable(&us) })
+}
+
+fn confirm(bench: &mut dyn Bench, candidate: usize) -> Answer {
+    bench.confirm(candidate).map_or_else(Answer::from, |()| Answer::Confirmed)
 }
 
 fn failed(error: &anyhow::Error) -> Answer {

@@ -4,6 +4,7 @@ use std::{fs, path::Path, time::Instant};
 
 use crate::common::{Finished, TINY, autotune, json, run};
 use dustin::profile;
+use serde_json::Value;
 
 /// What else is said of the problem.
 const SHAPE: [&str; 3] = ["--batch=2", "--layout=hnd", "--json"];
@@ -48,27 +49,78 @@ fn without_a_fault_a_candidate_that_looks_fastest_wins() {
 
 #[test]
 fn every_harm_at_every_moment_is_contained_and_told() {
-    for moment in ["check", "time", "finals"] {
-        let calm = if moment == "check" { "differs" } else { "not positive numbers" };
-        for (harm, word) in [
-            ("illegal-access", "SIGSEGV"),
-            ("out-of-memory", "memory allocation of"),
-            ("crash", "SIGABRT"),
-            ("wrong", if moment == "check" { "" } else { calm }),
-            ("nan", if moment == "check" { "" } else { calm }),
-        ] {
+    for moment in ["check", "time", "finals", "confirm"] {
+        for (harm, word) in
+            [("illegal-access", "SIGSEGV"), ("out-of-memory", "memory allocation of"), ("crash", "SIGABRT")]
+        {
             let folder = tempfile::tempdir().unwrap();
             let tuned = tune(folder.path(), &format!("{harm}@{moment}"), &[]);
             assert_contained(folder.path(), &tuned, word);
-            let quarantined = tuned.stdout.contains("quarantined: ");
-            assert_eq!(quarantined, !matches!(harm, "wrong" | "nan"), "{harm}@{moment}: {tuned:?}");
+            assert!(tuned.stdout.contains("quarantined: "), "{harm}@{moment}: {tuned:?}");
         }
     }
 }
 
 #[test]
+fn wrong_results_are_found_alone_and_as_they_are_timed() {
+    for harm in ["wrong", "nan"] {
+        for (moment, words) in [
+            ("check", ["of row ", "must be"]),
+            ("time", ["right alone, but wrong as it is timed: ", "must be"]),
+            ("finals", ["right alone, but wrong as it is timed: ", "must be"]),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let tuned = tune(folder.path(), &format!("{harm}@{moment}"), &[]);
+            assert_contained(folder.path(), &tuned, words[0]);
+            assert_contained(folder.path(), &tuned, words[1]);
+            assert!(!tuned.stdout.contains("quarantined: "), "{harm}@{moment}: {tuned:?}");
+            // It was timed, and won the finals, unless its check gave it away.
+            let timed = records(folder.path()).iter().any(|record| {
+                record["record"] == "timed"
+                    && VICTIM.starts_with(record["candidate"]["variant"].as_str().unwrap())
+            });
+            assert!(timed || moment == "check", "{harm}@{moment}");
+        }
+    }
+}
+
+#[test]
+fn wrong_results_of_every_candidate_leave_nothing_to_choose() {
+    for (fault, word) in [("wrong", "must be"), ("nan", "must be"), ("nan@time", "as it is timed")] {
+        let folder = tempfile::tempdir().unwrap();
+        tune_with(folder.path(), &format!("{fault}=*"), &["--trials=6"])
+            .refuses(1, &["candidates tried serves the problem", word]);
+        assert!(!folder.path().join("tiny.toml").exists());
+    }
+}
+
+#[test]
+fn times_that_are_none_are_failures_in_the_journal_too_and_one_of_a_check_is_no_time() {
+    for moment in ["time", "finals"] {
+        let folder = tempfile::tempdir().unwrap();
+        let tuned = tune(folder.path(), &format!("bad-time@{moment}"), &[]);
+        assert_contained(folder.path(), &tuned, "not positive numbers: [-1.0");
+        let records = records(folder.path());
+        let failed: Vec<&Value> = records.iter().filter(|record| record["record"] == "failed").collect();
+        assert_eq!(failed.len(), 1, "{failed:?}");
+        assert!(failed[0]["reason"].as_str().unwrap().contains("not positive numbers"), "{failed:?}");
+        let times = records.iter().filter_map(|record| record["us"].as_array()).flatten();
+        assert!(times.into_iter().all(|us| us.as_f64().is_some_and(|us| us > 0.0)), "{moment}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let tuned = tune(folder.path(), "bad-time@check", &[]);
+    assert_eq!(json(&tuned)["results"][0]["chosen"], VICTIM, "{tuned:?}");
+}
+
+/// The records of the journal.
+fn records(folder: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(folder.join("tiny.cpu.journal")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
 fn a_candidate_that_hangs_is_stopped_long_before_it_ends() {
-    for moment in ["check", "finals"] {
+    for moment in ["check", "finals", "confirm"] {
         let (folder, start) = (tempfile::tempdir().unwrap(), Instant::now());
         let tuned = tune(folder.path(), &format!("hang@{moment}"), &["--candidate-timeout=1s"]);
         assert_contained(folder.path(), &tuned, "gave no answer within");
@@ -121,6 +173,18 @@ fn an_entry_whose_choice_crashes_is_wrong_and_the_others_are_verified() {
     assert_eq!((verified.code, &entries[0]["verdict"]), (Some(3), &"wrong".into()), "{verified:?}");
     let second = if chosen(0) == chosen(1) { "wrong" } else { "holds" };
     assert_eq!(entries[1]["verdict"], second, "{verified:?}");
+}
+
+#[test]
+fn an_entry_whose_choice_is_wrong_as_it_is_timed_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run(folder.path(), &[&["tune"], &TINY[..]].concat()).code, Some(0));
+    let mut verify = autotune(folder.path());
+    verify.args(["verify", "tiny.toml", "--device=cpu", "--tolerance=2000", "--json"]);
+    let verified = Finished::of(verify.env("DUSTIN_AUTOTUNE_FAULT", "wrong@time=*").output().unwrap());
+    let entry = &json(&verified)["entries"][0];
+    assert_eq!((verified.code, &entry["verdict"]), (Some(3), &"wrong".into()), "{verified:?}");
+    assert!(entry["remark"].as_str().unwrap().contains("wrong as it is timed"), "{entry}");
 }
 
 #[cfg(target_os = "linux")]

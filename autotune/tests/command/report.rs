@@ -102,6 +102,30 @@ fn parts_that_cannot_be_shown_are_named_on_the_page() {
 }
 
 #[test]
+fn times_that_are_none_in_a_journal_are_a_failure_and_the_others_are_still_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    tune(folder.path());
+    let journal = folder.path().join("tiny.cpu.journal");
+    let held = fs::read_to_string(&journal).unwrap();
+    let strips = |text: &str| {
+        fs::write(&journal, text).unwrap();
+        assert_eq!(run(folder.path(), &["report", "tiny.toml"]).code, Some(0));
+        let page = page(folder.path(), "tiny.html");
+        (page.matches("class=\"chart strip\"").count(), page.contains("not positive numbers"))
+    };
+    let whole = strips(&held);
+    assert!(whole.0 > 2 && !whole.1, "{whole:?}");
+    // As earlier builds wrote them: of a candidate that nobody else is, times of which one is none.
+    let timed = held.lines().rfind(|line| line.contains("\"record\":\"timed\"")).unwrap();
+    for bad in ["[-1.0,-1.0]", "[0.0]", "[null,null]"] {
+        let mut line: serde_json::Value = serde_json::from_str(timed).unwrap();
+        line["us"] = serde_json::from_str(bad).unwrap();
+        line["candidate"]["launch"]["threads"] = 77.into();
+        assert_eq!(strips(&format!("{held}{line}\n")), (whole.0, true), "{bad}");
+    }
+}
+
+#[test]
 fn a_report_of_what_is_no_profile_or_no_journal_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     tune(folder.path());

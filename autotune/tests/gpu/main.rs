@@ -28,29 +28,44 @@ const SMALL: [&str; 12] = [
 ];
 
 fn main() -> ExitCode {
-    let harms = [
+    const HARMS: [(&str, &str); 4] = [
         ("illegal-access", "ILLEGAL_ADDRESS"),
         ("hang", "gave no answer within"),
         ("out-of-memory", "no room for"),
         ("crash", "the context is lost"),
-        ("wrong", ""),
-        ("nan", ""),
     ];
+    const AS_TIMED: &str = "right alone, but wrong as it is timed";
     let mut trials = vec![trial("without_a_fault_a_candidate_that_looks_fastest_wins".into(), || {
         let (folder, victim) = victim()?;
         let row = row(&tune(folder.path(), &format!("none={victim}"))?)?;
         require(row["chosen"] == victim.as_str(), &row)
     })];
-    for (harm, word) in harms {
-        for moment in ["check", "time", "finals"] {
-            // What a kernel writes is judged when it is checked; later, times alone can be wrong.
-            let word = match (harm, moment) {
-                ("wrong" | "nan", "time" | "finals") => "not positive numbers",
-                _ => word,
-            };
-            let name = format!("{harm}_at_{moment}_is_contained_and_told").replace('-', "_");
-            trials.push(trial(name, move || contained(harm, moment, word)));
+    let mut contains = |harm: &'static str, moment: &'static str, word| {
+        let name = format!("{harm}_at_{moment}_is_contained_and_told").replace('-', "_");
+        trials.push(trial(name, move || contained(harm, moment, word)));
+    };
+    for (harm, word) in HARMS {
+        for moment in ["check", "time", "finals", "confirm"] {
+            contains(harm, moment, word);
         }
+    }
+    for harm in ["wrong", "nan"] {
+        for (moment, word) in [("check", "must be"), ("time", AS_TIMED), ("finals", AS_TIMED)] {
+            contains(harm, moment, word);
+        }
+    }
+    for moment in ["time", "finals"] {
+        contains("bad-time", moment, "not positive numbers");
+    }
+    for fault in ["wrong=*", "nan=*", "wrong@time=*"] {
+        let name = format!("{fault}_leaves_nothing_to_choose").replace("=*", "_of_all").replace('@', "_at_");
+        trials.push(trial(name, move || {
+            let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+            let tuned = tune(folder.path(), fault)?;
+            let errors = String::from_utf8_lossy(&tuned.stderr).into_owned();
+            require(!tuned.status.success() && errors.contains("serves the problem"), &errors.into())?;
+            require(!folder.path().join("small.toml").exists(), &"there is a profile".into())
+        }));
     }
     trials.push(trial("a_tuner_that_waits_for_another_one_does_not_meet_it_on_the_gpu".into(), waited_for));
     trials.push(trial("the_memory_at_its_peak_is_more_than_the_inputs".into(), peak));

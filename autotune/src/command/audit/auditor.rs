@@ -9,7 +9,7 @@ use crate::{
     console::{Stop, Watch},
     device::Device,
     resolve::AuditRequest,
-    search::{Bench, Course, Failure, Field, MethodKind, SearchError, Settings, run_off, search},
+    search::{Bench, Course, Failure, Field, MethodKind, SearchError, Settings, Steadiness, run_off, search},
     task::Task,
     worker::Supervisor,
 };
@@ -61,8 +61,10 @@ impl Auditor<'_> {
         let mut compared = || {
             for candidate in [field.default, chosen] {
                 bench.check(candidate).map_err(|failure| (candidate, failure))?;
+                bench.confirm(candidate).map_err(|failure| (candidate, failure))?;
             }
-            run_off(bench, chosen, field.default, self.device.settings().pairs)
+            let mut steadiness = Steadiness::new(bench.conditions());
+            run_off(bench, chosen, field.default, self.device.settings().pairs, &mut steadiness)
         };
         match compared() {
             Ok(Some(run_off)) => line.compared(&run_off),

@@ -4,54 +4,33 @@ use std::time::Duration;
 
 use dustin::{
     InvalidInput,
-    attention::{arrays::LogBase, problem::AttentionProblem, synthetic::NAN},
+    attention::{arrays::LogBase, problem::AttentionProblem},
     cpu::{self, CpuBackend, CpuCandidate, CpuLimits, LseMut, OutputMut},
 };
 
 use super::{Side, excluded};
 use crate::{
-    device::{Offers, judge::AttentionCase},
+    device::{
+        Offers,
+        judge::{AttentionCase, AttentionWritten},
+    },
     search::Resources,
     task::Offer,
 };
 
-/// A case and what candidates write.
-pub(super) struct AttentionSide {
-    case: AttentionCase,
-    output: Vec<u16>,
-    lse: Vec<f32>,
-}
-
-impl From<AttentionCase> for AttentionSide {
-    fn from(case: AttentionCase) -> Self {
-        let output = vec![NAN; case.input.output_items()];
-        let lse = vec![f32::NAN; if case.input.problem.lse { case.input.lse_items() } else { 0 }];
-        Self { case, output, lse }
-    }
-}
-
-impl Side for AttentionSide {
+impl Side for AttentionCase {
     type Candidate = CpuCandidate;
 
-    fn poison(&mut self) {
-        self.output.fill(NAN);
-        self.lse.fill(f32::NAN);
-    }
-
-    fn run(&mut self, backend: &mut CpuBackend, candidate: &CpuCandidate) -> Result<u64, InvalidInput> {
-        let input = &self.case.input;
-        let lse = input.problem.lse.then_some(LseMut { items: &mut self.lse, base: LogBase::E });
-        let output = OutputMut::Rounded(&mut self.output);
+    fn run(
+        &self,
+        backend: &mut CpuBackend,
+        candidate: &CpuCandidate,
+        AttentionWritten { output, lse }: &mut AttentionWritten,
+    ) -> Result<u64, InvalidInput> {
+        let input = &self.input;
+        let lse = lse.as_mut().map(|lse| LseMut { items: lse.items_mut(), base: LogBase::E });
+        let output = OutputMut::Rounded(output.items_mut());
         backend.attention(&input.problem, candidate, &input.arrays(), output, lse)
-    }
-
-    fn spoil(&mut self, byte: u8) {
-        self.output.fill(u16::from_ne_bytes([byte; 2]));
-    }
-
-    fn judge(&self) -> Result<(), String> {
-        let lse = self.case.input.problem.lse.then_some(self.lse.as_slice());
-        self.case.judge(&self.output, lse)
     }
 }
 

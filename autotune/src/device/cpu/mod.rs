@@ -29,7 +29,7 @@ use super::{
     memory, provenance,
 };
 use crate::{
-    search::{Bench, Conditions, Failure, RELATIVE_BAND, Settings},
+    search::{Bench, Conditions, Confirmed, Failure, RELATIVE_BAND, Settings},
     task::{Excluded, Task},
     worker::Harm,
 };
@@ -69,6 +69,7 @@ pub(super) fn settings() -> Settings {
         rounds: 12,
         repetitions: 3,
         pairs: 21,
+        confirmed: Confirmed::Choice,
     }
 }
 
@@ -147,17 +148,17 @@ impl Backend for Cpu {
             Problem::Attention(problem) => {
                 let timed = AttentionCase::timed(problem, context, seed)?;
                 let cases = (AttentionCase::awkward(&problem.into(), seed)?, timed);
-                self.prepared::<attention::AttentionSide, _>(task, how, cases, Choice::cpu_attention)
+                self.prepared(task, how, cases, Choice::cpu_attention)
             }
             Problem::Score(problem) => {
                 let timed = ScoreCase::timed(problem, context, seed)?;
                 let cases = (ScoreCase::awkward(&problem.into(), seed)?, timed);
-                self.prepared::<score::ScoreSide, _>(task, how, cases, Choice::cpu_score)
+                self.prepared(task, how, cases, Choice::cpu_score)
             }
             Problem::Select(problem) => {
                 let timed = SelectCase::timed(problem, context, seed)?;
                 let cases = (SelectCase::awkward(&problem.into(), seed)?, timed);
-                self.prepared::<select::SelectSide, _>(task, how, cases, Choice::cpu_selection)
+                self.prepared(task, how, cases, Choice::cpu_selection)
             }
         }
     }
@@ -174,17 +175,16 @@ impl Backend for Cpu {
 
 impl Cpu {
     /// The bench of two cases, awkward and timed, for the task's points as `candidate` reads them.
-    fn prepared<'a, S: Side + From<C> + 'a, C>(
+    fn prepared<'a, S: Side + 'a>(
         &self,
         task: &Task,
         how: Preparation,
-        (awkward, timed): (C, C),
+        cases: (S, S),
         candidate: fn(&Choice) -> Option<S::Candidate>,
     ) -> anyhow::Result<Box<dyn Bench + 'a>> {
         let candidates = task.candidates_as(candidate)?;
         let backend = backend(self.threads)?;
-        let (awkward, timed) = (awkward.into(), timed.into());
-        Ok(Box::new(CpuBench::<S> { backend, candidates, awkward, timed, spoil: how.spoil }))
+        Ok(Box::new(CpuBench::new(backend, candidates, cases, how.spoil)))
     }
 }
 

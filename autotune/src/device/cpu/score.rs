@@ -13,43 +13,24 @@ use dustin::{
 
 use super::{Side, excluded};
 use crate::{
-    device::{Offers, judge::ScoreCase},
+    device::{
+        Offers,
+        judge::{ScoreCase, ScoreWritten},
+    },
     search::Resources,
     task::Offer,
 };
 
-/// A case and the map that candidates write.
-pub(super) struct ScoreSide {
-    case: ScoreCase,
-    map: Vec<f32>,
-}
-
-impl From<ScoreCase> for ScoreSide {
-    fn from(case: ScoreCase) -> Self {
-        let map = case.input.map.clone();
-        Self { case, map }
-    }
-}
-
-impl Side for ScoreSide {
+impl Side for ScoreCase {
     type Candidate = Candidate;
 
-    fn poison(&mut self) {
-        // NaN wherever a score must be written, or what it is added to.
-        self.map.copy_from_slice(&self.case.input.map);
-    }
-
-    fn run(&mut self, backend: &mut CpuBackend, candidate: &Candidate) -> Result<u64, InvalidInput> {
-        let input = &self.case.input;
-        backend.score(&input.problem, candidate, &input.arrays(), &mut self.map)
-    }
-
-    fn spoil(&mut self, byte: u8) {
-        self.map.fill(f32::from_ne_bytes([byte; 4]));
-    }
-
-    fn judge(&self) -> Result<(), String> {
-        self.case.judge(&self.map)
+    fn run(
+        &self,
+        backend: &mut CpuBackend,
+        candidate: &Candidate,
+        ScoreWritten(map): &mut ScoreWritten,
+    ) -> Result<u64, InvalidInput> {
+        backend.score(&self.input.problem, candidate, &self.input.arrays(), map.items_mut())
     }
 }
 

@@ -8,55 +8,31 @@ use dustin::{
         CpuBackend, CpuLimits,
         select::{Candidate, candidates},
     },
-    select::{
-        arrays::SelectOutput,
-        compare::{Selected, UNWRITTEN},
-        problem::SelectProblem,
-    },
+    select::{arrays::SelectOutput, problem::SelectProblem},
 };
 
 use super::{Side, excluded};
 use crate::{
-    device::{Offers, judge::SelectCase},
+    device::{
+        Offers,
+        judge::{Guarded, SelectCase, SelectWritten},
+    },
     search::Resources,
     task::Offer,
 };
 
-/// A case and the sets that candidates write.
-pub(super) struct SelectSide {
-    case: SelectCase,
-    selected: Selected,
-}
-
-impl From<SelectCase> for SelectSide {
-    fn from(case: SelectCase) -> Self {
-        let selected = Selected::unwritten(&case.input.problem, &case.input.strides);
-        Self { case, selected }
-    }
-}
-
-impl Side for SelectSide {
+impl Side for SelectCase {
     type Candidate = Candidate;
 
-    fn poison(&mut self) {
-        let Selected { set, physical, set_sizes, .. } = &mut self.selected;
-        for array in [set, set_sizes].into_iter().chain(physical) {
-            array.fill(UNWRITTEN);
-        }
-    }
-
-    fn run(&mut self, backend: &mut CpuBackend, candidate: &Candidate) -> Result<u64, InvalidInput> {
-        let (input, Selected { set, physical, set_sizes, .. }) = (&self.case.input, &mut self.selected);
-        let output = SelectOutput { set, physical: physical.as_deref_mut(), set_sizes };
-        backend.select(&input.problem, candidate, &input.arrays(), output)
-    }
-
-    fn spoil(&mut self, byte: u8) {
-        self.selected.set.fill(i32::from_ne_bytes([byte; 4]));
-    }
-
-    fn judge(&self) -> Result<(), String> {
-        self.case.judge(&self.selected)
+    fn run(
+        &self,
+        backend: &mut CpuBackend,
+        candidate: &Candidate,
+        SelectWritten { set, physical, sizes }: &mut SelectWritten,
+    ) -> Result<u64, InvalidInput> {
+        let physical = physical.as_mut().map(Guarded::items_mut);
+        let output = SelectOutput { set: set.items_mut(), physical, set_sizes: sizes.items_mut() };
+        backend.select(&self.input.problem, candidate, &self.input.arrays(), output)
     }
 }
 

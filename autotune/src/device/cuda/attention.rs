@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use dustin::{
     InvalidInput,
     attention::{
-        arrays::{LogBase, OutputType},
+        arrays::LogBase,
         launch::AttentionPlan,
         problem::AttentionProblem,
         space::{self, Candidate},
@@ -17,10 +17,13 @@ use dustin::{
     limits::DeviceLimits,
 };
 
-use super::{Cuda, Side, bench::failure, excluded, prior};
+use super::{Cuda, Side, excluded, prior};
 use crate::{
-    device::{Offers, judge::AttentionCase},
-    search::{Failure, Resources},
+    device::{
+        Offers,
+        judge::{AttentionCase, AttentionWritten, Guarded},
+    },
+    search::Resources,
     task::{Offer, Task},
 };
 
@@ -32,16 +35,13 @@ pub(super) struct AttentionSide {
     more_caches: Vec<DeviceInput>,
     /// Sets for every cache, in turns.
     sets: Vec<DeviceBuffer<i32>>,
-    output: DeviceOutput,
 }
 
 impl AttentionSide {
     fn new(stream: &Stream, mut case: AttentionCase) -> Result<Self, CudaError> {
-        let (problem, strides) = (case.input.problem, case.input.strides);
-        let input = DeviceInput::upload(stream, &problem, &case.input.arrays())?;
+        let input = DeviceInput::upload(stream, &case.input.problem, &case.input.arrays())?;
         case.drop_caches();
-        let output = DeviceOutput::allocate(stream, &problem, &strides, OutputType::Rounded, LogBase::E)?;
-        Ok(Self { case, input, more_caches: Vec::new(), sets: Vec::new(), output })
+        Ok(Self { case, input, more_caches: Vec::new(), sets: Vec::new() })
     }
 
     /// The small awkward problem, and the timed one with inputs that take turns, so that no launch finds its tokens in the
@@ -75,9 +75,16 @@ impl AttentionSide {
 }
 
 impl Side for AttentionSide {
+    type Case = AttentionCase;
+    /// Its arrays lie between their bands.
+    type Output = DeviceOutput;
     type Candidate = Candidate;
     type Plan = AttentionPlan;
     type Kernel = AttentionKernel;
+
+    fn case(&self) -> &AttentionCase {
+        &self.case
+    }
 
     fn plan(&self, candidate: Candidate) -> Result<AttentionPlan, InvalidInput> {
         AttentionPlan::new(&self.case.input.problem, candidate.variant, candidate.splits)
@@ -91,8 +98,33 @@ impl Side for AttentionSide {
         ((1 + self.more_caches.len()) * self.sets.len().max(1)) as u32
     }
 
-    fn poison(&mut self, stream: &Stream) -> Result<(), CudaError> {
-        self.output.poison(stream)
+    fn upload(stream: &Stream, written: &AttentionWritten) -> Result<DeviceOutput, CudaError> {
+        let items = DeviceItems::Rounded(DeviceBuffer::of(stream, written.output.whole())?);
+        let lse = written.lse.as_ref().map(|lse| DeviceBuffer::of(stream, lse.whole())).transpose()?;
+        Ok(DeviceOutput { items, lse, lse_base: LogBase::E })
+    }
+
+    fn renew(
+        stream: &Stream,
+        output: &mut DeviceOutput,
+        unwritten: &AttentionWritten,
+    ) -> Result<(), CudaError> {
+        if let DeviceItems::Rounded(items) = &mut output.items {
+            items.upload(stream, 0, unwritten.output.whole())?;
+        }
+        match (&mut output.lse, &unwritten.lse) {
+            (Some(lse), Some(unwritten)) => lse.upload(stream, 0, unwritten.whole()),
+            _ => Ok(()),
+        }
+    }
+
+    fn download(stream: &Stream, output: &DeviceOutput) -> Result<AttentionWritten, CudaError> {
+        let items = match &output.items {
+            DeviceItems::Rounded(items) => items.download(stream)?,
+            DeviceItems::F32(_) => Vec::new(),
+        };
+        let lse = output.lse.as_ref().map(|lse| lse.download(stream)).transpose()?;
+        Ok(AttentionWritten { output: Guarded::of_whole(items), lse: lse.map(Guarded::of_whole) })
     }
 
     unsafe fn launch(
@@ -100,42 +132,29 @@ impl Side for AttentionSide {
         stream: &Stream,
         kernel: &AttentionKernel,
         workspace: &Workspace,
+        output: &DeviceOutput,
         turn: Option<u32>,
     ) -> Result<(), CudaError> {
-        let mut buffers = self.input.buffers(&self.output, workspace);
+        let mut buffers = self.input.buffers(output, workspace);
         if let Some(turn) = turn {
             let (cache, set) =
                 (turn as usize / self.sets.len().max(1), turn as usize % self.sets.len().max(1));
             if let Some(cache) = cache.checked_sub(1).and_then(|more| self.more_caches.get(more)) {
-                buffers = cache.buffers(&self.output, workspace);
+                buffers = cache.buffers(output, workspace);
             }
             if let Some(set) = self.sets.get(set) {
                 buffers.set = set.address();
             }
         }
+        buffers.output += Guarded::<u16>::OFFSET;
+        if output.lse.is_some() {
+            buffers.lse += Guarded::<f32>::OFFSET;
+        }
         // As in a step's layers, whose launches overlap: no launch writes what the next one reads before it waits.
         buffers.stable = true;
-        // SAFETY: the arrays are this side's own, of its problem's shape, as the sets are; the rest is the caller's
-        // promise.
+        // SAFETY: the arrays are this side's own, of its problem's shape, as the sets are; outputs begin behind their first
+        // band; the rest is the caller's promise.
         unsafe { kernel.launch(stream, &buffers) }
-    }
-
-    fn spoil(&mut self, stream: &Stream, byte: u8) -> Result<(), CudaError> {
-        match &mut self.output.items {
-            DeviceItems::Rounded(items) => items.fill(stream, byte),
-            DeviceItems::F32(items) => items.fill(stream, byte),
-        }
-    }
-
-    fn judge(&self, stream: &Stream) -> Result<(), Failure> {
-        let output = match &self.output.items {
-            DeviceItems::Rounded(items) => items.download(stream).map_err(failure)?,
-            DeviceItems::F32(_) => {
-                return Err(Failure::Candidate("the output is not of 16-bit items".into()));
-            }
-        };
-        let lse = self.output.lse.as_ref().map(|lse| lse.download(stream)).transpose().map_err(failure)?;
-        self.case.judge(&output, lse.as_deref()).map_err(Failure::Candidate)
     }
 }
 

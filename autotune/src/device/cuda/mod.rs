@@ -3,17 +3,19 @@
 mod attention;
 mod bench;
 mod harm;
+mod launcher;
 mod monitor;
 mod prior;
 mod score;
 mod select;
+mod side;
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use dustin::{
     InvalidInput,
-    cuda::{Context, DeviceInfo, ModuleCache, Stream, device_count},
+    cuda::{Context, DeviceBuffer, DeviceInfo, ModuleCache, Stream, device_count},
     limits::{DeviceLimits, Reason},
     profile::{Choice, Provenance},
 };
@@ -22,8 +24,9 @@ use dustin_kernels::registry::{ATTENTION, FOLD, LOGITS, SELECT, source_hash};
 use nvml_wrapper::error::NvmlError;
 
 use self::{
-    bench::{CudaBench, Side},
+    bench::CudaBench,
     monitor::{Monitor, Watchful},
+    side::Side,
 };
 use super::{
     About, GpuPlace, Limits, Offers,
@@ -31,7 +34,7 @@ use super::{
     memory, provenance,
 };
 use crate::{
-    search::{Bench, Conditions, Failure, RELATIVE_BAND, Settings},
+    search::{Bench, Conditions, Confirmed, Failure, RELATIVE_BAND, Settings},
     task::{Excluded, Task},
     worker::Harm,
 };
@@ -55,7 +58,8 @@ impl Cuda {
         let context = Context::new(ordinal).with_context(|| format!("GPU {ordinal} cannot be used"))?;
         let modules = ModuleCache::new(&context)?;
         let stream = Stream::new(&context)?;
-        let monitor = watchful.and_then(|watchful| watchful.watch(&modules.device().pci_bus_id));
+        let sign = |bytes| DeviceBuffer::<u8>::allocate(&context, bytes as usize).ok();
+        let monitor = watchful.and_then(|watchful| watchful.watch(&modules.device().pci_bus_id, sign));
         Ok(Self { modules, stream, monitor })
     }
 
@@ -77,6 +81,7 @@ pub(super) fn settings() -> Settings {
         rounds: 15,
         repetitions: 3,
         pairs: 21,
+        confirmed: Confirmed::Choice,
     }
 }
 
@@ -180,7 +185,7 @@ impl Backend for Cuda {
     }
 
     fn suffer(&self, harm: Harm) -> Result<(), Failure> {
-        harm::suffer(harm, &self.modules, &self.stream).map_err(bench::failure)
+        harm::suffer(harm, &self.modules, &self.stream).map_err(launcher::failure)
     }
 }
 

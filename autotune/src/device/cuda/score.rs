@@ -13,10 +13,13 @@ use dustin::{
     },
 };
 
-use super::{Cuda, Side, bench::failure, excluded, prior};
+use super::{Cuda, Side, excluded, prior};
 use crate::{
-    device::{Offers, judge::ScoreCase},
-    search::{Failure, Resources},
+    device::{
+        Offers,
+        judge::{Guarded, ScoreCase, ScoreWritten},
+    },
+    search::Resources,
     task::{Offer, Task},
 };
 
@@ -25,15 +28,13 @@ pub(super) struct ScoreSide {
     case: ScoreCase,
     /// The case's own, and further ones that take turns with it.
     inputs: Vec<DeviceScoreInput>,
-    map: DeviceBuffer<f32>,
 }
 
 impl ScoreSide {
     fn new(stream: &Stream, mut case: ScoreCase) -> Result<Self, CudaError> {
         let input = DeviceScoreInput::upload(stream, &case.input.problem, &case.input.arrays())?;
         case.drop_caches();
-        let map = DeviceBuffer::of(stream, &case.input.map)?;
-        Ok(Self { case, inputs: vec![input], map })
+        Ok(Self { case, inputs: vec![input] })
     }
 
     /// The small awkward problem, and the timed one with inputs that take turns, so that no launch finds its keys in the
@@ -63,9 +64,16 @@ impl ScoreSide {
 }
 
 impl Side for ScoreSide {
+    type Case = ScoreCase;
+    /// The map between its bands.
+    type Output = DeviceBuffer<f32>;
     type Candidate = Candidate;
     type Plan = ScorePlan;
     type Kernel = ScoreKernel;
+
+    fn case(&self) -> &ScoreCase {
+        &self.case
+    }
 
     fn plan(&self, Candidate { logits, fold, splits }: Candidate) -> Result<ScorePlan, InvalidInput> {
         ScorePlan::new(&self.case.input.problem, logits, fold, splits)
@@ -79,9 +87,20 @@ impl Side for ScoreSide {
         self.inputs.len() as u32
     }
 
-    fn poison(&mut self, stream: &Stream) -> Result<(), CudaError> {
-        // NaN wherever a score must be written, or what it is added to.
-        self.map.upload(stream, 0, &self.case.input.map)
+    fn upload(stream: &Stream, ScoreWritten(map): &ScoreWritten) -> Result<DeviceBuffer<f32>, CudaError> {
+        DeviceBuffer::of(stream, map.whole())
+    }
+
+    fn renew(
+        stream: &Stream,
+        output: &mut DeviceBuffer<f32>,
+        ScoreWritten(unwritten): &ScoreWritten,
+    ) -> Result<(), CudaError> {
+        output.upload(stream, 0, unwritten.whole())
+    }
+
+    fn download(stream: &Stream, output: &DeviceBuffer<f32>) -> Result<ScoreWritten, CudaError> {
+        Ok(ScoreWritten(Guarded::of_whole(output.download(stream)?)))
     }
 
     unsafe fn launch(
@@ -89,21 +108,15 @@ impl Side for ScoreSide {
         stream: &Stream,
         kernel: &ScoreKernel,
         workspace: &Workspace,
+        output: &DeviceBuffer<f32>,
         turn: Option<u32>,
     ) -> Result<(), CudaError> {
         let input = turn.unwrap_or(0) as usize % self.inputs.len();
-        let buffers = self.inputs[input].buffers(&self.map, workspace);
-        // SAFETY: the arrays are this side's own, of its problem's shape; the rest is the caller's promise.
+        let mut buffers = self.inputs[input].buffers(output, workspace);
+        buffers.map += Guarded::<f32>::OFFSET;
+        // SAFETY: the arrays are this side's own, of its problem's shape, the map behind its first band; the rest is the
+        // caller's promise.
         unsafe { kernel.launch(stream, &buffers) }
-    }
-
-    fn spoil(&mut self, stream: &Stream, byte: u8) -> Result<(), CudaError> {
-        self.map.fill(stream, byte)
-    }
-
-    fn judge(&self, stream: &Stream) -> Result<(), Failure> {
-        let map = self.map.download(stream).map_err(failure)?;
-        self.case.judge(&map).map_err(Failure::Candidate)
     }
 }
 

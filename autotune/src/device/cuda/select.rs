@@ -3,20 +3,25 @@
 use anyhow::Context as _;
 use dustin::{
     InvalidInput,
-    cuda::{CudaError, DeviceSelectInput, DeviceSelectOutput, ModuleCache, SelectKernel, Stream, Workspace},
+    cuda::{
+        CudaError, DeviceBuffer, DeviceSelectInput, DeviceSelectOutput, ModuleCache, SelectKernel, Stream,
+        Workspace,
+    },
     limits::DeviceLimits,
     select::{
-        compare::Selected,
         launch::SelectPlan,
         problem::SelectProblem,
         space::{self, Candidate},
     },
 };
 
-use super::{Side, bench::failure, excluded, prior};
+use super::{Side, excluded, prior};
 use crate::{
-    device::{Offers, judge::SelectCase},
-    search::{Failure, Resources},
+    device::{
+        Offers,
+        judge::{Guarded, SelectCase, SelectWritten},
+    },
+    search::Resources,
     task::{Offer, Task},
 };
 
@@ -25,15 +30,12 @@ use crate::{
 pub(super) struct SelectSide {
     case: SelectCase,
     input: DeviceSelectInput,
-    output: DeviceSelectOutput,
 }
 
 impl SelectSide {
     fn new(stream: &Stream, case: SelectCase) -> Result<Self, CudaError> {
-        let (problem, strides) = (&case.input.problem, &case.input.strides);
-        let input = DeviceSelectInput::upload(stream, problem, &case.input.arrays())?;
-        let output = DeviceSelectOutput::allocate(stream, problem, strides)?;
-        Ok(Self { case, input, output })
+        let input = DeviceSelectInput::upload(stream, &case.input.problem, &case.input.arrays())?;
+        Ok(Self { case, input })
     }
 
     /// The small awkward problem, and the timed one.
@@ -52,9 +54,16 @@ impl SelectSide {
 }
 
 impl Side for SelectSide {
+    type Case = SelectCase;
+    /// Its arrays lie between their bands.
+    type Output = DeviceSelectOutput;
     type Candidate = Candidate;
     type Plan = SelectPlan;
     type Kernel = SelectKernel;
+
+    fn case(&self) -> &SelectCase {
+        &self.case
+    }
 
     fn plan(&self, candidate: Candidate) -> Result<SelectPlan, InvalidInput> {
         SelectPlan::new(&self.case.input.problem, candidate.variant, candidate.cluster)
@@ -68,14 +77,35 @@ impl Side for SelectSide {
         1
     }
 
-    fn poison(&mut self, stream: &Stream) -> Result<(), CudaError> {
-        let unwritten = Selected::unwritten(&self.case.input.problem, &self.case.input.strides);
-        self.output.set.upload(stream, 0, &unwritten.set)?;
-        self.output.set_sizes.upload(stream, 0, &unwritten.set_sizes)?;
-        match (&mut self.output.physical, &unwritten.physical) {
-            (Some(physical), Some(items)) => physical.upload(stream, 0, items),
+    fn upload(stream: &Stream, written: &SelectWritten) -> Result<DeviceSelectOutput, CudaError> {
+        let array = |array: &Guarded<i32>| DeviceBuffer::of(stream, array.whole());
+        Ok(DeviceSelectOutput {
+            set: array(&written.set)?,
+            physical: written.physical.as_ref().map(array).transpose()?,
+            set_sizes: array(&written.sizes)?,
+        })
+    }
+
+    fn renew(
+        stream: &Stream,
+        output: &mut DeviceSelectOutput,
+        unwritten: &SelectWritten,
+    ) -> Result<(), CudaError> {
+        output.set.upload(stream, 0, unwritten.set.whole())?;
+        output.set_sizes.upload(stream, 0, unwritten.sizes.whole())?;
+        match (&mut output.physical, &unwritten.physical) {
+            (Some(physical), Some(unwritten)) => physical.upload(stream, 0, unwritten.whole()),
             _ => Ok(()),
         }
+    }
+
+    fn download(stream: &Stream, output: &DeviceSelectOutput) -> Result<SelectWritten, CudaError> {
+        let array = |array: &DeviceBuffer<i32>| array.download(stream).map(Guarded::of_whole);
+        Ok(SelectWritten {
+            set: array(&output.set)?,
+            physical: output.physical.as_ref().map(array).transpose()?,
+            sizes: array(&output.set_sizes)?,
+        })
     }
 
     unsafe fn launch(
@@ -83,28 +113,18 @@ impl Side for SelectSide {
         stream: &Stream,
         kernel: &SelectKernel,
         workspace: &Workspace,
+        output: &DeviceSelectOutput,
         _: Option<u32>,
     ) -> Result<(), CudaError> {
-        let buffers = self.input.buffers(&self.output, workspace);
-        // SAFETY: the arrays are this side's own, of its problem's shape; the rest is the caller's promise.
+        let mut buffers = self.input.buffers(output, workspace);
+        buffers.set += Guarded::<i32>::OFFSET;
+        buffers.set_sizes += Guarded::<i32>::OFFSET;
+        if output.physical.is_some() {
+            buffers.physical += Guarded::<i32>::OFFSET;
+        }
+        // SAFETY: the arrays are this side's own, of its problem's shape, each behind its first band; the rest is the caller's
+        // promise.
         unsafe { kernel.launch(stream, &buffers) }
-    }
-
-    fn spoil(&mut self, stream: &Stream, byte: u8) -> Result<(), CudaError> {
-        self.output.set.fill(stream, byte)
-    }
-
-    fn judge(&self, stream: &Stream) -> Result<(), Failure> {
-        let DeviceSelectOutput { set, physical, set_sizes } = &self.output;
-        let physical = physical.as_ref().map(|items| items.download(stream)).transpose();
-        let selected = Selected {
-            set: set.download(stream).map_err(failure)?,
-            physical: physical.map_err(failure)?,
-            set_sizes: set_sizes.download(stream).map_err(failure)?,
-            // A fault would have been reported already.
-            status: 0,
-        };
-        self.case.judge(&selected).map_err(Failure::Candidate)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Cases of scoring.
 
-use std::thread;
+use std::{ops::Range, thread};
 
 use dustin::{
     InvalidInput,
@@ -14,7 +14,7 @@ use dustin::{
     },
 };
 
-use super::samples;
+use super::{Case, Guarded, Written, samples};
 
 /// The most sources of an awkward problem.
 const SOURCES: usize = 3;
@@ -27,6 +27,40 @@ pub(crate) struct ScoreCase {
     reference: Reference,
     /// Whether the reference is of samples alone.
     sampled: bool,
+}
+
+/// The map that a candidate writes.
+#[derive(Clone, Debug)]
+pub(crate) struct ScoreWritten(pub(crate) Guarded<f32>);
+
+const MAP: &str = "the map";
+
+impl Written for ScoreWritten {
+    fn bytes(&self) -> usize {
+        size_of_val(self.0.whole())
+    }
+
+    fn spoil(&mut self, byte: u8) {
+        self.0.spoil(byte);
+    }
+
+    fn difference(&self, other: &Self) -> Option<String> {
+        self.0.difference(&other.0, MAP)
+    }
+}
+
+impl Case for ScoreCase {
+    type Written = ScoreWritten;
+
+    fn unwritten(&self) -> ScoreWritten {
+        // NaN wherever a score must be written, or what it is added to.
+        ScoreWritten(Guarded::holding(&self.input.map))
+    }
+
+    fn judge(&self, ScoreWritten(map): &ScoreWritten) -> Result<(), String> {
+        map.require_bands(MAP)?;
+        self.judge_map(map.items())
+    }
 }
 
 impl ScoreCase {
@@ -91,7 +125,7 @@ impl ScoreCase {
     ///
     /// # Errors
     /// What differs.
-    pub(crate) fn judge(&self, map: &[f32]) -> Result<(), String> {
+    fn judge_map(&self, map: &[f32]) -> Result<(), String> {
         let ScoreInput { problem, map: before, .. } = &self.input;
         if !self.sampled {
             return compare_map(problem, &self.reference, before, map)
@@ -99,23 +133,28 @@ impl ScoreCase {
                 .map_err(|error| error.to_string());
         }
         // What has no reference is shown to the comparison as untouched, and judged by its sums.
-        let mut of_samples = before.clone();
-        for part in &self.reference.parts {
-            let found = map.get(part.clone()).ok_or("the map is too short")?;
-            of_samples[part.clone()].copy_from_slice(found);
+        let mut of_samples = map.to_vec();
+        for part in self.parts().filter(|part| !self.reference.parts.contains(part)) {
+            let shown = of_samples.get_mut(part.clone()).ok_or("the map is too short")?;
+            shown.copy_from_slice(&before[part]);
         }
         compare_map(problem, &self.reference, before, &of_samples).map_err(|error| error.to_string())?;
         self.judge_sums(map)
     }
 
+    /// Each sequence's part of the map that is written.
+    fn parts(&self) -> impl Iterator<Item = Range<usize>> {
+        let ScoreInput { map_starts, lengths, .. } = &self.input;
+        map_starts.iter().zip(lengths).map(|(&start, &length)| start as usize..(start + length) as usize)
+    }
+
     /// Judges every sequence by the sum of its scores.
     fn judge_sums(&self, map: &[f32]) -> Result<(), String> {
-        let ScoreInput { problem, map: before, map_starts, lengths, .. } = &self.input;
+        let ScoreInput { problem, map: before, .. } = &self.input;
         let weights = problem.sources.iter().flat_map(|source| &source.heads);
         let weights: f64 = weights.map(|captured| f64::from(captured.weight)).sum();
         let expected = weights * f64::from(problem.tokens);
-        for (sequence, (&start, &length)) in map_starts.iter().zip(lengths).enumerate() {
-            let part = start as usize..(start + length) as usize;
+        for (sequence, part) in self.parts().enumerate() {
             let held = |at: usize| if problem.accumulate { f64::from(before[at]) } else { 0.0 };
             let actual: f64 = part.map(|at| f64::from(map[at]) - held(at)).sum();
             // A NaN is not within any limit.
@@ -172,6 +211,8 @@ fn of_sequence(input: &ScoreInput, sequence: usize) -> Result<Reference, Invalid
 mod tests {
     use dustin_autotune::workload::{Problem, Shape, Workload, named};
 
+    use dustin::score::reference::Position;
+
     use super::{super::SAMPLES, *};
 
     fn small() -> ScoreProblem {
@@ -198,14 +239,34 @@ mod tests {
             assert_eq!(case.reference.positions[part.clone()], whole.positions[part.clone()]);
         }
         let good = rounded(&whole);
-        assert_eq!(case.judge(&good), Ok(()));
+        assert_eq!(case.judge_map(&good), Ok(()));
         for (sequence, what) in [(0, "must be"), (1, "sum up"), (6, "must be")] {
             let mut spoilt = good.clone();
             spoilt[sequence * 300] = f32::NAN;
-            let error = case.judge(&spoilt).unwrap_err();
+            let error = case.judge_map(&spoilt).unwrap_err();
             assert!(error.contains(what), "{sequence}: {error}");
         }
-        assert!(case.judge(&good[1..]).is_err());
+        assert!(case.judge_map(&good[1..]).is_err());
+        let ScoreWritten(mut map) = case.unwritten();
+        map.items_mut().copy_from_slice(&good);
+        assert_eq!(case.judge(&ScoreWritten(map)), Ok(()));
+    }
+
+    #[test]
+    fn a_gap_of_the_timed_map_that_was_written_is_refused() {
+        let mut problem = small();
+        problem.map_capacity += 5;
+        let case = ScoreCase::timed(&problem, 300, 5).unwrap();
+        let whole = reference::score(&case.input.problem, &case.input.arrays(), &case.input.map).unwrap();
+        let positions = whole.positions.iter().zip(&case.input.map).zip(rounded(&whole));
+        let good: Vec<f32> = positions
+            .map(|((kind, &before), score)| if *kind == Position::Untouched { before } else { score })
+            .collect();
+        assert_eq!(case.judge_map(&good), Ok(()));
+        let gap = whole.positions.iter().position(|&kind| kind == Position::Untouched).unwrap();
+        let mut spoilt = good;
+        spoilt[gap] = 0.0;
+        assert!(case.judge_map(&spoilt).unwrap_err().contains(&format!("position {gap} ")));
     }
 
     #[test]
@@ -213,17 +274,17 @@ mod tests {
         let case = ScoreCase::awkward(&ScoreKey::from(&small()), 5).unwrap();
         let mut good = rounded(&case.reference);
         for (at, item) in good.iter_mut().enumerate() {
-            if case.reference.positions[at] == reference::Position::Untouched {
+            if case.reference.positions[at] == Position::Untouched {
                 *item = case.input.map[at];
             }
         }
-        assert_eq!(case.judge(&good), Ok(()));
+        assert_eq!(case.judge_map(&good), Ok(()));
         let last = case.reference.parts.last().unwrap().clone();
-        let gap = case.reference.positions.iter().position(|&p| p == reference::Position::Untouched).unwrap();
+        let gap = case.reference.positions.iter().position(|&p| p == Position::Untouched).unwrap();
         for at in [last.start, gap] {
             let mut spoilt = good.clone();
             spoilt[at] = if at == gap { 0.0 } else { f32::NAN };
-            assert!(case.judge(&spoilt).unwrap_err().contains(&format!("position {at} ")));
+            assert!(case.judge_map(&spoilt).unwrap_err().contains(&format!("position {at} ")));
         }
     }
 }

@@ -11,11 +11,74 @@ use dustin::{
     },
 };
 
+use super::{Case, Guarded, Written};
+
 /// An input and the sets that it must give, bit for bit.
 pub(crate) struct SelectCase {
     /// The input.
     pub(crate) input: SelectInput,
     reference: Reference,
+}
+
+/// The sets that a candidate writes.
+#[derive(Clone, Debug)]
+pub(crate) struct SelectWritten {
+    /// Positions.
+    pub(crate) set: Guarded<i32>,
+    /// Their physical slots, if asked for.
+    pub(crate) physical: Option<Guarded<i32>>,
+    /// Sizes.
+    pub(crate) sizes: Guarded<i32>,
+}
+
+impl SelectWritten {
+    /// The arrays, each with its name.
+    fn arrays(&self) -> impl Iterator<Item = (&'static str, &Guarded<i32>)> {
+        let physical = self.physical.iter().map(|physical| ("the slots", physical));
+        [("the positions", &self.set), ("the sizes", &self.sizes)].into_iter().chain(physical)
+    }
+}
+
+impl Written for SelectWritten {
+    fn bytes(&self) -> usize {
+        self.arrays().map(|(_, array)| size_of_val(array.whole())).sum()
+    }
+
+    fn spoil(&mut self, byte: u8) {
+        self.set.spoil(byte);
+    }
+
+    fn difference(&self, other: &Self) -> Option<String> {
+        let mut pairs = self.arrays().zip(other.arrays());
+        pairs.find_map(|((what, own), (_, other))| own.difference(other, what))
+    }
+}
+
+impl Case for SelectCase {
+    type Written = SelectWritten;
+
+    fn unwritten(&self) -> SelectWritten {
+        let Selected { set, physical, set_sizes, .. } =
+            Selected::unwritten(&self.input.problem, &self.input.strides);
+        SelectWritten {
+            set: Guarded::holding(&set),
+            physical: physical.as_deref().map(Guarded::holding),
+            sizes: Guarded::holding(&set_sizes),
+        }
+    }
+
+    fn judge(&self, written: &SelectWritten) -> Result<(), String> {
+        written.arrays().try_for_each(|(what, array)| array.require_bands(what))?;
+        let selected = Selected {
+            set: written.set.items().to_vec(),
+            physical: written.physical.as_ref().map(|physical| physical.items().to_vec()),
+            set_sizes: written.sizes.items().to_vec(),
+            // Another status is reported where it is read.
+            status: 0,
+        };
+        compare(&self.input.problem, &self.input.strides, &self.reference, &selected)
+            .map_err(|error| error.to_string())
+    }
 }
 
 impl SelectCase {
@@ -58,15 +121,6 @@ impl SelectCase {
         let reference = reference::select(&input.problem, &input.arrays())?;
         Ok(Self { input, reference })
     }
-
-    /// Judges sets that were written into unwritten arrays.
-    ///
-    /// # Errors
-    /// What differs.
-    pub(crate) fn judge(&self, selected: &Selected) -> Result<(), String> {
-        compare(&self.input.problem, &self.input.strides, &self.reference, selected)
-            .map_err(|error| error.to_string())
-    }
 }
 
 #[cfg(test)]
@@ -87,20 +141,20 @@ mod tests {
             SelectKey { quota: false, ..key },
         ] {
             let case = SelectCase::awkward(&key, 5).unwrap();
-            let SelectInput { problem, strides, .. } = &case.input;
-            let mut selected = Selected::unwritten(problem, strides);
-            assert!(case.judge(&selected).is_err());
+            let problem = &case.input.problem;
+            let mut written = case.unwritten();
+            assert!(case.judge(&written).is_err());
             let mut backend = CpuBackend::new(1).unwrap();
             let candidate = dustin::cpu::select::default_candidate(problem, backend.limits()).unwrap();
             let output = SelectOutput {
-                set: &mut selected.set,
-                physical: selected.physical.as_deref_mut(),
-                set_sizes: &mut selected.set_sizes,
+                set: written.set.items_mut(),
+                physical: written.physical.as_mut().map(Guarded::items_mut),
+                set_sizes: written.sizes.items_mut(),
             };
-            selected.status = backend.select(problem, &candidate, &case.input.arrays(), output).unwrap();
-            assert_eq!(case.judge(&selected), Ok(()));
-            selected.set[0] = 7;
-            assert!(case.judge(&selected).is_err());
+            assert_eq!(backend.select(problem, &candidate, &case.input.arrays(), output), Ok(0));
+            assert_eq!(case.judge(&written), Ok(()));
+            written.set.items_mut()[0] = 7;
+            assert!(case.judge(&written).is_err());
         }
     }
 }

@@ -1,131 +1,15 @@
 //! The search against an oracle that knows every candidate's time.
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+mod confirmed;
+mod oracle;
 
-use rand::{RngExt, SeedableRng};
+use std::time::Duration;
+
+use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
+use self::oracle::{Oracle, Watcher};
 use super::*;
-
-/// A device that answers from a table; each repetition advances a clock that the test shares.
-struct Oracle {
-    candidates: Vec<Candidate>,
-    times: Vec<f64>,
-    wrong: Vec<usize>,
-    broken: Vec<usize>,
-    /// A candidate that no longer launches once it has been timed so often.
-    wears_out: Option<(usize, usize)>,
-    lost_after: Option<usize>,
-    noise: f64,
-    /// What a check's run takes longer than others; nothing if it is not timed.
-    start_us: Option<f64>,
-    /// The time of a candidate while it is alone, and what is added once the finals begin.
-    flattery: Vec<f64>,
-    checked: Vec<usize>,
-    timed: Vec<usize>,
-    rng: Pcg64Mcg,
-    method: MethodKind,
-    seed: u64,
-    near: Option<usize>,
-    trials: Option<usize>,
-    clock: Rc<Cell<Duration>>,
-}
-
-impl Oracle {
-    fn new(times: &[f64]) -> Self {
-        let candidate = |index: usize| Candidate {
-            id: format!("c{index:03}"),
-            resources: Resources { threads: 128 + index as u64, ..Resources::default() },
-        };
-        Self {
-            candidates: (0..times.len()).map(candidate).collect(),
-            times: times.to_vec(),
-            wrong: Vec::new(),
-            broken: Vec::new(),
-            wears_out: None,
-            lost_after: None,
-            noise: 0.0,
-            start_us: None,
-            flattery: vec![0.0; times.len()],
-            checked: Vec::new(),
-            timed: Vec::new(),
-            rng: Pcg64Mcg::seed_from_u64(5),
-            method: MethodKind::Random,
-            seed: 1,
-            near: None,
-            trials: None,
-            clock: Rc::new(Cell::new(Duration::ZERO)),
-        }
-    }
-
-    fn search(&mut self, settings: &Settings, watcher: &mut Watcher) -> Result<Outcome, SearchError> {
-        watcher.clock = Rc::clone(&self.clock);
-        let candidates = self.candidates.clone();
-        let points: Vec<Vec<Value>> =
-            (0..self.times.len()).map(|index| vec![Value::Number(index as f64)]).collect();
-        let space = Space::new(&points);
-        let mut course = Course::new(&space, self.method, self.seed).from(self.near);
-        if let Some(trials) = self.trials {
-            course = course.at_most(trials);
-        }
-        search(Field { candidates: &candidates, default: 0 }, course, self, settings, watcher)
-    }
-}
-
-impl Bench for Oracle {
-    fn check(&mut self, candidate: usize) -> Result<Option<f64>, Failure> {
-        self.checked.push(candidate);
-        if self.wrong.contains(&candidate) {
-            return Err(Failure::Candidate("output differs from the reference at row 3".into()));
-        }
-        Ok(self.start_us.map(|start| start + self.times[candidate]))
-    }
-
-    fn time(&mut self, candidate: usize, repetitions: u32) -> Result<Vec<f64>, Failure> {
-        assert!(self.checked.contains(&candidate), "candidate {candidate} was timed before it was checked");
-        if self.lost_after.is_some_and(|limit| self.timed.len() >= limit) {
-            return Err(Failure::Device("the driver reports an illegal address".into()));
-        }
-        if self.broken.contains(&candidate) {
-            return Err(Failure::Candidate("too many resources requested".into()));
-        }
-        let turns = self.timed.iter().filter(|&&timed| timed == candidate).count();
-        if self.wears_out.is_some_and(|(worn, limit)| worn == candidate && turns >= limit) {
-            return Err(Failure::Candidate("it no longer launches".into()));
-        }
-        let flattered = turns >= 2;
-        self.timed.push(candidate);
-        let time = self.times[candidate] + if flattered { self.flattery[candidate] } else { 0.0 };
-        let times = (0..repetitions).map(|_| {
-            let noise = (self.rng.random::<f64>() - 0.5) * 2.0 * self.noise;
-            let step = Duration::try_from_secs_f64(time * 1e-6).unwrap_or_default();
-            self.clock.set(self.clock.get() + step);
-            time + noise
-        });
-        Ok(times.collect())
-    }
-}
-
-#[derive(Default)]
-struct Watcher {
-    clock: Rc<Cell<Duration>>,
-    interrupt_at: Option<(Stage, usize)>,
-    interrupted: bool,
-}
-
-impl Surroundings for Watcher {
-    fn elapsed(&self) -> Duration {
-        self.clock.get()
-    }
-
-    fn interrupted(&self) -> bool {
-        self.interrupted
-    }
-
-    fn progress(&mut self, stage: Stage, done: usize, _: usize, _: Option<f64>) {
-        self.interrupted |= self.interrupt_at == Some((stage, done));
-    }
-}
 
 fn settings() -> Settings {
     Settings {
@@ -139,6 +23,7 @@ fn settings() -> Settings {
         rounds: 12,
         repetitions: 3,
         pairs: 15,
+        confirmed: Confirmed::Choice,
     }
 }
 
@@ -248,21 +133,6 @@ fn a_flattered_candidate_is_found_out_before_it_replaces_the_default() {
     oracle.flattery[1] = 30.0;
     let outcome = run(&mut oracle);
     assert_eq!(outcome.chosen, 0);
-}
-
-#[test]
-fn who_fails_in_the_run_off_is_the_one_rejected() {
-    // Two turns of screening, twelve of finals: the run-off begins with the fifteenth.
-    for (worn, left) in [(0, 1), (1, 0)] {
-        let mut oracle = Oracle::new(&[50.0, 30.0]);
-        oracle.wears_out = Some((worn, 14));
-        let outcome = run(&mut oracle);
-        assert_eq!(outcome.chosen, left);
-        assert_eq!(outcome.statuses[worn], Status::Rejected("it no longer launches".into()));
-        assert!(matches!(outcome.statuses[left], Status::Finalist(_)), "{:?}", outcome.statuses);
-        assert_eq!(outcome.default_time.is_some(), left == 0);
-        assert_eq!(outcome.tied, [left]);
-    }
 }
 
 #[test]
