@@ -119,6 +119,8 @@ pub(crate) struct EveryBatch {
     pub(crate) default_us: Option<f64>,
     /// What the choice costs each batch.
     pub(crate) batches: Vec<BatchCost>,
+    /// Rounds that were counted although the device was not steady, and why.
+    pub(crate) unsteady_rounds: Vec<String>,
 }
 
 /// What a choice for every batch costs one of them.
@@ -138,7 +140,7 @@ pub(crate) struct BatchCost {
 
 impl EveryBatch {
     pub(crate) fn new(task: &Task, outcome: &Outcome, batches: Vec<BatchCost>) -> Self {
-        let Outcome { chosen, time, default_time, .. } = outcome;
+        let Outcome { chosen, time, default_time, unsteady, .. } = outcome;
         Self {
             workload: task.name.clone(),
             bucket: task.key.to_string(),
@@ -147,6 +149,7 @@ impl EveryBatch {
             default: task.points[task.default].to_string(),
             default_us: default_time.map(|default| rounded(default.median)),
             batches,
+            unsteady_rounds: unsteady.clone(),
         }
     }
 }

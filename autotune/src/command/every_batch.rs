@@ -6,7 +6,7 @@ use super::tuner::{Searched, Tuner};
 use crate::{
     invariance::{self, Batch, Group, NoChoice},
     journal::Purpose,
-    report::{BatchCost, EveryBatch},
+    report::{BatchCost, EveryBatch, Row},
     search::{Confirmed, Course, Ending, MethodKind, Outcome, Settings, Status},
     task::Task,
 };
@@ -85,6 +85,7 @@ impl Tuner<'_> {
         let course =
             Course::new(&task.space, MethodKind::Random, self.request.seed).from(all).at_most(wanted);
         let Searched { outcome, .. } = self.search(task, Purpose::EveryBatch, course, None, &settings)?;
+        self.remark(&Row::new(task, &outcome, &self.device));
         let tried = outcome.statuses.iter().filter(|status| **status != Status::Untried).count();
         if outcome.ending == Ending::Budget && tried < wanted {
             self.request.console.note(&format!(

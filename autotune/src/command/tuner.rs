@@ -114,10 +114,8 @@ impl<'a> Tuner<'a> {
         self.search(task, Purpose::Bucket, course, self.book.nearest(&task.key), &settings)
     }
 
-    /// Tells what the search of the task at `place` came to.
-    pub(super) fn tell(&mut self, place: usize, task: &Task, searched: &Searched) {
-        let Searched { outcome, memory } = searched;
-        let row = Row { peak_memory_bytes: *memory, ..Row::new(task, outcome, &self.device) };
+    /// Remarks who was rejected in a search, and what was wrong with the device meanwhile.
+    pub(super) fn remark(&self, row: &Row) {
         let console = self.request.console;
         for rejected in &row.rejected {
             console.note(&format!("rejected {}: {}", rejected.point, rejected.reason));
@@ -130,6 +128,14 @@ impl<'a> Tuner<'a> {
             console
                 .note(&format!("{workload}: {count} rounds count although {reason}: its interval is wide"));
         }
+    }
+
+    /// Tells what the search of the task at `place` came to.
+    pub(super) fn tell(&mut self, place: usize, task: &Task, searched: &Searched) {
+        let Searched { outcome, memory } = searched;
+        let row = Row { peak_memory_bytes: *memory, ..Row::new(task, outcome, &self.device) };
+        let console = self.request.console;
+        self.remark(&row);
         if outcome.ending == Ending::Budget && row.untried > 0 {
             console.note(&format!(
                 "{}: the budget ended after {} of {} candidates; tune longer for a better choice",

@@ -58,16 +58,21 @@ impl Auditor<'_> {
         bench: &mut dyn Bench,
         line: &mut Line,
     ) -> Result<(), SearchError> {
+        let mut steadiness = Steadiness::new(bench.conditions());
         let mut compared = || {
             for candidate in [field.default, chosen] {
                 bench.check(candidate).map_err(|failure| (candidate, failure))?;
                 bench.confirm(candidate).map_err(|failure| (candidate, failure))?;
             }
-            let mut steadiness = Steadiness::new(bench.conditions());
             run_off(bench, chosen, field.default, self.device.settings().pairs, &mut steadiness)
         };
         match compared() {
-            Ok(Some(run_off)) => line.compared(&run_off),
+            Ok(Some(run_off)) => {
+                line.compared(&run_off);
+                if let Some(reason) = steadiness.unsteady().first() {
+                    line.remark = format!("{} pairs count although {reason}", steadiness.unsteady().len());
+                }
+            }
             Ok(None) => (line.verdict, line.remark) = (Verdict::Unchecked, "it gave no times".into()),
             Err((failed, Failure::Candidate(reason))) if failed == chosen => {
                 (line.verdict, line.remark) = (Verdict::Wrong, reason);

@@ -200,7 +200,7 @@ impl Cuda {
     ) -> anyhow::Result<Box<dyn Bench + 'a>> {
         let bytes = task.problem.bytes();
         let bench = CudaBench::new((&self.modules, &self.stream), candidates, sides, bytes, how);
-        Ok(Box::new(bench.with_context(|| format!("{} needs a workspace", task.name))?))
+        Ok(Box::new(bench.with_context(|| format!("{} needs room for workspaces and outputs", task.name))?))
     }
 }
 
