@@ -75,25 +75,11 @@ pub(crate) fn tune(request: &TuneRequest, stop: &Stop) -> anyhow::Result<Exit> {
         }
         Ok(())
     };
-    let worked: Vec<Worked> = thread::scope(|scope| {
-        let start = |(number, tuner)| {
-            let work = &work;
-            scope.spawn(move || {
-                let mut found = Vec::new();
-                let ended = work(number, tuner, &mut found);
-                (found, ended)
-            })
-        };
-        let threads: Vec<_> = tuners.iter_mut().enumerate().map(start).collect();
-        let ended =
-            |_| (Vec::new(), Err(anyhow!("a search ended unexpectedly; run the command with --resume")));
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(ended)).collect()
-    });
 
     let mut outcomes: Vec<Option<Outcome>> = tasks.iter().map(|_| None).collect();
     // What ended a device's share is told behind what the others have found.
     let (mut left_over, mut lost) = (Vec::new(), Vec::new());
-    for (number, (found, ended)) in worked.into_iter().enumerate() {
+    for (number, (found, ended)) in side_by_side(&mut tuners, work).into_iter().enumerate() {
         found.into_iter().for_each(|(place, outcome)| outcomes[place] = Some(outcome));
         match ended {
             Ok(()) => left_over.push(number),
@@ -170,6 +156,27 @@ impl Report<'_> {
         }
         Ok(console.print(&format!("profile {}", self.profile))?)
     }
+}
+
+/// What each tuner, on a thread of its own, found by `work`, which is told its number.
+fn side_by_side<'a>(
+    tuners: &mut [Tuner<'a>],
+    work: impl Fn(usize, &mut Tuner<'a>, &mut Vec<(usize, Outcome)>) -> anyhow::Result<()> + Sync,
+) -> Vec<Worked> {
+    thread::scope(|scope| {
+        let start = |(number, tuner)| {
+            let work = &work;
+            scope.spawn(move || {
+                let mut found = Vec::new();
+                let ended = work(number, tuner, &mut found);
+                (found, ended)
+            })
+        };
+        let threads: Vec<_> = tuners.iter_mut().enumerate().map(start).collect();
+        let ended =
+            |_| (Vec::new(), Err(anyhow!("a search ended unexpectedly; run the command with --resume")));
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(ended)).collect()
+    })
 }
 
 /// The batches of `group` that have a result.

@@ -4,8 +4,8 @@ use std::{
     env, fmt,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     path::PathBuf,
-    process::{Child, ChildStderr, ChildStdin, Command, Stdio},
-    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    process::{Child, ChildStderr, Command, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
     thread,
     time::{Duration, Instant},
 };
@@ -46,7 +46,7 @@ impl fmt::Display for Death {
 /// A worker. Dropping it ends it.
 pub(super) struct Process {
     child: Child,
-    input: ChildStdin,
+    requests: Sender<String>,
     answers: Receiver<String>,
     complaint: Receiver<String>,
     /// Whether it was killed and is still there.
@@ -72,9 +72,14 @@ impl Process {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn()?;
         let missing = || io::Error::other("the worker has no pipes");
-        let input = child.stdin.take().ok_or_else(missing)?;
+        let mut input = child.stdin.take().ok_or_else(missing)?;
         let output = child.stdout.take().ok_or_else(missing)?;
         let errors = child.stderr.take().ok_or_else(missing)?;
+        let (requests, asked) = mpsc::channel::<String>();
+        thread::spawn(move || {
+            // A worker that does not read has this thread wait, and nobody else.
+            let _ = asked.into_iter().try_for_each(|line| writeln!(input, "{line}"));
+        });
         let (sender, answers) = mpsc::channel();
         thread::spawn(move || {
             let lines = BufReader::new(output).lines().map_while(Result::ok);
@@ -83,7 +88,7 @@ impl Process {
         });
         let (sender, complaint) = mpsc::channel();
         thread::spawn(move || sender.send(tail(errors)));
-        Ok(Self { child, input, answers, complaint, stuck: false })
+        Ok(Self { child, requests, answers, complaint, stuck: false })
     }
 
     /// Asks for an answer within `limit`. After an error the worker is of no more use.
@@ -91,8 +96,8 @@ impl Process {
     /// # Errors
     /// There is none.
     pub(super) fn ask(&mut self, request: &Request, limit: Duration) -> Result<Reply, Death> {
-        let said = serde_json::to_string(request).map_err(io::Error::from);
-        if said.and_then(|line| writeln!(self.input, "{line}")).is_err() {
+        let said = serde_json::to_string(request).is_ok_and(|line| self.requests.send(line).is_ok());
+        if !said {
             return Err(self.ended());
         }
         match self.answers.recv_timeout(limit) {
@@ -176,7 +181,10 @@ fn shortened(line: &str) -> String {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use super::*;
+    use dustin::profile::{DeviceId, Key, Policy};
+    use dustin_autotune::workload::named;
+
+    use super::{super::protocol::Assignment, *};
     use crate::resolve::DeviceChoice;
 
     fn shell(script: &str) -> Process {
@@ -199,6 +207,19 @@ mod tests {
             turns += 1;
             turns == 3
         }));
+    }
+
+    #[test]
+    fn a_worker_that_does_not_read_has_no_more_time_than_one_that_does_not_answer() {
+        let key = Key::of(&named("w1").unwrap().problem, &DeviceId::cpu("any"), Policy::default());
+        // More than a pipe holds.
+        let name = "x".repeat(1 << 20);
+        let assignment = Assignment { name, key, choices: Vec::new(), seed: 1, ahead: false };
+        let (start, mut process) = (Instant::now(), shell("exec sleep 60"));
+        let death = process.ask(&Request::Prepare(assignment), Duration::from_millis(100)).unwrap_err();
+        assert!(matches!(death, Death::TimedOut(_)), "{death}");
+        process.end().unwrap();
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     }
 
     #[test]
