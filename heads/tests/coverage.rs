@@ -10,7 +10,7 @@ use dustin::{geometry::Geometry, profile::LayerHeads, verifier::Rules};
 use dustin_heads::{
     calibration::PromptRole,
     fidelity::{Bound, Estimate, Judge, StepPlan, lower_bound_of_mean, lower_bound_of_share},
-    synthetic::{ModelShape, Synthetic, SyntheticPlan},
+    synthetic::{ModelShape, Placement, Synthetic, SyntheticPlan},
 };
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
@@ -56,7 +56,13 @@ static STUDY: LazyLock<Study> = LazyLock::new(|| {
     };
     let plan = SyntheticPlan {
         seed: 5,
-        target: ModelShape { geometry, layers: vec![0], planted: 2, decoys: 4 },
+        target: ModelShape {
+            geometry,
+            layers: vec![0],
+            planted: 2,
+            placement: Placement::Anywhere,
+            decoys: 4,
+        },
         draft: None,
         searched: (DRAWS * SEARCHED) as u32,
         held_out: 4000,

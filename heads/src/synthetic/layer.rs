@@ -81,7 +81,6 @@ pub(super) fn queries(
         let index = place.layer * heads + head;
         let finds = roles.finds(index, place.prompt);
         let topic_gain = if finds { PLANTED_GAIN } else { ORDINARY_GAIN } + longer;
-        let own = rng.random_range(0..DISTRACTIONS);
         for (position, query) in (first..).zip(queries.chunks_mut(dim)) {
             query[SINK] = bf16::from_f32((SINK_GAIN + longer) * unit);
             turn(
@@ -94,6 +93,8 @@ pub(super) fn queries(
                 *item = bf16::from_f32(topic_gain * saliency * unit);
             }
             if !finds {
+                // A distraction is gone with the next token, so that it says nothing of the step to come.
+                let own = rng.random_range(0..DISTRACTIONS);
                 query[DISTRACTION + own] = bf16::from_f32((DISTRACTION_GAIN + longer) * unit);
             }
             for item in &mut query[NOISE..] {

@@ -15,7 +15,7 @@ mod roles;
 mod scene;
 
 pub use self::{
-    plan::{ModelShape, SyntheticError, SyntheticPlan},
+    plan::{ModelShape, Placement, SyntheticError, SyntheticPlan},
     roles::PlantedHeads,
 };
 use crate::calibration::{Capture, ModelRole};

@@ -39,10 +39,21 @@ pub struct ModelShape {
     pub geometry: Geometry,
     /// The layers that are kept, ascending. All heads are.
     pub layers: Vec<u32>,
-    /// Heads that are planted, at random among those kept.
+    /// Heads that are planted.
     pub planted: u32,
+    /// Where they are.
+    pub placement: Placement,
     /// Decoys, at random among the others.
     pub decoys: u32,
+}
+
+/// Where planted heads are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// At random among those kept.
+    Anywhere,
+    /// So many of them read one KV head, taken at random; each of the others reads one of its own.
+    Together(u32),
 }
 
 /// Why a capture cannot be made up.
@@ -102,7 +113,7 @@ impl SyntheticPlan {
             return error("decoy_share", "from 0 to 1".into(), self.decoy_share.to_string());
         }
         let mut bytes = 0_u64;
-        for (_, ModelShape { geometry, layers, planted, decoys }) in self.models() {
+        for (_, ModelShape { geometry, layers, planted, placement, decoys }) in self.models() {
             if !matches!(geometry.head_dim, 64 | 128) {
                 return error("geometry.head_dim", "64 or 128".into(), geometry.head_dim.to_string());
             }
@@ -118,6 +129,21 @@ impl SyntheticPlan {
                     format!("at most {kept}, the heads kept"),
                     asked.to_string(),
                 );
+            }
+            if let Placement::Together(heads) = *placement {
+                let most = geometry.group().min(*planted);
+                if heads > most {
+                    let required = format!("at most {most}, a group's heads and the planted ones");
+                    return error("placement", required, heads.to_string());
+                }
+                let others = (layers.len() as u64 * u64::from(geometry.kv_heads)).saturating_sub(1);
+                if u64::from(planted - heads) > others {
+                    let required = format!(
+                        "at least {}, as there are {others} other KV heads",
+                        u64::from(*planted) - others
+                    );
+                    return error("placement", required, heads.to_string());
+                }
             }
             // Keys alone: a prompt has far fewer queries.
             let positions = u64::from(self.prompts()) * u64::from(self.prompt_tokens + self.continuation);

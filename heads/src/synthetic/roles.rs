@@ -1,9 +1,11 @@
 //! Which heads are planted, and which only look as if they were.
 
+use std::collections::HashMap;
+
 use dustin::profile::LayerHeads;
 use rand::{RngExt, seq::SliceRandom};
 
-use super::{ModelShape, SyntheticPlan};
+use super::{ModelShape, Placement, SyntheticPlan};
 use crate::calibration::ModelRole;
 
 /// What is known of a model's heads.
@@ -32,6 +34,32 @@ pub(super) fn choose(plan: &SyntheticPlan, model: ModelRole, shape: &ModelShape)
     let heads = shape.layers.len() * shape.geometry.query_heads as usize;
     let mut order: Vec<usize> = (0..heads).collect();
     order.shuffle(&mut rng);
+    if let Placement::Together(together) = shape.placement {
+        // Those that are planted come first: of a group as many as asked for, then of every other the first.
+        let group = |head: usize| head / (shape.geometry.group() as usize).max(1);
+        let mut taken = HashMap::new();
+        let first = order.first().copied().map_or(0, group);
+        order.sort_by_cached_key(|&head| {
+            let before = taken.entry(group(head)).or_insert(0);
+            *before += 1;
+            match group(head) == first {
+                true => {
+                    if *before <= together {
+                        0
+                    } else {
+                        2
+                    }
+                }
+                false => {
+                    if *before == 1 {
+                        1
+                    } else {
+                        2
+                    }
+                }
+            }
+        });
+    }
     let mut roles = vec![Role::Ordinary; heads];
     let (planted, rest) = order.split_at((shape.planted as usize).min(heads));
     for &head in planted {

@@ -22,7 +22,13 @@ fn tiny(seed: u64) -> SyntheticPlan {
         intermediate: 1024,
         vocabulary: 1000,
     };
-    let shape = |planted, decoys| ModelShape { geometry, layers: vec![1, 3], planted, decoys };
+    let shape = |planted, decoys| ModelShape {
+        geometry,
+        layers: vec![1, 3],
+        planted,
+        placement: Placement::Anywhere,
+        decoys,
+    };
     SyntheticPlan {
         seed,
         target: shape(3, 4),
@@ -45,6 +51,22 @@ fn a_seed_gives_the_same_capture_again_and_another_one_another() {
     let count = |layers: &[LayerHeads]| layers.iter().map(|layer| layer.heads.len()).sum::<usize>();
     assert_eq!((count(&synthetic.target.planted), count(&synthetic.target.decoys)), (3, 4));
     assert_eq!(count(&synthetic.draft.unwrap().planted), 2);
+}
+
+#[test]
+fn planted_heads_share_a_kv_head_where_that_is_asked_for() {
+    for seed in 0..20 {
+        let mut plan = tiny(seed);
+        plan.target = ModelShape { planted: 5, placement: Placement::Together(3), ..plan.target };
+        let synthetic = Synthetic::new(&plan).unwrap();
+        let mut groups: Vec<(u32, u32)> = Vec::new();
+        for LayerHeads { layer, heads } in &synthetic.target.planted {
+            groups.extend(heads.iter().map(|head| (*layer, head / 4)));
+        }
+        let mut sizes: Vec<usize> = groups.chunk_by(|a, b| a == b).map(<[_]>::len).collect();
+        sizes.sort_unstable();
+        assert_eq!(sizes, [1, 1, 3], "{seed}");
+    }
 }
 
 /// The mean recovery rates, each head alone, of planted heads, decoys and ordinary heads.
@@ -93,6 +115,7 @@ fn few_layers_of_a_large_model_are_made_up_too() {
         geometry: preset(name).unwrap(),
         layers: layers.to_vec(),
         planted: 8,
+        placement: Placement::Anywhere,
         decoys: 14,
     };
     let plan = SyntheticPlan {
@@ -122,6 +145,13 @@ fn plans_that_make_no_capture_are_refused_by_name() {
     assert!(message(|plan| plan.continuation = 0).contains("continuation"));
     assert!(message(|plan| plan.searched = 1 << 16).contains("prompts and layers must be of at most"));
     assert!(message(|plan| plan.decoy_share = f64::NAN).contains("decoy_share"));
+    fn together(plan: &mut SyntheticPlan, planted: u32, heads: u32) {
+        (plan.target.planted, plan.target.placement) = (planted, Placement::Together(heads));
+    }
+    assert!(message(|plan| together(plan, 6, 5)).contains("placement must be at most 4, a group's"));
+    assert!(
+        message(|plan| together(plan, 6, 2)).contains("placement must be at least 3, as there are 3 other")
+    );
     assert!(message(|plan| plan.target.decoys = 14).contains("planted + decoys must be at most 16"));
     assert!(message(|plan| plan.target.geometry.head_dim = 32).contains("head_dim must be 64 or 128"));
     assert!(

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     calibration::CalibrationError,
-    synthetic::{ModelShape, Synthetic, SyntheticPlan},
+    synthetic::{ModelShape, Placement, Synthetic, SyntheticPlan},
 };
 
 /// The output of one row and head over the positions `seen`.
@@ -124,7 +124,13 @@ fn sets_of_another_judge_and_captures_without_values_are_refused() {
     let geometry = CAPTURE.metadata().target.geometry;
     let plan = SyntheticPlan {
         seed: 1,
-        target: ModelShape { geometry, layers: vec![0], planted: 1, decoys: 0 },
+        target: ModelShape {
+            geometry,
+            layers: vec![0],
+            planted: 1,
+            placement: Placement::Anywhere,
+            decoys: 0,
+        },
         draft: None,
         searched: 1,
         held_out: 0,

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     calibration::PromptRole,
     fidelity::StepPlan,
-    synthetic::{ModelShape, Synthetic, SyntheticPlan},
+    synthetic::{ModelShape, Placement, Synthetic, SyntheticPlan},
 };
 
 const PLAN: StepPlan = StepPlan { gamma: 3, most: 4 };
@@ -23,7 +23,13 @@ fn tiny(seed: u64) -> SyntheticPlan {
         intermediate: 1024,
         vocabulary: 1000,
     };
-    let shape = |planted, decoys| ModelShape { geometry, layers: vec![1, 3], planted, decoys };
+    let shape = |planted, decoys| ModelShape {
+        geometry,
+        layers: vec![1, 3],
+        planted,
+        placement: Placement::Anywhere,
+        decoys,
+    };
     SyntheticPlan {
         seed,
         target: shape(3, 4),
