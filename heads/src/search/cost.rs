@@ -6,9 +6,9 @@ use dustin::verifier::Rules;
 
 /// Tells what estimating costs, as measured or modelled. Each rules are asked for once in a search.
 pub trait Cost {
-    /// The time in microseconds that one verification step takes to gather the maps that `rules` read and to choose the sets: finite,
-    /// not negative. If budgets of several sizes are searched, a cost that adds what attention over the sets takes compares them
-    /// better.
+    /// The time in microseconds that one verification step takes to gather the maps that `rules` read and to
+    /// choose the sets: finite, not negative. If budgets of several sizes are searched, a cost that adds what
+    /// attention over the sets takes compares them better.
     ///
     /// # Errors
     /// Whatever keeps it from being known; it ends the search.

@@ -23,7 +23,7 @@ pub enum SearchError {
     },
     /// Shares have nothing to be shares of.
     #[error(
-        "head search: full-head estimation recovers nothing on the searched prompts; no share of it can be stated"
+        "head search: full-head estimation recovers nothing on the searched prompts; shares of it mean nothing"
     )]
     NothingRecovered,
 }

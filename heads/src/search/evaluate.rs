@@ -6,7 +6,9 @@ use dustin::verifier::Rules;
 
 use super::{
     Candidate, Cost, Ended, Objective, Phase, Progress, SearchError, SearchRequest,
+    goal::Goal,
     point::{Figures, Point},
+    pool::Pool,
 };
 use crate::fidelity::{Estimate, Judge, RecoveryRate, lower_bound_of_share};
 
@@ -38,13 +40,23 @@ pub(super) struct Evaluator<'s, 'c> {
     full_by_prompt: Vec<f64>,
     costs: HashMap<Point, f64>,
     numbers: HashMap<Point, Number>,
-    judged: Vec<(Point, Candidate)>,
-    /// The best of those within the space, by the objective.
+    judged: Vec<Judged>,
+    /// The heads that what is found may read; all if nothing is said.
+    admitted: Option<Pool>,
+    /// The best so far, by the objective.
     best: Option<Number>,
 }
 
+struct Judged {
+    point: Point,
+    candidate: Candidate,
+    /// Whether it lies within the space and reads admitted heads.
+    is_eligible: bool,
+}
+
 impl<'s, 'c> Evaluator<'s, 'c> {
-    /// Compares with full-head estimation by the space's largest budget and whatever else of the space it recovers most with.
+    /// Compares with full-head estimation by the space's largest budget and whatever else of the space it
+    /// recovers most with.
     pub(super) fn new(
         judge: &'s mut Judge<'c>,
         cost: &'s mut dyn Cost,
@@ -79,6 +91,7 @@ impl<'s, 'c> Evaluator<'s, 'c> {
             costs: HashMap::new(),
             numbers: HashMap::new(),
             judged: Vec::new(),
+            admitted: None,
             best: None,
         })
     }
@@ -104,13 +117,60 @@ impl<'s, 'c> Evaluator<'s, 'c> {
 
     /// What was judged, by number.
     pub(super) fn candidate(&self, number: Number) -> &Candidate {
-        &self.judged[number.0].1
+        &self.judged[number.0].candidate
     }
 
-    /// All candidates that lie within the space, in the order in which they were judged.
-    pub(super) fn within(&self) -> impl Iterator<Item = Number> {
-        let within = |(_, (point, _)): &(_, &(Point, _))| point.is_within(&self.request.space);
-        self.judged.iter().enumerate().filter(within).map(|(number, _)| Number(number))
+    /// The same as the search changes it; heads that are not read are left out.
+    pub(super) fn point(&self, number: Number) -> &Point {
+        &self.judged[number.0].point
+    }
+
+    /// From now on, what is found reads heads of `pool` only, or any if there is none.
+    pub(super) fn admit(&mut self, pool: Option<Pool>) {
+        self.admitted = pool;
+        for index in 0..self.judged.len() {
+            self.judged[index].is_eligible = self.is_eligible(&self.judged[index].point);
+        }
+        self.best = self.eligible().reduce(|best, it| self.preferred(best, it));
+    }
+
+    fn is_eligible(&self, point: &Point) -> bool {
+        point.is_within(&self.request.space) && self.admitted.as_ref().is_none_or(|pool| pool.has_all(point))
+    }
+
+    /// Candidates that may be found, in the order in which they were judged.
+    fn eligible(&self) -> impl Iterator<Item = Number> {
+        let numbered = self.judged.iter().enumerate();
+        numbered.filter(|(_, judged)| judged.is_eligible).map(|(number, _)| Number(number))
+    }
+
+    /// The better one by the objective.
+    fn preferred(&self, a: Number, b: Number) -> Number {
+        let goal = Goal::from(self.request.objective);
+        if goal.prefers(self.candidate(b), self.candidate(a)) { b } else { a }
+    }
+
+    /// The best so far, by the objective.
+    pub(super) const fn best(&self) -> Option<Number> {
+        self.best
+    }
+
+    /// What no other beats in both time and share, cheapest first.
+    pub(super) fn front(&self) -> Vec<Number> {
+        let mut all: Vec<Number> = self.eligible().collect();
+        // Of those that cost the same, the best comes first.
+        all.sort_by(|&a, &b| {
+            let [a, b] = [a, b].map(|number| self.candidate(number));
+            a.estimation_us.total_cmp(&b.estimation_us).then_with(|| Goal::GREATEST.compare(a, b))
+        });
+        let mut front: Vec<Number> = Vec::new();
+        for it in all {
+            let share = |number| self.candidate(number).share_low;
+            if front.last().is_none_or(|&last| share(it) > share(last)) {
+                front.push(it);
+            }
+        }
+        front
     }
 
     /// What estimating by `point` costs, in microseconds.
@@ -129,6 +189,18 @@ impl<'s, 'c> Evaluator<'s, 'c> {
         Ok(cost)
     }
 
+    /// Whether `point` may be worth judging: it is not once something cheaper keeps the share asked for.
+    pub(super) fn is_of_use(&mut self, point: &Point) -> Result<bool, SearchError> {
+        let estimation_us = self.estimation_us(point)?;
+        let best = self.best.map(|best| self.candidate(best));
+        Ok(match self.request.objective {
+            Objective::Front => true,
+            Objective::Share(share) => {
+                best.is_none_or(|best| best.share_low < share || estimation_us <= best.estimation_us)
+            }
+        })
+    }
+
     /// Judges `point`, unless that was done, the evaluations are used up or the caller stops it.
     pub(super) fn evaluate(&mut self, point: &Point) -> Result<Number, Halt> {
         if let Some(&number) = self.numbers.get(&point.as_read()) {
@@ -138,7 +210,7 @@ impl<'s, 'c> Evaluator<'s, 'c> {
             phase: self.phase,
             evaluations: self.evaluations(),
             most: self.request.evaluations,
-            best: self.best.map(|number| &self.judged[number.0].1),
+            best: self.best.map(|number| &self.judged[number.0].candidate),
         };
         if (self.progress)(progress).is_break() {
             return Err(Halt::Ended(Ended::Stopped));
@@ -163,40 +235,15 @@ impl<'s, 'c> Evaluator<'s, 'c> {
         let share_low = lower_bound_of_share(&rates, &self.full_by_prompt, self.request.bound)
             .ok_or(SearchError::NothingRecovered)?;
         let number = Number(self.judged.len());
-        let is_within = point.is_within(&self.request.space);
+        let is_eligible = self.is_eligible(&point);
+        let candidate = Candidate { rules, estimation_us, recovery, share, share_low };
         self.numbers.insert(point.clone(), number);
-        self.judged.push((point, Candidate { rules, estimation_us, recovery, share, share_low }));
-        if is_within && self.best.is_none_or(|best| self.is_better(number, best, self.request.objective)) {
-            self.best = Some(number);
+        self.judged.push(Judged { point, candidate, is_eligible });
+        if is_eligible {
+            self.best = Some(self.best.map_or(number, |best| self.preferred(best, number)));
         }
         Ok(number)
     }
-
-    /// Whether candidate `a` serves `objective` better than `b`. A front is served by the greatest share.
-    pub(super) fn is_better(&self, a: Number, b: Number, objective: Objective) -> bool {
-        let [a, b] = [a, b].map(|number| self.candidate(number));
-        let share = match objective {
-            Objective::Share(share) => share,
-            Objective::Front => f64::INFINITY,
-        };
-        match [a, b].map(|it| it.share_low >= share) {
-            [true, true] => {
-                (a.estimation_us, -a.share_low, simplicity(&a.rules))
-                    < (b.estimation_us, -b.share_low, simplicity(&b.rules))
-            }
-            [false, false] => {
-                (-a.share_low, a.estimation_us, simplicity(&a.rules))
-                    < (-b.share_low, b.estimation_us, simplicity(&b.rules))
-            }
-            [met, _] => met,
-        }
-    }
-}
-
-/// What comes first of equals: a small budget, few heads, a small quota.
-pub(super) fn simplicity(rules: &Rules) -> [u32; 5] {
-    let heads = rules.target_heads.iter().chain(&rules.draft_heads).map(|layer| layer.heads.len() as u32);
-    [rules.k, heads.sum(), rules.m, rules.pooling, rules.sinks + rules.recent]
 }
 
 fn describe(rules: &Rules) -> String {

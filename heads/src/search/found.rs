@@ -2,7 +2,7 @@
 
 use dustin::verifier::Rules;
 
-use crate::fidelity::RecoveryRate;
+use crate::{calibration::ModelRole, fidelity::RecoveryRate};
 
 /// Rules that were judged on the searched prompts.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,22 +22,42 @@ pub struct Candidate {
 /// What a search found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
-    /// The cheapest candidate that keeps the share asked for; nothing if none does, or if a front was asked for.
+    /// The cheapest candidate that keeps the share asked for; nothing if none does, or if a front was asked
+    /// for. It reads unreliable heads only if nothing else that was judged keeps the share; so do all others.
     pub chosen: Option<Candidate>,
     /// The one whose share has the greatest lower bound.
     pub best: Candidate,
     /// The one that the search began with.
     pub start: Candidate,
-    /// Those that no other candidate beats in both estimation time and bound of the share: cheapest first, so that shares ascend.
+    /// Those that no other candidate beats in both estimation time and bound of the share: cheapest first, so
+    /// that shares ascend.
     pub front: Vec<Candidate>,
-    /// The figures of full-head estimation that shares are of: of the space's, those of the largest budget with which it recovers most. No heads.
+    /// The figures of full-head estimation that shares are of: of the space's, those of the largest budget
+    /// with which it recovers most. No heads.
     pub reference: Rules,
     /// What full-head estimation keeps with them.
     pub full_heads: RecoveryRate,
+    /// How heads did alone, the target's first, best first.
+    pub screened: Vec<ScreenedHead>,
     /// Rules that were judged.
     pub evaluations: u32,
     /// Why the search ended.
     pub ended: Ended,
+}
+
+/// How a head did alone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScreenedHead {
+    /// The model that it is of.
+    pub model: ModelRole,
+    /// Its layer.
+    pub layer: u32,
+    /// Its number in the layer.
+    pub head: u32,
+    /// The lower bound of the share that it keeps alone: as the target's map, or as the draft's map.
+    pub share_low: f64,
+    /// Where it stands on the worst prompts: at 0 with a typical head, at 1 with the best one.
+    pub reliability: f64,
 }
 
 /// Why a search ended.
@@ -60,7 +80,8 @@ pub struct Progress<'a> {
     pub evaluations: u32,
     /// The most that there may be; a search that converges makes fewer.
     pub most: u32,
-    /// The best candidate so far, by the objective: the cheapest that keeps the share, or else the one with the greatest share.
+    /// The best candidate so far, by the objective: the cheapest that keeps the share, or else the one with
+    /// the greatest share.
     pub best: Option<&'a Candidate>,
 }
 
@@ -75,4 +96,6 @@ pub enum Phase {
     Greedy,
     /// Single heads, layers and figures are changed.
     Local,
+    /// All candidates in turn.
+    Exhaustive,
 }

@@ -1,18 +1,28 @@
 //! The search for heads and budgets: what keeps enough of the attention at the least cost.
 //!
-//! A candidate is what a verifier takes as [`Rules`](dustin::verifier::Rules). It is judged by the attention that it recovers on the searched prompts,
-//! as a share of what full-head estimation does: by the lower bound of that share, since heads that are good on some prompts only have
-//! the same mean as reliable ones. What it costs is asked of the caller: cost follows the distinct KV heads that are read,
-//! so that heads of one group are nearly free together. What is found has to be judged on held-out prompts afterwards.
+//! A candidate is what a verifier takes as [`Rules`](dustin::verifier::Rules). It is judged by the attention
+//! that it recovers on the searched prompts, as a share of what full-head estimation does: by the lower bound
+//! of that share, since heads that are good on some prompts only have the same mean as reliable ones. What it
+//! costs is asked of the caller: cost follows the distinct KV heads that are read, so that heads of one group
+//! are nearly free together. What is found has to be judged on held-out prompts afterwards.
 //!
-//! `request`, `space` and `cost` are what is asked, `found` what is answered; `point` is a candidate as the search changes it, `evaluate`
-//! judges each one once, `seeds` is what is known of heads alone.
+//! `request`, `space` and `cost` are what is asked, `found` what is answered. `point` is a candidate as the
+//! search changes it, `evaluate` judges each one once, `goal` says which is better. `seeds` is what is known of
+//! heads alone, `reliability` which of them are good on all prompts, `pool` what moves may take. `guided` grows
+//! candidates and descends, by `moves` of heads and brackets of `figures`; `exhaustive` takes them all.
 
 mod cost;
 mod error;
 mod evaluate;
+mod exhaustive;
+mod figures;
 mod found;
+mod goal;
+mod guided;
+mod moves;
 mod point;
+mod pool;
+mod reliability;
 mod request;
 mod seeds;
 mod space;
@@ -22,26 +32,27 @@ use std::ops::ControlFlow;
 pub use self::{
     cost::Cost,
     error::SearchError,
-    found::{Candidate, Ended, Found, Phase, Progress},
-    request::{Objective, Rankings, SearchRequest, Start},
+    found::{Candidate, Ended, Found, Phase, Progress, ScreenedHead},
+    request::{Method, Objective, Rankings, SearchRequest, Start},
     space::{HeadSpace, SearchSpace},
 };
 use self::{
     error::invalid,
-    evaluate::{Evaluator, Halt, Number, simplicity},
+    evaluate::{Evaluator, Halt, Number},
     point::{Figures, Point},
+    pool::Pool,
     seeds::Seeds,
 };
 use crate::fidelity::Judge;
 
 /// Searches what `request` asks for, on the prompts of `judge`, which are to be the capture's searched ones.
 ///
-/// `progress` is called before each evaluation, and stops the search by [`ControlFlow::Break`]: what was found until then is returned, and
-/// the start is judged in any case. The same request finds the same again.
+/// `progress` is called before each evaluation, and stops the search by [`ControlFlow::Break`]: what was
+/// found until then is returned, and the start is judged in any case. The same request finds the same again.
 ///
 /// # Errors
-/// The request is impossible on the capture, the judge has fewer than two prompts, which give no bounds, a candidate cannot be judged
-/// or its cost not be told.
+/// The request is impossible on the capture, the judge has fewer than two prompts, which give no bounds, a
+/// candidate cannot be judged or its cost not be told.
 pub fn search(
     judge: &mut Judge<'_>,
     cost: &mut dyn Cost,
@@ -61,53 +72,70 @@ pub fn search(
     let mut seeds = Seeds::new(capture, request, rankings)?;
     let mut evaluator = Evaluator::new(judge, cost, request, progress)?;
     let screened = seeds.screen(&mut evaluator);
+    if let Err(Halt::Failed(error)) = screened {
+        return Err(error);
+    }
     evaluator.set_phase(Phase::Start);
     let point = seeds.start(request, Figures::of(evaluator.reference()));
     if !point.is_within(&request.space) {
-        let actual = format!("{:?}", point.rules());
-        return Err(invalid("start", "within the space", actual));
+        return Err(invalid("start", "within the space", format!("{:?}", point.rules())));
     }
-    let (start, ended) = match screened {
-        Ok(()) => (evaluator.judge(&point)?, Ended::Converged),
-        Err(Halt::Ended(ended)) => (evaluator.judge(&point)?, ended),
-        Err(Halt::Failed(error)) => return Err(error),
-    };
-    Ok(found(&evaluator, start, ended))
+    let start = evaluator.judge(&point)?;
+    match screened.and_then(|()| run(&mut evaluator, &seeds, start)) {
+        Ok(()) => Ok(found(&mut evaluator, &seeds, start, Ended::Converged)),
+        Err(Halt::Ended(ended)) => Ok(found(&mut evaluator, &seeds, start, ended)),
+        Err(Halt::Failed(error)) => Err(error),
+    }
 }
 
-fn found(evaluator: &Evaluator<'_, '_>, start: Number, ended: Ended) -> Found {
-    let candidate = |number: Number| evaluator.candidate(number).clone();
-    // The start lies within the space.
-    let best = |objective| {
-        evaluator
-            .within()
-            .fold(start, |best, it| if evaluator.is_better(it, best, objective) { it } else { best })
-    };
-    let chosen = match evaluator.request.objective {
-        Objective::Share(share) => {
-            Some(candidate(best(evaluator.request.objective))).filter(|it| it.share_low >= share)
+/// Searches among reliable heads, then among all if these do not keep the share.
+fn run(evaluator: &mut Evaluator<'_, '_>, seeds: &Seeds, start: Number) -> Result<(), Halt> {
+    if let Some(reliable) = seeds.reliable(evaluator) {
+        evaluator.admit(Some(reliable.clone()));
+        go_through(evaluator, reliable, start)?;
+        if keeps_share(evaluator) {
+            return Ok(());
         }
-        Objective::Front => None,
-    };
-    let mut all: Vec<Candidate> = evaluator.within().map(candidate).collect();
-    all.sort_by(|a, b| {
-        let by_cost = a.estimation_us.total_cmp(&b.estimation_us);
-        let by_share = b.share_low.total_cmp(&a.share_low);
-        by_cost.then(by_share).then_with(|| simplicity(&a.rules).cmp(&simplicity(&b.rules)))
-    });
-    let mut front: Vec<Candidate> = Vec::new();
-    for it in all {
-        if front.last().is_none_or(|last| it.share_low > last.share_low) {
-            front.push(it);
-        }
+        evaluator.admit(None);
     }
+    go_through(evaluator, seeds.all(), start)
+}
+
+fn go_through(evaluator: &mut Evaluator<'_, '_>, pool: Pool, start: Number) -> Result<(), Halt> {
+    match evaluator.request.method {
+        Method::Guided => guided::run(evaluator, pool, start),
+        Method::Exhaustive => exhaustive::run(evaluator, &pool),
+    }
+}
+
+/// Whether what is asked for has been found; of a front, that is all that there is.
+fn keeps_share(evaluator: &Evaluator<'_, '_>) -> bool {
+    match evaluator.request.objective {
+        Objective::Share(share) => {
+            evaluator.best().is_some_and(|best| evaluator.candidate(best).share_low >= share)
+        }
+        Objective::Front => evaluator.best().is_some(),
+    }
+}
+
+fn found(evaluator: &mut Evaluator<'_, '_>, seeds: &Seeds, start: Number, ended: Ended) -> Found {
+    if !keeps_share(evaluator) {
+        evaluator.admit(None);
+    }
+    let candidate = |number: Number| evaluator.candidate(number).clone();
+    let front: Vec<Candidate> = evaluator.front().into_iter().map(candidate).collect();
+    let chosen = match evaluator.request.objective {
+        Objective::Share(_) if keeps_share(evaluator) => evaluator.best().map(candidate),
+        _ => None,
+    };
     Found {
         chosen,
-        best: candidate(best(Objective::Front)),
+        best: front.last().cloned().unwrap_or_else(|| candidate(start)),
         start: candidate(start),
         front,
         reference: evaluator.reference().clone(),
         full_heads: evaluator.full_heads().clone(),
+        screened: seeds.screened(evaluator),
         evaluations: evaluator.evaluations(),
         ended,
     }
@@ -122,6 +150,9 @@ impl SearchRequest {
                 return Err(invalid("share", "a number above 0", share));
             }
             _ => {}
+        }
+        if self.reliability.is_some_and(|least| !(0.0..=1.0).contains(&least)) {
+            return Err(invalid("reliability", "from 0 to 1", self.reliability.unwrap_or(f64::NAN)));
         }
         if self.evaluations == 0 {
             return Err(invalid("evaluations", "at least 1", 0));

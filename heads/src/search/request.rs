@@ -18,7 +18,14 @@ pub struct SearchRequest {
     pub objective: Objective,
     /// Where the search begins.
     pub start: Start,
-    /// The most rules that are judged, at least 1; heads that are looked at alone count, full-head estimation does not.
+    /// How candidates are gone through.
+    pub method: Method,
+    /// By how much a head has to be better than a typical one, 0, on practically every searched prompt, in
+    /// parts of what the best ones are, 1; each looked at alone. Heads that are not are good on some prompts
+    /// only, or on none: they are chosen only if no others keep the share. Without it, all heads are alike.
+    pub reliability: Option<f64>,
+    /// The most rules that are judged, at least 1; heads that are looked at alone count, full-head estimation
+    /// does not.
     pub evaluations: u32,
     /// How the lower bounds are computed that decide, their confidence among it.
     pub bound: Bound,
@@ -27,26 +34,29 @@ pub struct SearchRequest {
 }
 
 impl SearchRequest {
-    /// The cheapest rules of `space` that keep `share` of full-head estimation: from the paper's recipe on, in at most 2,000
-    /// evaluations, at a confidence of 95 %.
+    /// The cheapest rules of `space` that keep `share` of full-head estimation: from the paper's recipe on,
+    /// in at most 4,000 evaluations, at a confidence of 95 %.
     #[must_use]
     pub fn share(space: SearchSpace, share: f64) -> Self {
         Self {
             space,
             objective: Objective::Share(share),
             start: Start::Recipe,
-            evaluations: 2000,
+            method: Method::Guided,
+            reliability: Some(0.1),
+            evaluations: 4000,
             bound: Bound { resamples: 1000, ..Bound::default() },
             seed: 0,
         }
     }
 }
 
-/// What is to be found. Shares are of the recovery rate of full-head estimation; what decides is their lower bound over the
-/// searched prompts.
+/// What is to be found. Shares are of the recovery rate of full-head estimation; what decides is their lower
+/// bound over the searched prompts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Objective {
-    /// The least estimation time at which at least this share is kept, above 0. It may exceed 1, as few good heads recover more than all.
+    /// The least estimation time at which at least this share is kept, above 0. It may exceed 1, as few good
+    /// heads recover more than all.
     Share(f64),
     /// All that no other candidate beats in both estimation time and share.
     Front,
@@ -55,13 +65,24 @@ pub enum Objective {
 /// Where a search begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// The paper's published recipe: 4 heads of one target layer and 4 heads of each of three draft layers, half of the budget from the draft's map. The
-    /// layers and heads are the ranking's best, or those that are best alone; where the space allows fewer, they are fewer.
+    /// The paper's published recipe: 4 heads of one target layer and 4 heads of each of three draft layers,
+    /// half of the budget from the draft's map. The layers and heads are the ranking's best, or those that
+    /// are best alone; where the space allows fewer, they are fewer.
     Recipe,
     /// As many heads of each model as the recipe has, the best ones of all layers.
     Ranking,
     /// These, which must lie within the space.
     Rules(Rules),
+}
+
+/// How candidates are gone through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Greedy addition, then descents from what it found, until nothing gets better.
+    Guided,
+    /// One after another, all that read heads which are reliable enough; refused where there are more than
+    /// evaluations.
+    Exhaustive,
 }
 
 /// The rankings that a search is seeded by. Without them, heads are ranked by what they recover alone.

@@ -3,9 +3,11 @@
 use std::{cmp::Ordering, collections::BTreeSet};
 
 use super::{
-    Rankings, SearchRequest, Start,
-    evaluate::{Evaluator, Halt},
+    Rankings, ScreenedHead, SearchRequest, Start,
+    evaluate::{Evaluator, Halt, Number},
     point::{Figures, Head, Point, fits},
+    pool::{Member, Pool},
+    reliability::reliabilities,
 };
 use crate::{
     calibration::{Capture, ModelRole},
@@ -13,18 +15,22 @@ use crate::{
 };
 
 /// Heads that the paper's recipe takes of a layer.
-const RECIPE_HEADS: u32 = 4;
+pub(super) const RECIPE_HEADS: u32 = 4;
 
 /// A head that may be chosen.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seed {
-    pub(super) head: Head,
+struct Seed {
+    head: Head,
+    /// The KV head that it reads.
+    kv_head: u32,
     /// Its place in its layer's ranking, or among the captured heads.
     place: usize,
     /// Its score in the ranking.
     ranked: Option<f64>,
     /// The lower bound of the share that it keeps alone.
-    pub(super) alone: Option<f64>,
+    alone: Option<f64>,
+    /// As what it was judged alone.
+    number: Option<Number>,
 }
 
 /// The heads of both models that may be chosen.
@@ -51,7 +57,9 @@ impl Seeds {
         rankings: &Rankings,
     ) -> Result<Self, FidelityError> {
         let of = |role| -> Result<Vec<Seed>, FidelityError> {
-            let Some(space) = request.space.heads(role) else { return Ok(Vec::new()) };
+            let Some(space) = request.space.heads(role).filter(|_| request.space.is_searched(role)) else {
+                return Ok(Vec::new());
+            };
             let model = capture.model(role)?;
             let mut seeds = Vec::new();
             for &layer in &space.layers {
@@ -61,9 +69,11 @@ impl Seeds {
                 seeds.extend(captured.take(space.candidates as usize).enumerate().map(|(place, &head)| {
                     Seed {
                         head: Head { layer, head },
+                        kv_head: model.kv_head_of(head),
                         place,
                         ranked: ranking.and_then(|ranking| ranking.score(layer, head)),
                         alone: None,
+                        number: None,
                     }
                 }));
             }
@@ -74,7 +84,7 @@ impl Seeds {
     }
 
     /// Of a model, all that may be chosen.
-    pub(super) fn of(&self, role: ModelRole) -> &[Seed] {
+    fn of(&self, role: ModelRole) -> &[Seed] {
         match role {
             ModelRole::Target => &self.target,
             ModelRole::Draft => &self.draft,
@@ -88,17 +98,14 @@ impl Seeds {
         }
     }
 
-    /// Looks at heads alone, the ranking's best first, with at most half of the evaluations. What is known stays if it is
-    /// interrupted.
+    /// Looks at heads alone, the ranking's best first, with at most half of the evaluations. What is known
+    /// stays if it is interrupted.
     pub(super) fn screen(&mut self, evaluator: &mut Evaluator<'_, '_>) -> Result<(), Halt> {
         let reference = Figures::of(evaluator.reference());
         let mut turns: Vec<(ModelRole, usize)> = Vec::new();
         for role in ModelRole::ALL {
             self.of_mut(role).sort_by(before);
-            // A quota of 0 alone never reads the draft's map.
-            if role == ModelRole::Target || evaluator.request.space.quotas.iter().any(|&quota| quota > 0) {
-                turns.extend((0..self.of(role).len()).map(|index| (role, index)));
-            }
+            turns.extend((0..self.of(role).len()).map(|index| (role, index)));
         }
         turns.sort_by_key(|&(_, index)| index);
         for (role, index) in turns.into_iter().take(evaluator.request.evaluations as usize / 2) {
@@ -106,9 +113,61 @@ impl Seeds {
             let mut point = Point::new(Figures { m, ..reference });
             point.heads_mut(role).insert(self.of(role)[index].head);
             let number = evaluator.evaluate(&point)?;
-            self.of_mut(role)[index].alone = Some(evaluator.candidate(number).share_low);
+            let seed = &mut self.of_mut(role)[index];
+            (seed.alone, seed.number) = (Some(evaluator.candidate(number).share_low), Some(number));
         }
         Ok(())
+    }
+
+    /// How heads did alone: those that were looked at, best first.
+    pub(super) fn screened(&self, evaluator: &Evaluator<'_, '_>) -> Vec<ScreenedHead> {
+        let mut all = Vec::new();
+        for role in ModelRole::ALL {
+            let mut seeds: Vec<&Seed> = self.of(role).iter().filter(|seed| seed.number.is_some()).collect();
+            seeds.sort_by(|a, b| by_score(a.alone, b.alone).then(a.head.cmp(&b.head)));
+            let rates =
+                seeds.iter().filter_map(|seed| Some(evaluator.candidate(seed.number?).recovery.by_prompt()));
+            let rates: Vec<Vec<f64>> = rates.collect();
+            let reliabilities = reliabilities(&rates, evaluator.request.bound.confidence);
+            all.extend(seeds.iter().zip(reliabilities).map(|(seed, reliability)| ScreenedHead {
+                model: role,
+                layer: seed.head.layer,
+                head: seed.head.head,
+                share_low: seed.alone.unwrap_or(0.0),
+                reliability,
+            }));
+        }
+        all
+    }
+
+    /// The heads that are as reliable as the request wants, of each model all where none is; nothing if it
+    /// wants none to be.
+    pub(super) fn reliable(&self, evaluator: &Evaluator<'_, '_>) -> Option<Pool> {
+        let least = evaluator.request.reliability?;
+        let screened = self.screened(evaluator);
+        let is_reliable = |role, seed: &Seed| {
+            screened.iter().any(|it| {
+                it.reliability >= least
+                    && (it.model, it.layer, it.head) == (role, seed.head.layer, seed.head.head)
+            })
+        };
+        let members = ModelRole::ALL.map(|role| {
+            let reliable = self.members(role, |seed| is_reliable(role, seed));
+            if reliable.is_empty() { self.members(role, |_| true) } else { reliable }
+        });
+        Some(Pool::new(members))
+    }
+
+    /// All heads.
+    pub(super) fn all(&self) -> Pool {
+        Pool::new(ModelRole::ALL.map(|role| self.members(role, |_| true)))
+    }
+
+    /// Best alone first.
+    fn members(&self, role: ModelRole, keep: impl Fn(&Seed) -> bool) -> Vec<Member> {
+        let mut seeds: Vec<&Seed> = self.of(role).iter().filter(|seed| keep(seed)).collect();
+        seeds.sort_by(|a, b| by_score(a.alone, b.alone).then_with(|| before(a, b)));
+        seeds.into_iter().map(|seed| Member { head: seed.head, kv_head: seed.kv_head }).collect()
     }
 
     /// What the search begins with.
@@ -165,12 +224,20 @@ impl Seeds {
     }
 }
 
-/// Better heads first: by the ranking's scores, or by its places and what heads recover alone, equals by their number.
+/// Better heads first: by the ranking's scores, or by its places and what heads recover alone, equals by
+/// their number.
 fn before(a: &Seed, b: &Seed) -> Ordering {
-    let by = |a: Option<f64>, b: Option<f64>| match (a, b) {
+    let places = || a.place.cmp(&b.place);
+    by_score(a.ranked, b.ranked)
+        .then_with(|| by_score(a.alone, b.alone))
+        .then_with(places)
+        .then(a.head.cmp(&b.head))
+}
+
+/// Greater scores first, unknown ones last.
+fn by_score(a: Option<f64>, b: Option<f64>) -> Ordering {
+    match (a, b) {
         (Some(a), Some(b)) => b.total_cmp(&a),
         (a, b) => b.is_some().cmp(&a.is_some()),
-    };
-    let places = || a.place.cmp(&b.place);
-    by(a.ranked, b.ranked).then_with(|| by(a.alone, b.alone)).then_with(places).then(a.head.cmp(&b.head))
+    }
 }

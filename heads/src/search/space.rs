@@ -33,8 +33,8 @@ pub struct HeadSpace {
     pub most_layers: u32,
     /// The most heads of a layer, at least 1.
     pub most_heads: u32,
-    /// Heads of a layer that are looked at, at least 1: the ranking's best, or the first ones if there is no ranking. To look at all, as
-    /// many as the model has.
+    /// Heads of a layer that are looked at, at least 1: the ranking's best, or the first ones if there is no
+    /// ranking. To look at all, as many as the model has.
     pub candidates: u32,
 }
 
@@ -51,8 +51,9 @@ impl HeadSpace {
 }
 
 impl SearchSpace {
-    /// A space for all heads of a capture and sets of `k` tokens: up to 2 target and 4 draft layers, 8 heads of each; quotas in steps of
-    /// a sixteenth of the budget; pooling by 1 or 5; 4 sinks and a sixteenth of the budget as recent tokens.
+    /// A space for all heads of a capture and sets of `k` tokens: up to 2 target and 4 draft layers, 8 heads
+    /// of each; quotas in steps of a sixteenth of the budget; pooling by 1 or 5; 4 sinks and a sixteenth of
+    /// the budget as recent tokens.
     ///
     /// # Errors
     /// k is not from 64 to the library's most.
@@ -82,6 +83,11 @@ impl SearchSpace {
             ModelRole::Target => Some(&self.target),
             ModelRole::Draft => self.draft.as_ref(),
         }
+    }
+
+    /// Whether candidates may read the map of the model in `role`.
+    pub(super) fn is_searched(&self, role: ModelRole) -> bool {
+        role == ModelRole::Target || self.quotas.iter().any(|&quota| quota > 0)
     }
 
     /// Refuses a space without candidates, or with some that cannot be judged on `capture`.
