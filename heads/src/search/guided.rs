@@ -24,9 +24,12 @@ enum Greed {
     GainPerMicrosecond,
 }
 
-/// Searches by the request's objective from `start` on, until nothing gets better.
-pub(super) fn run(evaluator: &mut Evaluator<'_, '_>, mut pool: Pool, start: Number) -> Result<(), Halt> {
-    let pool = &mut pool;
+/// Adds heads greedily, then descends from `start`, from the best and from the front.
+pub(super) fn grow_and_descend(
+    evaluator: &mut Evaluator<'_, '_>,
+    pool: &mut Pool,
+    start: Number,
+) -> Result<(), Halt> {
     let goal = Goal::from(evaluator.request.objective);
     evaluator.set_phase(Phase::Greedy);
     grow_both(evaluator, pool, goal)?;
@@ -35,8 +38,7 @@ pub(super) fn run(evaluator: &mut Evaluator<'_, '_>, mut pool: Pool, start: Numb
     if let Some(best) = evaluator.best() {
         descend(evaluator, pool, best, goal)?;
     }
-    push_front(evaluator, pool)?;
-    disturb(evaluator, pool, goal)
+    push_front(evaluator, pool)
 }
 
 /// Maps of either model alone, and the best of both together.
@@ -172,7 +174,8 @@ fn push_front(evaluator: &mut Evaluator<'_, '_>, pool: &Pool) -> Result<(), Halt
 }
 
 /// Changes at random what stands on the front, and descends again, until that is in vain.
-fn disturb(evaluator: &mut Evaluator<'_, '_>, pool: &Pool, goal: Goal) -> Result<(), Halt> {
+pub(super) fn disturb(evaluator: &mut Evaluator<'_, '_>, pool: &Pool) -> Result<(), Halt> {
+    let goal = Goal::from(evaluator.request.objective);
     let mut rng = Pcg64Mcg::seed_from_u64(evaluator.request.seed);
     let standing = |evaluator: &Evaluator<'_, '_>| match evaluator.request.objective {
         Objective::Front => evaluator.front(),

@@ -90,21 +90,31 @@ pub fn search(
 
 /// Searches among reliable heads, then among all if these do not keep the share.
 fn run(evaluator: &mut Evaluator<'_, '_>, seeds: &Seeds, start: Number) -> Result<(), Halt> {
-    if let Some(reliable) = seeds.reliable(evaluator) {
+    if let Some(mut reliable) = seeds.reliable(evaluator) {
         evaluator.admit(Some(reliable.clone()));
-        go_through(evaluator, reliable, start)?;
+        go_through(evaluator, &mut reliable, start)?;
         if keeps_share(evaluator) {
-            return Ok(());
+            return finish(evaluator, &reliable);
         }
         evaluator.admit(None);
     }
-    go_through(evaluator, seeds.all(), start)
+    let mut all = seeds.all();
+    go_through(evaluator, &mut all, start)?;
+    finish(evaluator, &all)
 }
 
-fn go_through(evaluator: &mut Evaluator<'_, '_>, pool: Pool, start: Number) -> Result<(), Halt> {
+fn go_through(evaluator: &mut Evaluator<'_, '_>, pool: &mut Pool, start: Number) -> Result<(), Halt> {
     match evaluator.request.method {
-        Method::Guided => guided::run(evaluator, pool, start),
-        Method::Exhaustive => exhaustive::run(evaluator, &pool),
+        Method::Guided => guided::grow_and_descend(evaluator, pool, start),
+        Method::Exhaustive => exhaustive::run(evaluator, pool),
+    }
+}
+
+/// Looks for what a guided search may have missed.
+fn finish(evaluator: &mut Evaluator<'_, '_>, pool: &Pool) -> Result<(), Halt> {
+    match evaluator.request.method {
+        Method::Guided => guided::disturb(evaluator, pool),
+        Method::Exhaustive => Ok(()),
     }
 }
 

@@ -56,14 +56,13 @@ impl Pool {
 
     /// What `heads` may be given: the best heads, and all of the groups that are read already.
     pub(super) fn additions(&self, role: ModelRole, heads: &BTreeSet<Head>) -> Vec<Member> {
-        let is_read = |it: &Member| {
-            heads
-                .iter()
-                .any(|head| head.layer == it.head.layer && self.kv_head(role, *head) == Some(it.kv_head))
-        };
+        let group = |head: &Head| Some((head.layer, self.kv_head(role, *head)?));
+        let read: BTreeSet<(u32, u32)> = heads.iter().filter_map(group).collect();
+        let is_near =
+            |place: usize, it: &Member| place < NEAREST || read.contains(&(it.head.layer, it.kv_head));
         let members = self.of(role).iter().enumerate();
         members
-            .filter(|(place, it)| !heads.contains(&it.head) && (*place < NEAREST || is_read(it)))
+            .filter(|(place, it)| !heads.contains(&it.head) && is_near(*place, it))
             .map(|(_, it)| *it)
             .collect()
     }

@@ -40,6 +40,25 @@ fn guided_and_exhaustive_searches_agree_on_small_spaces() {
 }
 
 #[test]
+fn figures_are_found_among_all_that_there_are() {
+    for seed in 0..8 {
+        let (synthetic, front) = small(seed);
+        let mut space = front.space.clone();
+        space.target = HeadSpace { layers: vec![3], candidates: 1, ..space.target };
+        space.draft = space.draft.map(|draft| HeadSpace { candidates: 1, ..draft });
+        space.quotas = (0..=20).collect();
+        space.pooling = vec![1, 3, 5];
+        space.recent = vec![0, 4, 8, 12];
+        let guided = SearchRequest { space, ..front };
+        let exhaustive = SearchRequest { method: Method::Exhaustive, ..guided.clone() };
+        let [guided, exhaustive] =
+            [guided, exhaustive].map(|it| run(&synthetic, &mut modelled, &it).unwrap());
+        assert_eq!(guided.best, exhaustive.best, "{seed}");
+        assert!(guided.evaluations < exhaustive.evaluations, "{seed}: {}", guided.evaluations);
+    }
+}
+
+#[test]
 fn spaces_of_more_candidates_than_evaluations_are_refused() {
     let (synthetic, front) = small(0);
     let exhaustive = SearchRequest { method: Method::Exhaustive, evaluations: 500, ..front };
