@@ -1,15 +1,19 @@
 //! Candidates that do harm on a GPU, each made to look fastest. Without a GPU the tests count as skipped, and under
 //! `DUSTIN_REQUIRE_GPU=1` they fail.
 
+mod common;
+
 use std::{
-    env, fs,
+    fs,
     path::Path,
-    process::{Command, ExitCode, Output, Stdio},
+    process::{ExitCode, Output, Stdio},
     time::Instant,
 };
 
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::{Completion, Failed, Trial};
 use serde_json::Value;
+
+use crate::common::{autotune, one_at_a_time, report, require, spelt, trial};
 
 /// A problem of some thousand tokens, and a dozen candidates in the same order each time.
 const SMALL: [&str; 12] = [
@@ -82,27 +86,6 @@ fn main() -> ExitCode {
     libtest_mimic::run(&one_at_a_time(), trials).exit_code()
 }
 
-/// There is one GPU, and one tuner of it at a time.
-fn one_at_a_time() -> Arguments {
-    Arguments { test_threads: Some(1), ..Arguments::from_args() }
-}
-
-fn trial(name: String, test: impl FnOnce() -> Result<(), String> + Send + 'static) -> Trial {
-    Trial::ignorable_test(name, move || {
-        let folder = tempfile::tempdir()?;
-        let mut plan = autotune(folder.path());
-        let plan = plan.args(["plan", "--device=cuda", "--workload=w1-b1"]).output()?;
-        if plan.status.success() {
-            return test().map(|()| Completion::Completed).map_err(Failed::from);
-        }
-        let reason = String::from_utf8_lossy(&plan.stderr).trim().to_owned();
-        match env::var("DUSTIN_REQUIRE_GPU") {
-            Ok(value) if value != "0" => Err(format!("DUSTIN_REQUIRE_GPU is set, but {reason}").into()),
-            _ => Ok(Completion::ignored_with(reason)),
-        }
-    })
-}
-
 fn contained(harm: &str, moment: &str, word: &str) -> Result<(), String> {
     let ((folder, victim), start) = (victim()?, Instant::now());
     let row = row(&tune(folder.path(), &format!("{harm}@{moment}={victim}"))?)?;
@@ -120,8 +103,7 @@ fn shared(folder: &Path) -> Result<(), String> {
     command.args(["tune", "--gpus=0,1", "--model=Qwen2.5-0.5B", "--batch=1,2,4,8,16,32", "--context=4000"]);
     command.args(["--budget-k=256", "--trials=12", "--output=small.toml", "--allow-shared", "--json"]);
     let output = command.output().map_err(|error| error.to_string())?;
-    let first = row(&output)?;
-    let report: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+    let (first, report) = (row(&output)?, report(&output)?);
     let names = report["results"].as_array().ok_or("no results")?.iter().map(|row| &row["workload"]);
     let names: Vec<&Value> = names.collect();
     require(names == ["own-b1", "own-b2", "own-b4", "own-b8", "own-b16", "own-b32"], &first)?;
@@ -199,45 +181,13 @@ fn victim() -> Result<(tempfile::TempDir, String), String> {
     Ok((folder, victim))
 }
 
-/// A choice as the command names it.
-fn spelt(choice: &Value) -> String {
-    let mut text = choice["variant"].as_str().unwrap_or_default().to_owned();
-    match choice["launch"]["splits"].as_u64() {
-        Some(1) => text += ", 1 split",
-        Some(splits) => text += &format!(", {splits} splits"),
-        None => {}
-    }
-    if let Some(cluster) = choice["launch"]["cluster"].as_u64() {
-        text += &format!(", clusters of {cluster}");
-    }
-    text
-}
-
 fn tune(folder: &Path, fault: &str) -> Result<Output, String> {
     let mut command = autotune(folder);
     command.arg("tune").args(SMALL).env("DUSTIN_AUTOTUNE_FAULT", fault);
     command.output().map_err(|error| error.to_string())
 }
 
-fn autotune(folder: &Path) -> Command {
-    // In a bundle the command lies elsewhere than where it was built.
-    let built = || env!("CARGO_BIN_EXE_autotune").into();
-    let mut command = Command::new(env::var_os("DUSTIN_AUTOTUNE").unwrap_or_else(built));
-    command.current_dir(folder);
-    command
-}
-
 /// What a run that must have succeeded says of its one problem.
 fn row(output: &Output) -> Result<Value, String> {
-    let errors = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() {
-        return Err(format!("{}: {errors}", output.status));
-    }
-    let report: Value =
-        serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {errors}"))?;
-    Ok(report["results"][0].clone())
-}
-
-fn require(is_so: bool, otherwise: &Value) -> Result<(), String> {
-    if is_so { Ok(()) } else { Err(otherwise.to_string()) }
+    Ok(report(output)?["results"][0].clone())
 }
