@@ -23,3 +23,36 @@ pub(super) fn reliabilities(rates: &[Vec<f64>], confidence: f64) -> Vec<f64> {
     };
     rates.iter().map(reliability).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_as_reliable_as_its_worst_prompt() {
+        // The best one gains 0.2 in the mean, the second half as much, the third is the best on the first prompt alone.
+        let rates = [
+            vec![0.8, 0.7],
+            vec![0.7, 0.6],
+            vec![0.8, 0.5],
+            vec![0.6, 0.5],
+            vec![0.6, 0.5],
+            vec![0.5, 0.4],
+            vec![0.5, 0.4],
+        ];
+        let found = reliabilities(&rates, 0.95);
+        let expected = [1.0, 0.5, 0.0, 0.0, 0.0, -0.5, -0.5];
+        assert!(
+            found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-9),
+            "{found:?}"
+        );
+        // With less confidence than half of the prompts, the worst one is left out.
+        assert!((reliabilities(&rates, 0.5)[2] - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn where_all_are_alike_all_are_reliable() {
+        assert_eq!(reliabilities(&[vec![0.5, 0.6], vec![0.5, 0.6]], 0.95), [1.0, 1.0]);
+        assert_eq!(reliabilities(&[], 0.95), [0.0; 0]);
+    }
+}

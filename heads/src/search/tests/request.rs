@@ -106,6 +106,20 @@ fn a_share_that_nothing_keeps_leaves_the_best_that_there_is() {
 }
 
 #[test]
+fn unreliable_heads_serve_where_reliable_ones_do_not_keep_the_share() {
+    let (synthetic, request) = quick();
+    let front = |reliability| {
+        let request = SearchRequest { objective: Objective::Front, reliability, ..request.clone() };
+        run(&synthetic, &mut modelled, &request).unwrap()
+    };
+    let [reliable, all] = [front(Some(0.1)), front(None)].map(|it| it.best.share_low);
+    assert!(reliable < all, "{reliable} {all}");
+    let request = SearchRequest { objective: Objective::Share(f64::midpoint(reliable, all)), ..request };
+    let found = run(&synthetic, &mut modelled, &request).unwrap();
+    assert!(found.chosen.unwrap().share_low > reliable);
+}
+
+#[test]
 fn a_capture_without_a_draft_is_searched_for_target_heads() {
     let synthetic = Synthetic::new(&SyntheticPlan { draft: None, ..tiny(1) }).unwrap();
     let space = SearchSpace::of_capture(&synthetic.capture, 64).unwrap();
