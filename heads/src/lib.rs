@@ -6,6 +6,7 @@
 //! | [`ranking`] | rankings of heads: CompressKV's published files, and a capture's own scores |
 //! | [`fidelity`] | what verification sets keep of the full attention, and how sure that is |
 //! | [`search`] | which heads and budgets keep enough at the least cost |
+//! | [`verify`] | a verification step of a capture, as a verifier runs it |
 //! | [`synthetic`] | captures made up from a seed, with heads that are known to be good |
 
 pub mod calibration;
@@ -14,6 +15,7 @@ mod field;
 pub mod ranking;
 pub mod search;
 pub mod synthetic;
+pub mod verify;
 
 pub use self::{
     calibration::{CalibrationError, Capture},

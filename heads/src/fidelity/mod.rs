@@ -27,6 +27,7 @@ mod sets;
 mod steps;
 mod tova;
 
+pub(crate) use self::output::relative;
 pub use self::{
     bootstrap::{Bound, lower_bound_of_mean, lower_bound_of_share, upper_bound_of_mean},
     error::FidelityError,

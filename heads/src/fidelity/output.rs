@@ -75,7 +75,7 @@ pub(super) fn layer_errors<'a>(
 }
 
 /// The norm of the difference between the second and the first, relative to that of the first. Of a first one that is 0: 1, unless both are.
-fn relative((full, sparse): (&[f32], &[f32])) -> f64 {
+pub(crate) fn relative((full, sparse): (&[f32], &[f32])) -> f64 {
     let norm = |items: &mut dyn Iterator<Item = f64>| items.map(|item| item * item).sum::<f64>().sqrt();
     let of_full = norm(&mut full.iter().map(|&item| f64::from(item)));
     let of_difference = norm(&mut full.iter().zip(sparse).map(|(&a, &b)| f64::from(b) - f64::from(a)));

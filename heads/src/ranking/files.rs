@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, io::Read as _, path::Path};
 
 use dustin::geometry::Geometry;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::{HeadRanking, RankingError};
 use crate::field::FieldError;
@@ -11,10 +11,24 @@ use crate::field::FieldError;
 /// The most bytes that are read: a score of twenty digits for each of a hundred prompts and the largest models' 10,000 heads.
 const LIMIT: u64 = 64 << 20;
 
+const EITHER: &str = "CompressKV's head_idx.json or head_score.json";
 const ORDERS: &str = "{\"layer\": [heads, best first]} as CompressKV's head_idx.json";
 const SCORES: &str = "{\"layer-head\": [scores]} as CompressKV's head_score.json";
 
 impl HeadRanking {
+    /// Reads either of the two files, which their keys tell apart.
+    ///
+    /// # Errors
+    /// As [`Self::read_orders`] and [`Self::read_scores`].
+    pub fn read(path: &Path, geometry: Geometry) -> Result<Self, RankingError> {
+        let keys: BTreeMap<String, IgnoredAny> = parse(path, EITHER)?;
+        if keys.keys().any(|key| key.contains('-')) {
+            Self::read_scores(path, geometry)
+        } else {
+            Self::read_orders(path, geometry)
+        }
+    }
+
     /// Reads a `head_idx.json`: for each layer its heads, best first.
     ///
     /// # Errors

@@ -56,6 +56,18 @@ fn scores_rank_by_their_mean_and_equals_by_their_number() {
 }
 
 #[test]
+fn either_file_is_known_by_its_keys() {
+    let orders = r#"{"1": [3, 0, 1, 2], "0": [2, 1, 0, 3]}"#;
+    assert_eq!(read(orders, HeadRanking::read).unwrap(), read(orders, HeadRanking::read_orders).unwrap());
+    let heads = (0..2).flat_map(|layer| (0..4).map(move |head| (format!("{layer}-{head}"), [head])));
+    let scores = serde_json::to_string(&heads.collect::<BTreeMap<_, _>>()).unwrap();
+    assert_eq!(read(&scores, HeadRanking::read).unwrap(), read(&scores, HeadRanking::read_scores).unwrap());
+    for neither in ["[]", "1", "", "{\"0\": 1}", "{\"0-0\": 1}"] {
+        assert!(read(neither, HeadRanking::read).is_err(), "{neither}");
+    }
+}
+
+#[test]
 fn a_ranking_that_says_nothing_is_reported() {
     let heads = (0..2).flat_map(|layer| (0..4).map(move |head| (format!("{layer}-{head}"), [0.0; 3])));
     let text = serde_json::to_string(&heads.collect::<BTreeMap<_, _>>()).unwrap();

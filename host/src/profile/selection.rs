@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::key::DeviceId;
+use super::{key::DeviceId, validate};
+use crate::InvalidInput;
 
 /// Head subsets and budgets of one pair of models, as the selection part of the method needs them.
 ///
@@ -15,9 +16,10 @@ pub struct Selection {
     pub target_model: String,
     /// The draft model.
     pub draft_model: String,
-    /// The target's layers and query heads that score.
+    /// The target's layers and query heads that score; may be none where what is always read, and the quota, leave its map nothing to
+    /// decide.
     pub target_heads: Vec<LayerHeads>,
-    /// The draft's layers and query heads that score; none if m is 0.
+    /// The draft's layers and query heads that score; may be none likewise, as with m = 0.
     pub draft_heads: Vec<LayerHeads>,
     /// The budget: confirmed tokens read per sequence, sinks and recent tokens included.
     pub k: u32,
@@ -46,6 +48,14 @@ impl Selection {
     #[must_use]
     pub fn pair(&self) -> (&str, &str) {
         (&self.target_model, &self.draft_model)
+    }
+
+    /// Checks what a reader of a profile checks: budgets that fit each other, heads in order, figures that can be.
+    ///
+    /// # Errors
+    /// The first field at fault.
+    pub fn validate(&self) -> Result<(), InvalidInput> {
+        validate::selection(self)
     }
 
     /// Whether it was judged on calibration data.

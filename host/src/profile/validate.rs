@@ -97,10 +97,11 @@ pub(super) fn selection(selection: &Selection) -> Result<(), InvalidInput> {
     if pooling.is_multiple_of(2) {
         return error("pooling", "odd".into(), pooling.to_string());
     }
-    if *m < *k {
+    // A map that decides nothing needs no heads: what is always taken, and the draft's quota, may leave it no room.
+    if kept + u64::from(*m) < u64::from(*k) {
         heads("target_heads", &selection.target_heads)?;
     }
-    if *m > 0 {
+    if *m > 0 && kept < u64::from(*k) {
         heads("draft_heads", &selection.draft_heads)?;
     }
     if recovery.is_some() != calibration_digest.is_some() {

@@ -141,6 +141,16 @@ fn a_selection_takes_the_place_of_one_of_its_pair_that_cannot_be_read() {
 }
 
 #[test]
+fn a_map_that_what_is_always_taken_and_the_quota_leave_no_room_needs_no_heads() {
+    let by_draft = Selection { m: 512 - 68, target_heads: vec![], ..selection() };
+    assert_eq!(by_draft.validate(), Ok(()));
+    assert!(Selection { m: 512 - 69, ..by_draft.clone() }.validate().is_err());
+    let by_neither = Selection { recent: 508, draft_heads: vec![], ..by_draft };
+    assert_eq!(by_neither.validate(), Ok(()));
+    assert!(Selection { recent: 507, ..by_neither }.validate().is_err());
+}
+
+#[test]
 fn a_target_only_selection_needs_no_draft_heads() {
     let target_only = Selection { m: 0, draft_heads: vec![], ..selection() };
     let profile = Profile { selections: vec![target_only], ..profile() };
