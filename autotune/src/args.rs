@@ -1,9 +1,12 @@
 //! The command line as typed. What it amounts to is decided in `resolve`.
 
+mod heads;
+
 use std::{ops::RangeBounds, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedI64ValueParser, value_parser};
 
+pub(crate) use self::heads::{BudgetArgs, HeadsArgs, StartArg};
 use crate::search::MethodKind;
 
 const EXAMPLES: &str = "\
@@ -18,6 +21,8 @@ Examples:
   autotune show profiles/nvidia-h200.toml        a profile as tables
   autotune verify profiles/nvidia-h200.toml      is it still right, and still as fast, here?
   autotune audit profiles/nvidia-h200.toml       what does it do for problems that it was not tuned for?
+  autotune heads calibration/ --share 0.95       which heads should score, on this GPU
+  autotune heads --target-ranking head_idx.json --target-name Llama-3.1-8B --layers 13    heads of a ranking, unjudged
   autotune explain --workload w1 -p profiles/nvidia-h200.toml    what serves it, and why
   autotune gpus                                  which GPUs are here, and which of them have a profile
   autotune diff old.toml new.toml                what differs: choices, times, provenance
@@ -54,6 +59,8 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Time what a profile chooses for problems that it was not tuned for, against the default.
     Audit(AuditArgs),
+    /// Search the heads and budgets that keep enough of the attention at the least estimation time on this device.
+    Heads(Box<HeadsArgs>),
     /// Say which entry serves a workload and why, what else could run, and what could not.
     Explain(ExplainArgs),
     /// Print how two profiles differ: buckets, choices, times beyond the tie band, provenance.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use dustin::profile::{self, Choice, DeviceId, Entry, Key, Profile, Provenance, Read, distance};
+use dustin::profile::{self, Choice, DeviceId, Entry, Key, Profile, Provenance, Read, Selection, distance};
 
 use crate::{console::Console, device, lock::lock_profile};
 
@@ -124,6 +124,58 @@ impl Book {
         self.profile.provenance.date = device::now();
         Ok(profile::write(&self.path, &self.profile)?)
     }
+}
+
+/// Checks that a head selection can be put into the profile at `path`, and writes nothing. Gives the profile, if there is one.
+///
+/// # Errors
+/// The file is no profile, or that of another device than `device`; its folder cannot be written.
+pub(crate) fn expect_selection(
+    path: &Path,
+    device: Option<&DeviceId>,
+    console: Console,
+) -> anyhow::Result<Option<Profile>> {
+    let folder = folder(path);
+    let base = folder.ancestors().find(|base| base.exists()).unwrap_or(Path::new("."));
+    tempfile::tempfile_in(base).with_context(|| {
+        format!("cannot write to the folder {}; choose another --output", folder.display())
+    })?;
+    if !path.try_exists().with_context(|| format!("cannot look at {}", path.display()))? {
+        return Ok(None);
+    }
+    let known = read(path, console)
+        .context("the profile there cannot be added to; move it, or choose another --output")?
+        .profile;
+    device.map_or(Ok(()), |device| require_device(path, &known, device))?;
+    Ok(Some(known))
+}
+
+/// Puts a head selection in the place of that of its models, in the profile at `path` or in a new one of this provenance, and
+/// calls `beside` for what goes with it, before others may write there. All else in the profile is kept, its provenance as well:
+/// entries were measured when they were.
+///
+/// # Errors
+/// The file has become another device's or no profile, or it cannot be written; it is then as it was.
+pub(crate) fn put_selection(
+    path: &Path,
+    provenance: &Provenance,
+    selection: Selection,
+    beside: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let folder = folder(path);
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}; choose another --output", folder.display()))?;
+    let _lock = lock_profile(path)?;
+    let mut profile = if path.try_exists()? {
+        let theirs = profile::read(path)?.profile;
+        require_device(path, &theirs, &provenance.device)?;
+        theirs
+    } else {
+        Profile::new(provenance.clone())
+    };
+    profile.put_selection(selection);
+    profile::write(path, &profile)?;
+    beside(path)
 }
 
 /// The profile at `path`, if there is a file, for adding to it.

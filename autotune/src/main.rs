@@ -1,6 +1,7 @@
 //! The `autotune` command: parse, resolve, run, exit.
 
 mod args;
+mod atomic;
 mod book;
 mod command;
 mod console;
@@ -28,7 +29,7 @@ use crate::{
     args::{Cli, Command, ExplainArgs, TuneArgs},
     console::Stop,
     outcome::Exit,
-    resolve::{AuditRequest, ExplainRequest, TuneRequest, VerifyRequest},
+    resolve::{AuditRequest, ExplainRequest, HeadsRequest, TuneRequest, VerifyRequest},
 };
 
 fn main() -> ExitCode {
@@ -51,6 +52,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Tune(args) => command::tune(&TuneRequest::resolve(args)?, &Stop::listen()?),
         Command::Audit(args) => command::audit(&AuditRequest::resolve(args), &Stop::listen()?),
         Command::Explain(args) => command::explain(&ExplainRequest::resolve(args)?),
+        Command::Heads(args) => command::heads(&HeadsRequest::resolve(*args)?, &Stop::listen()?),
         Command::Diff(args) => command::diff(&args),
         Command::Merge(args) => command::merge(&args),
         Command::Gpus(args) => command::gpus(&args),

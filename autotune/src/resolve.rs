@@ -1,11 +1,14 @@
 //! What the command line amounts to: names looked up, shapes validated, defaults filled in.
 
+mod heads;
+
 use std::{path::PathBuf, time::Duration};
 
 use dustin::{Dtype, attention::problem::Mask, kv::KvLayout};
 use dustin_autotune::workload::{self, AttentionShape, CacheShape, Workload};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::heads::{Budgets, HeadSearch, HeadsRequest, Import, ModelFiles, Origin};
 use crate::{
     args::{
         AuditArgs, DeviceArgs, DeviceKind, DtypeArg, ExplainArgs, Gpus, LayoutArg, ShapeArgs, TuneArgs,

@@ -89,6 +89,11 @@ pub(crate) fn bytes(bytes: u64) -> String {
     format!("{:.2} GB", bytes as f64 / 1e9)
 }
 
+/// A share of attention, with the digits that tell candidates apart.
+pub(crate) fn share(share: f64) -> String {
+    format!("{share:.4}")
+}
+
 /// A fraction as a percentage.
 pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.0} %", fraction * 100.0)

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -13,11 +12,12 @@ use serde::Serialize;
 
 use crate::{
     args::ReportArgs,
-    book,
+    atomic, book,
     console::Console,
+    heads::read_records,
     html::{Page, Spaces},
     journal::Held,
-    outcome::Exit,
+    outcome::{self, Exit},
 };
 
 #[derive(Serialize)]
@@ -47,16 +47,20 @@ pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
     for path in &journals {
         warnings.extend(add(&mut spaces, path)?);
     }
-    if spaces.is_empty() {
+    let records = read_records(&args.profile).unwrap_or_else(|error| {
+        warnings.push(outcome::sentence(&error));
+        Vec::new()
+    });
+    if spaces.is_empty() && records.is_empty() {
         console.note(
             "no journal of a search is at hand: the page shows the profile alone; name one with --journal",
         );
     }
     let shown: Vec<String> = journals.iter().map(|path| path.display().to_string()).collect();
-    let page = Page::new(&profile, &spaces, shown.clone(), warnings.clone());
+    let page = Page::new(&profile, (&spaces, &records), shown.clone(), warnings.clone());
     let html = page.render()?;
     let output = args.output.clone().unwrap_or_else(|| args.profile.with_extension("html"));
-    write(&output, &html)
+    atomic::write(&output, &html)
         .with_context(|| format!("cannot write {}; choose another --output", output.display()))?;
     let report = Report {
         report: output.display().to_string(),
@@ -106,21 +110,4 @@ fn add(spaces: &mut Spaces, path: &Path) -> anyhow::Result<Option<String>> {
     spaces.add(records);
     Ok((unreadable > 0)
         .then(|| format!("{}: {unreadable} lines are no records and are left out", path.display())))
-}
-
-/// Writes the page so that at every moment the file is all of the old or all of the new one.
-fn write(path: &Path, html: &str) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".report-").suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        // As any new file: a page is for others to read, which a temporary file is not.
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(html.as_bytes())?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }

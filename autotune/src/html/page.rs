@@ -1,14 +1,15 @@
 //! The whole page.
 
 use askama::Template;
-use dustin::profile::{Kernel, Profile, Selection};
+use dustin::profile::{Kernel, Profile};
 
 use super::{
     bucket::Bucket,
     chart::{Mark, Roofline},
+    heads::Pair,
     measured::Spaces,
 };
-use crate::{search::median, table, task};
+use crate::{heads::HeadsRecord, search::median, table, task};
 
 /// Which share of the ceiling an entry must reach for the ceiling to be read from it: below, the rounding of the share is
 /// too coarse.
@@ -30,7 +31,8 @@ pub(crate) struct Page {
     kernels: Vec<Section>,
     /// Whether any bucket shows its space.
     has_spaces: bool,
-    selections: Vec<Selection>,
+    /// Which heads score.
+    pairs: Vec<Pair>,
 }
 
 /// A figure of the whole profile.
@@ -46,10 +48,11 @@ struct Section {
 }
 
 impl Page {
-    /// The page of a profile, with what journals measured of its buckets. `journals` are their files.
+    /// The page of a profile, with what journals measured of its buckets, and runs of `heads` found of its selections. `journals` are
+    /// the journals' files.
     pub(crate) fn new(
         profile: &Profile,
-        spaces: &Spaces,
+        (spaces, records): (&Spaces, &[HeadsRecord]),
         journals: Vec<String>,
         warnings: Vec<String>,
     ) -> Self {
@@ -81,13 +84,18 @@ impl Page {
             device: profile.provenance.device.name.clone(),
             date: profile.provenance.date.clone(),
             facts: facts(profile),
-            tiles: tiles(&all().collect::<Vec<_>>(), spaces),
+            tiles: tiles(&all().collect::<Vec<_>>(), profile.selections.len(), spaces),
             warnings,
             journals,
             has_spaces: all().any(|bucket| !bucket.strips.is_empty()),
             roofline: Roofline::new(&marks, bandwidth),
             kernels,
-            selections: profile.selections.clone(),
+            pairs: profile
+                .selections
+                .iter()
+                .zip(0..)
+                .map(|(it, index)| Pair::new(it, records, index))
+                .collect(),
         }
     }
 
@@ -113,10 +121,16 @@ fn facts(profile: &Profile) -> Vec<(String, String)> {
     told.collect()
 }
 
-fn tiles(buckets: &[&Bucket], spaces: &Spaces) -> Vec<Tile> {
+fn tiles(buckets: &[&Bucket], pairs: usize, spaces: &Spaces) -> Vec<Tile> {
     let measured: Vec<_> = buckets.iter().filter_map(|bucket| bucket.measured.as_ref()).collect();
-    let mut tiles = vec![Tile { value: buckets.len().to_string(), label: "buckets" }];
+    let mut tiles = Vec::new();
     let mut add = |value: String, label| tiles.push(Tile { value, label });
+    if !buckets.is_empty() || pairs == 0 {
+        add(buckets.len().to_string(), "buckets");
+    }
+    if pairs > 0 {
+        add(pairs.to_string(), if pairs == 1 { "pair of models" } else { "pairs of models" });
+    }
     if !measured.is_empty() {
         let mean = measured.iter().map(|found| found.speedup.ln()).sum::<f64>() / measured.len() as f64;
         add(format!("{:.3}x", mean.exp()), "over the default, geometric mean");

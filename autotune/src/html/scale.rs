@@ -55,6 +55,51 @@ impl Log {
     }
 }
 
+/// An axis of equal steps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Linear {
+    low: f64,
+    high: f64,
+    from: f64,
+    to: f64,
+}
+
+impl Linear {
+    /// The axis on which all of `values` have a place between `from` and `to`, its ends at round numbers; nothing if there is none.
+    pub(super) fn of(values: impl IntoIterator<Item = f64>, (from, to): (f64, f64)) -> Option<Self> {
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        for value in values.into_iter().filter(|value| value.is_finite()) {
+            (low, high) = (low.min(value), high.max(value));
+        }
+        if low > high {
+            return None;
+        }
+        // What does not differ gets some room all the same.
+        let step = step(low, high.max(low + low.abs().max(1.0) * 1e-3));
+        let (low, high) = ((low / step).floor() * step, (high / step).ceil() * step);
+        Some(Self { low, high: high.max(low + step), from, to })
+    }
+
+    /// The place of `value`.
+    pub(super) fn at(&self, value: f64) -> f64 {
+        let share = (value - self.low) / (self.high - self.low);
+        self.from + share.clamp(0.0, 1.0) * (self.to - self.from)
+    }
+
+    /// Round numbers along it, with their places.
+    pub(super) fn ticks(&self) -> Vec<(f64, f64)> {
+        let step = step(self.low, self.high);
+        let values = (0..12).map(|index| self.low + f64::from(index) * step);
+        let end = self.high + step * 1e-6;
+        values.take_while(|&value| value <= end).map(|value| (value, self.at(value))).collect()
+    }
+}
+
+/// The round step that divides a range into about five.
+fn step(low: f64, high: f64) -> f64 {
+    round((high - low) / 5.0)
+}
+
 /// The next of 1, 2 and 5, times a power of ten, that is not below `value`.
 pub(super) fn round(value: f64) -> f64 {
     let decade = 10_f64.powf(value.max(f64::MIN_POSITIVE).log10().floor());
@@ -88,6 +133,21 @@ mod tests {
             }
         }
         assert!(Log::of([0.0, -1.0, f64::NAN], (0.0, 1.0)).is_none());
+    }
+
+    #[test]
+    fn equal_steps_hold_all_values_and_have_round_ticks() {
+        for values in [vec![0.9, 1.02], vec![0.5], vec![0.0, 1.0], vec![0.123, 0.124], vec![3.0, 40.0]] {
+            let axis = Linear::of(values.clone(), (100.0, 0.0)).unwrap();
+            let ticks = axis.ticks();
+            assert!((2..=12).contains(&ticks.len()), "{values:?}: {ticks:?}");
+            let (first, last) = (ticks[0].0, ticks[ticks.len() - 1].0);
+            for &value in &values {
+                assert!((0.0..=100.0).contains(&axis.at(value)), "{value} of {values:?}");
+                assert!(first <= value + 1e-9 && value <= last + 1e-9, "{values:?}: {ticks:?}");
+            }
+        }
+        assert!(Linear::of([f64::NAN, f64::INFINITY], (0.0, 1.0)).is_none());
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod errors;
 mod every_batch;
 mod explain;
 mod faults;
+mod heads;
+mod heads_errors;
 mod locks;
 mod profiles;
 mod replay;

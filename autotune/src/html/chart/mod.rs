@@ -2,10 +2,16 @@
 //! follow it into the dark.
 
 mod bars;
+mod front;
+mod layers;
+mod positions;
 mod roofline;
 mod strip;
 
 pub(super) use bars::{Bar, Bars, Role};
+pub(super) use front::Front;
+pub(super) use layers::{Layers, class};
+pub(super) use positions::Positions;
 pub(super) use roofline::{Mark, Roofline, amount};
 pub(super) use strip::{Candidate, Strip};
 

@@ -1,0 +1,200 @@
+//! What is so of a choice on prompts that nothing was chosen by, next to full-head estimation, the oracle and methods that evict.
+
+use dustin::verifier::Rules;
+use dustin_heads::{
+    Capture,
+    fidelity::{
+        Bound, Estimate, Eviction, FidelityError, Judge, LayerShares, RecoveryRate, lower_bound_of_mean,
+        lower_bound_of_share,
+    },
+    search::Found,
+};
+use serde::{Deserialize, Serialize};
+
+/// Tokens of the window that methods look through that evict, as published; fewer where the capture has fewer queries.
+const WINDOW: u32 = 32;
+
+/// Scores that these methods average: as published by SnapKV.
+const POOLING: u32 = 7;
+
+/// How much less than the mean PyramidKV's last layer has, as published.
+const BETA: u32 = 20;
+
+/// The confidence of a bound that is the lower end of a 95 % confidence interval.
+const LOWER_END: f64 = 0.975;
+
+/// The figures of all methods on the held-out prompts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Judgement {
+    /// The prompts' names.
+    pub(crate) prompts: Vec<String>,
+    /// The target's layers that were captured.
+    pub(crate) layers: Vec<u32>,
+    /// What all confirmed tokens have; the rest is what a step's rows pay to each other.
+    pub(crate) ceiling: f64,
+    /// The choice first.
+    pub(crate) methods: Vec<Method>,
+    /// Methods that the capture has too few queries for.
+    pub(crate) left_out: Vec<String>,
+    /// A set, shown.
+    pub(crate) example: Option<Example>,
+}
+
+/// A method with a budget of the choice's size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Method {
+    /// Its name.
+    pub(crate) name: String,
+    /// The recovery rate.
+    pub(crate) recovery: f64,
+    /// The lower end of its 95 % confidence interval.
+    pub(crate) ci95_low: f64,
+    /// As a share of that of full-head estimation.
+    pub(crate) share: f64,
+    /// The share's lower bound, with the confidence asked for.
+    pub(crate) share_low: f64,
+    /// The recovery rate by layer.
+    pub(crate) by_layer: Vec<f64>,
+}
+
+/// The set of the first step of a prompt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Example {
+    /// The prompt's name.
+    pub(crate) prompt: String,
+    /// Confirmed tokens.
+    pub(crate) length: u32,
+    /// First tokens that are always read.
+    pub(crate) sinks: u32,
+    /// Last tokens that are always read.
+    pub(crate) recent: u32,
+    /// Where the needle lies.
+    pub(crate) needle: Vec<[u32; 2]>,
+    /// The set, ascending.
+    pub(crate) positions: Vec<u32>,
+}
+
+impl Judgement {
+    /// Judges `rules` on the prompts of `judge`, which are `prompts`, as what was found from `start` on. All methods have the same budget.
+    ///
+    /// # Errors
+    /// The capture cannot be read; there are too few prompts for bounds, or nothing is recovered on them.
+    pub(crate) fn new(
+        judge: &mut Judge<'_>,
+        prompts: &[u32],
+        (rules, found, start): (&Rules, &Found, &str),
+        confidence: f64,
+    ) -> anyhow::Result<Self> {
+        let capture = judge.capture();
+        let full = judge.estimate(Estimate::FullHeads, &Rules { k: rules.k, ..found.reference.clone() })?;
+        let comparison = Comparison { full: full.by_prompt(), mean: full.mean(), confidence };
+        let mut methods = vec![comparison.method("chosen", &judge.rules(rules)?)?];
+        if found.start.rules != *rules {
+            methods.push(comparison.method(start, &judge.rules(&found.start.rules)?)?);
+        }
+        methods.push(comparison.method("full heads", &full)?);
+        // What is always taken, and what is averaged, could only cost it.
+        let best = Rules::by_target(Vec::new(), rules.k);
+        methods.push(comparison.method("oracle", &judge.estimate(Estimate::Oracle, &best)?)?);
+        let window = Rules {
+            sinks: rules.sinks,
+            recent: rules.k - rules.sinks,
+            ..Rules::by_target(Vec::new(), rules.k)
+        };
+        methods.push(comparison.method("sinks and window", &judge.rules(&window)?)?);
+        let mut left_out = Vec::new();
+        match eviction_window(capture, prompts, rules.k) {
+            Some(window) => {
+                for (name, shares) in
+                    [("SnapKV", LayerShares::Even), ("PyramidKV", LayerShares::Pyramid { beta: BETA })]
+                {
+                    let eviction = Eviction { k: rules.k, window, pooling: POOLING, shares };
+                    methods.push(comparison.method(name, &judge.eviction(eviction)?)?);
+                }
+            }
+            None => left_out.extend(["SnapKV", "PyramidKV"].map(String::from)),
+        }
+        methods.push(comparison.method("TOVA", &judge.tova(rules.k)?)?);
+        Ok(Self {
+            prompts: prompts
+                .iter()
+                .map(|&it| Ok(capture.prompt(it)?.name.clone()))
+                .collect::<Result<_, FidelityError>>()?,
+            layers: capture.metadata().target.layers.clone(),
+            ceiling: judge.ceiling().mean(),
+            methods,
+            left_out,
+            example: example(judge, rules)?,
+        })
+    }
+
+    /// The choice.
+    pub(crate) fn chosen(&self) -> Option<&Method> {
+        self.methods.first()
+    }
+}
+
+/// What methods are compared with.
+struct Comparison {
+    /// The recovery rates of full-head estimation, by prompt.
+    full: Vec<f64>,
+    mean: f64,
+    confidence: f64,
+}
+
+impl Comparison {
+    fn method(&self, name: &str, rate: &RecoveryRate) -> anyhow::Result<Method> {
+        let rates = rate.by_prompt();
+        let bound = |confidence| Bound { confidence, ..Bound::default() };
+        let ci95_low = lower_bound_of_mean(&rates, bound(LOWER_END));
+        let share_low = lower_bound_of_share(&rates, &self.full, bound(self.confidence));
+        let (Some(ci95_low), Some(share_low)) = (ci95_low, share_low) else {
+            anyhow::bail!(
+                "full-head estimation recovers nothing of the held-out prompts, so no share of it can be stated; capture \
+                 other prompts"
+            );
+        };
+        Ok(Method {
+            name: name.into(),
+            recovery: rate.mean(),
+            // Rounding may leave a bound above a mean of equal rates.
+            ci95_low: ci95_low.min(rate.mean()),
+            share: rate.mean() / self.mean,
+            share_low: share_low.min(rate.mean() / self.mean),
+            by_layer: rate.by_layer(),
+        })
+    }
+}
+
+/// The window that eviction may look through: as published, or what was captured; nothing if that is nothing.
+fn eviction_window(capture: &Capture, prompts: &[u32], k: u32) -> Option<u32> {
+    let captured = |&prompt: &u32| {
+        let prompt = capture.prompt(prompt).ok()?;
+        prompt.prompt_tokens.checked_sub(prompt.first_query)
+    };
+    let captured = prompts.iter().map(captured).min().flatten()?;
+    Some(captured.min(WINDOW).min(k / 2)).filter(|&window| window > 0)
+}
+
+/// The set of the first step of the first prompt with a needle, or else of the first prompt.
+fn example(judge: &mut Judge<'_>, rules: &Rules) -> anyhow::Result<Option<Example>> {
+    let capture = judge.capture();
+    let sets = judge.sets(rules)?;
+    let has_needle = |prompt: u32| capture.prompt(prompt).is_ok_and(|prompt| !prompt.needle_spans.is_empty());
+    let shown = sets.prompts.iter().find(|sets| has_needle(sets.prompt())).or(sets.prompts.first());
+    let Some(shown) = shown else { return Ok(None) };
+    let Some(&length) = shown.lengths().first() else { return Ok(None) };
+    let prompt = capture.prompt(shown.prompt())?;
+    let length = length.cast_unsigned();
+    Ok(Some(Example {
+        prompt: prompt.name.clone(),
+        length,
+        sinks: rules.sinks,
+        recent: rules.recent,
+        needle: prompt.needle_spans.clone(),
+        positions: match shown.positions(0) {
+            Some(set) => set.iter().map(|position| position.cast_unsigned()).collect(),
+            None => (0..length).collect(),
+        },
+    }))
+}
