@@ -10,7 +10,7 @@ use dustin::{
 use dustin_heads::{Capture, verify::verify_step};
 use serde_json::Value;
 
-use crate::common::{Finished, assert_same_nanoseconds, json, run};
+use crate::common::{Finished, assert_same_nanoseconds, autotune, json, run};
 
 /// The capture of a pair of small models whose target's head 2 of layer 1 copies needles.
 pub(crate) const CAPTURE: &str =
@@ -150,6 +150,38 @@ fn a_share_that_nothing_keeps_is_told_with_the_best_and_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
     heads(folder.path(), &["--share=9"]).refuses(1, &["9.0000", "the best keep", "--share", "--budget-k"]);
     assert!(!folder.path().join("p.toml").exists() && !folder.path().join("p.heads.json").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn what_was_found_until_ctrl_c_is_judged_and_kept() {
+    use std::{
+        io::{BufRead as _, BufReader, Read as _},
+        process::{Command, Stdio},
+    };
+
+    let folder = tempfile::tempdir().unwrap();
+    // A space that takes seconds, beginning with what keeps the share.
+    let wide = [
+        "--budget-k=8,10,12,14,16",
+        "--sinks=1,2",
+        "--recent=2,4",
+        "--pooling=1,3,5,7",
+        "--evaluations=1000000",
+    ];
+    let device = ["--device=cpu", "--batch=2", "--context=200", "--share=0.5", "-o", "p.toml"];
+    let mut command = autotune(folder.path());
+    command.args([&["heads", CAPTURE], &wide[..], &device[..]].concat());
+    let mut running = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut told = BufReader::new(running.stderr.take().unwrap());
+    let mut line = String::new();
+    told.read_line(&mut line).unwrap();
+    assert!(line.starts_with("reading 4 searched prompts"), "{line}");
+    assert!(Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap().success());
+    told.read_to_string(&mut line).unwrap();
+    assert_eq!(running.wait().unwrap().code(), Some(130), "{line}");
+    assert!(line.contains("what was found is kept"), "{line}");
+    assert!(selection(folder.path()).is_calibrated());
 }
 
 #[test]
