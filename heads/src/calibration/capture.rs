@@ -1,6 +1,10 @@
 //! A capture as a whole: opened, validated, and read a layer of a prompt at a time.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::HashSet,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use dustin::geometry::parse_config;
 use safetensors::Dtype;
@@ -18,6 +22,8 @@ use crate::field::FieldError;
 pub struct Capture {
     source: Source,
     metadata: Metadata,
+    /// Tensors whose items were found finite: a search reads a layer once for each of its heads.
+    known_finite: Mutex<HashSet<String>>,
 }
 
 /// What was kept of one layer of one prompt. All numbers in it are finite.
@@ -68,7 +74,7 @@ impl Capture {
         let metadata: Metadata = serde_json::from_value(value).map_err(unlike)?;
         check::metadata(&file, &metadata)?;
         source.require_members(&metadata.capture)?;
-        let capture = Self { source, metadata };
+        let capture = Self { source, metadata, known_finite: Mutex::default() };
         check::tensors(&capture)?;
         Ok(capture)
     }
@@ -169,7 +175,7 @@ impl Capture {
         Ok(())
     }
 
-    /// What was kept of `layer` of a prompt, by the whole model's number.
+    /// What was kept of `layer` of a prompt, by the whole model's number. The first time takes all of its bytes.
     ///
     /// # Errors
     /// It was not kept, a shard cannot be read, or a number is not finite.
@@ -245,8 +251,16 @@ impl Capture {
     ) -> Result<Tensor, CalibrationError> {
         let (bytes, range) = self.source.bytes(name)?;
         let tensor = Tensor::new(bytes, range, element, shape);
+        // Nothing panics while it is locked.
+        let known = || self.known_finite.lock().unwrap_or_else(PoisonError::into_inner);
+        if known().contains(name) {
+            return Ok(tensor);
+        }
         match tensor.first_not_finite() {
-            None => Ok(tensor),
+            None => {
+                known().insert(name.to_owned());
+                Ok(tensor)
+            }
             Some([head, row]) => {
                 let file = self.source.info(name).map_or_else(|| self.name().to_owned(), |(file, _)| file);
                 let position = row + u64::from(first);

@@ -235,7 +235,11 @@ fn numbers_that_are_not_finite_are_named_by_tensor_head_and_position() {
         };
         let required = format!("tensor {tensor} must be finite, but is not at {named}");
         assert_eq!(error.to_string(), format!("capture broken: {required}; capture again"));
-        capture.layer(ModelRole::Target, 0, 0).unwrap();
+        // What was found finite is not looked at again, what was not is refused again.
+        for _ in 0..2 {
+            capture.layer(ModelRole::Target, 0, 0).unwrap();
+            assert!(capture.layer(role, 1, layer).is_err() != tensor.contains("logits"));
+        }
     }
 }
 
