@@ -42,7 +42,8 @@ impl<'a> Judge<'a> {
     /// [`CpuBackend::new`] has it.
     ///
     /// # Errors
-    /// No prompts are given, one of them has no step, the capture cannot be read, or the library refuses its shape.
+    /// No prompts are given or one twice, one of them has no step, their steps are longer together than a map may be,
+    /// the capture cannot be read, or the library refuses its shape.
     pub fn new(
         capture: &'a Capture,
         prompts: &[u32],
@@ -52,6 +53,11 @@ impl<'a> Judge<'a> {
     ) -> Result<Self, FidelityError> {
         if prompts.is_empty() {
             return Err(invalid("prompts", "at least one", 0));
+        }
+        // As two, it would say how sure a figure is of others.
+        let is_again = |(index, prompt): (usize, &u32)| prompts[..index].contains(prompt);
+        if prompts.iter().enumerate().any(is_again) {
+            return Err(invalid("prompts", "different ones", format!("{prompts:?}")));
         }
         if !(1..=64).contains(&plan.gamma) {
             return Err(invalid("gamma", "from 1 to 64", plan.gamma));
@@ -72,6 +78,11 @@ impl<'a> Judge<'a> {
     #[must_use]
     pub const fn prompts(&self) -> usize {
         self.observed.len()
+    }
+
+    /// The judged prompts' numbers.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> {
+        self.observed.iter().map(|observed| observed.prompt)
     }
 
     /// What the heads, budgets and exceptions of `rules` keep.

@@ -30,7 +30,7 @@ impl Observed {
     ) -> Result<Self, FidelityError> {
         let model = capture.model(ModelRole::Target)?;
         let first_query = capture.prompt(prompt)?.first_query;
-        let steps = Packed::new(plan.lengths(capture, prompt)?.into_iter());
+        let steps = Packed::of_steps(prompt, &plan.lengths(capture, prompt)?)?;
         let mut attention = Vec::new();
         for &layer in &model.layers {
             let layer = capture.layer(ModelRole::Target, prompt, layer)?;

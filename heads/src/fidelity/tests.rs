@@ -326,5 +326,6 @@ fn what_a_capture_cannot_judge_is_refused_by_name() {
     assert!(refused(&[0], long).contains("for a step of 12 draft tokens"));
     assert!(refused(&[0], StepPlan { gamma: 0, most: 1 }).contains("gamma must be from 1 to 64"));
     assert!(refused(&[], PLAN).contains("prompts must be at least one"));
+    assert!(refused(&[0, 1, 0], PLAN).contains("prompts must be different ones, but is [0, 1, 0]"));
     assert!(refused(&[6], PLAN).contains("prompt must be below 6"));
 }

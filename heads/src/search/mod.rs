@@ -43,16 +43,19 @@ use self::{
     pool::Pool,
     seeds::Seeds,
 };
-use crate::fidelity::Judge;
+use crate::{
+    calibration::PromptRole,
+    fidelity::{FidelityError, Judge},
+};
 
-/// Searches what `request` asks for, on the prompts of `judge`, which are to be the capture's searched ones.
+/// Searches what `request` asks for, on the prompts of `judge`, searched ones of its capture.
 ///
 /// `progress` is called before each evaluation, and stops the search by [`ControlFlow::Break`]: what was
 /// found until then is returned, and the start is judged in any case. The same request finds the same again.
 ///
 /// # Errors
-/// The request is impossible on the capture, the judge has fewer than two prompts, which give no bounds, a
-/// candidate cannot be judged or its cost not be told.
+/// The request is impossible on the capture, the judge has held-out prompts or fewer than two, which give no
+/// bounds, a candidate cannot be judged or its cost not be told.
 pub fn search(
     judge: &mut Judge<'_>,
     cost: &mut dyn Cost,
@@ -68,6 +71,11 @@ pub fn search(
             "at least two searched ones, as bounds are drawn over prompts",
             judge.prompts(),
         ));
+    }
+    for prompt in judge.numbers() {
+        if capture.prompt(prompt).map_err(FidelityError::from)?.role != PromptRole::Searched {
+            return Err(invalid("prompts", "searched ones", format!("prompt {prompt}, which is held out")));
+        }
     }
     let mut seeds = Seeds::new(capture, request, rankings)?;
     let mut evaluator = Evaluator::new(judge, cost, request, progress)?;

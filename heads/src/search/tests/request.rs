@@ -165,15 +165,16 @@ fn what_a_search_cannot_do_is_refused_by_name() {
     assert!(start(Rules::by_target(Vec::new(), 16)).contains("start must be within the space"));
     let blocks = Rules { block: 4, ..Rules::by_target(Vec::new(), 32) };
     assert!(start(blocks).contains("start must be without blocks"));
-    let one =
-        |prompts: &[u32]| {
-            let mut judge = Judge::new(&synthetic.capture, prompts, PLAN, 1, 0).unwrap();
-            let found = search(&mut judge, &mut modelled, &good, &Rankings::default(), &mut |_| {
-                ControlFlow::Continue(())
-            });
-            found.unwrap_err().to_string()
-        };
-    assert!(one(&[0]).contains("prompts must be at least two"));
+    let plan = SyntheticPlan { searched: 2, held_out: 2, prompt_tokens: 384, continuation: 20, ..tiny(0) };
+    let synthetic = Synthetic::new(&plan).unwrap();
+    let on = |prompts: &[u32]| {
+        let mut judge = Judge::new(&synthetic.capture, prompts, PLAN, 1, 0).unwrap();
+        let mut progress = |_: Progress<'_>| ControlFlow::Continue(());
+        let found = search(&mut judge, &mut modelled, &good, &Rankings::default(), &mut progress);
+        found.unwrap_err().to_string()
+    };
+    assert!(on(&[0]).contains("prompts must be at least two"));
+    assert!(on(&[0, 1, 3]).contains("prompts must be searched ones, but is prompt 3, which is held out"));
 }
 
 #[test]
