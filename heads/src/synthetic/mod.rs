@@ -57,4 +57,4 @@ impl SyntheticPlan {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,5 +1,7 @@
 //! What captures made up have to be.
 
+use std::collections::BTreeSet;
+
 use dustin::{
     geometry::{Geometry, preset},
     profile::LayerHeads,
@@ -9,10 +11,12 @@ use dustin::{
 use super::*;
 use crate::{
     calibration::PromptRole,
-    fidelity::{Judge, StepPlan},
+    fidelity::{Estimate, Judge, PromptSets, StepPlan},
 };
 
-fn tiny(seed: u64) -> SyntheticPlan {
+/// Two layers of each model of 8 heads on 2 KV heads, 3 of the target's and 2 of the draft's planted, a
+/// quarter decoys.
+pub(crate) fn tiny(seed: u64) -> SyntheticPlan {
     let geometry = Geometry {
         layers: 4,
         query_heads: 8,
@@ -67,6 +71,37 @@ fn planted_heads_share_a_kv_head_where_that_is_asked_for() {
         sizes.sort_unstable();
         assert_eq!(sizes, [1, 1, 3], "{seed}");
     }
+}
+
+#[test]
+fn attention_has_sinks_is_near_and_drifts() {
+    let mut shared = [0; 3];
+    for seed in 0..4 {
+        let plan = SyntheticPlan { continuation: 48, ..tiny(seed) };
+        let synthetic = Synthetic::new(&plan).unwrap();
+        let steps = StepPlan { gamma: 3, most: 11 };
+        let mut judge = Judge::new(&synthetic.capture, &[0, 1, 2, 3], steps, 2, 0).unwrap();
+        // What some sinks and recent tokens have for each of them.
+        let mut each = |sinks: u32, recent: u32| {
+            let rules = Rules { sinks, recent, ..Rules::by_target(Vec::new(), sinks + recent) };
+            judge.rules(&rules).unwrap().mean() / f64::from(sinks + recent)
+        };
+        let [sink, near, far] = [each(4, 0), each(0, 8), each(0, 300)];
+        assert!(sink > 10.0 * far && near > 2.0 * far, "{seed}: {sink} {near} {far}");
+        // What matters most besides to a step, its next ones share ever less.
+        let rules = Rules { sinks: 4, recent: 24, ..Rules::by_target(Vec::new(), 40) };
+        let sets = judge.estimated_sets(Estimate::Oracle, &rules).unwrap();
+        let of = |prompt: &PromptSets, step: usize| -> BTreeSet<i32> {
+            let chosen = prompt.positions(step).unwrap().iter().copied();
+            chosen.filter(|position| (4..350).contains(position)).collect()
+        };
+        for (shared, step) in shared.iter_mut().zip([0, 1, 10]) {
+            let of_both = |prompt| of(prompt, 0).intersection(&of(prompt, step)).count();
+            *shared += sets.prompts.iter().map(of_both).sum::<usize>();
+        }
+    }
+    let [first, second, last] = shared;
+    assert!(3 * second > first && 10 * last < first, "{first} {second} {last}");
 }
 
 /// The mean recovery rates, each head alone, of planted heads, decoys and ordinary heads.

@@ -7,45 +7,26 @@ mod request;
 
 use std::ops::ControlFlow;
 
-use dustin::{geometry::Geometry, profile::LayerHeads, verifier::Rules};
+use dustin::{profile::LayerHeads, verifier::Rules};
 
 use super::*;
 use crate::{
     calibration::PromptRole,
     fidelity::StepPlan,
-    synthetic::{ModelShape, Placement, PlantedHeads, Synthetic, SyntheticPlan},
+    synthetic::{self, ModelShape, Placement, PlantedHeads, Synthetic, SyntheticPlan},
 };
 
 const PLAN: StepPlan = StepPlan { gamma: 3, most: 12 };
 
-/// Two layers of each model of 8 heads on 2 KV heads, 3 of the target's and 2 of the draft's planted, a
-/// quarter decoys.
+/// As captures are tested with, with more to search by.
 fn tiny(seed: u64) -> SyntheticPlan {
-    let geometry = Geometry {
-        layers: 4,
-        query_heads: 8,
-        kv_heads: 2,
-        head_dim: 64,
-        hidden: 512,
-        intermediate: 1024,
-        vocabulary: 1000,
-    };
-    let shape = |planted, decoys| ModelShape {
-        geometry,
-        layers: vec![1, 3],
-        planted,
-        placement: Placement::Anywhere,
-        decoys,
-    };
     SyntheticPlan {
-        seed,
-        target: shape(3, 4),
-        draft: Some(shape(2, 4)),
         searched: 16,
         held_out: 0,
         prompt_tokens: 512,
         continuation: 52,
         decoy_share: 0.6,
+        ..synthetic::tests::tiny(seed)
     }
 }
 
