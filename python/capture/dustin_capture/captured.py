@@ -50,7 +50,12 @@ class Captured:
     def logits(self, prompt: int, shape: Sequence[int]) -> torch.Tensor | None:
         """Those of positions P - 1 and later, if they were kept."""
         name = layout.logits("target", prompt)
-        return self._tensor(name, shape) if self._has(name) else None
+        if not self._has(name):
+            return None
+        logits = self._tensor(name, shape)
+        if not logits.isfinite().all():
+            raise CaptureError(f"{self._named}: tensor {name} must be finite, but is not")
+        return logits
 
     def _read_index(self, path: Path) -> dict[str, Any]:
         try:

@@ -38,14 +38,15 @@ def read(path: Path, captured: Captured) -> Sets:
         raise file.failed(f"must be of the capture with digest {captured.digest}, but is of {digest}")
     if not isinstance(name, str):
         raise file.failed(f"name must be a text, but is {name}")
-    if not isinstance(gamma, int) or not 1 <= gamma <= 64:
+    # True is an int to Python, and 1.0 is in a range.
+    if type(gamma) is not int or not 1 <= gamma <= 64:
         raise file.failed(f"gamma must be from 1 to 64, but is {gamma}")
     numbers = range(len(captured.prompts))
     if (
         not isinstance(prompts, list)
         or not prompts
-        or len(set(map(str, prompts))) < len(prompts)
-        or any(prompt not in numbers for prompt in prompts)
+        or any(type(prompt) is not int or prompt not in numbers for prompt in prompts)
+        or len(set(prompts)) < len(prompts)
     ):
         raise file.failed(f"prompts must be different numbers below {len(numbers)}, but are {prompts}")
     return Sets(

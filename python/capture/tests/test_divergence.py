@@ -13,7 +13,7 @@ pytest.importorskip("transformers")
 import induction
 import torch
 from induction import Planted
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from support import Capture, small, tokens
 
 from dustin_capture import layout
@@ -175,11 +175,14 @@ def test_shards_are_read_as_one_file_is(checkpoint, run, measured):
         ({"digest": "0" * 64}, "must be of the capture with digest"),
         ({"name": None}, "name must be a text"),
         ({"gamma": 0}, "gamma must be from 1 to 64, but is 0"),
+        ({"gamma": True}, "gamma must be from 1 to 64, but is True"),
         ({"gamma": 9}, "prompts.0.lengths must be from 30 to 32, at least one"),
         ({"prompts": []}, "prompts must be different numbers below 2, but are []"),
         ({"prompts": [0, 2]}, "prompts must be different numbers below 2"),
         ({"prompts": [1, 1]}, "prompts must be different numbers below 2"),
         ({"prompts": [[1]]}, "prompts must be different numbers below 2"),
+        ({"prompts": [0.0, 1]}, "prompts must be different numbers below 2, but are [0.0, 1]"),
+        ({"prompts": [0, True]}, "prompts must be different numbers below 2"),
         ({"prompts.1.sizes": None}, "must have the tensor prompts.1.sizes"),
         ({"prompts.1.sizes": torch.ones(3)}, "prompts.1.sizes must be I32 of one dimension"),
         ({"prompts.0.lengths": [34, 30, 38]}, "prompts.0.lengths must be ascending"),
@@ -235,6 +238,19 @@ def test_what_does_not_belong_together(checkpoint, run, tmp_path, device, capsys
     output.write_text("another's")
     error = refused(capsys, command(model, capture.path, sets, output, device))
     assert "must not be there yet" in error and output.read_text() == "another's"
+
+
+def test_captured_logits_that_are_not_finite(checkpoint, run, tmp_path, device, capsys):
+    model = checkpoint("llama")
+    options = ("--steps", str(STEPS), "--logits")
+    capture = run(model, [{"tokens": tokens(30, 1)}], *options, to="capture.safetensors")
+    tensors = load_file(capture.path)
+    tensors[layout.logits("target", 0)][2, 5] = torch.nan
+    save_file(tensors, capture.path, metadata={layout.METADATA: json.dumps(capture.metadata)})
+    sets = write_sets(tmp_path / "sets.safetensors", capture, lambda *_: None)
+    error = refused(capsys, command(model, capture.path, sets, tmp_path / "out.json", device))
+    assert "tensor target.prompts.0.logits must be finite, but is not" in error
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_bounds_are_those_of_the_rust_side():
