@@ -2,11 +2,11 @@
 
 use std::{fs, io, io::Write as _, path::Path};
 
-/// Writes `text` to the file at `path`.
+/// Writes `contents` to the file at `path`.
 ///
 /// # Errors
 /// The folder or the file cannot be written; the file is then as it was.
-pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write(path: &Path, contents: impl AsRef<[u8]>) -> io::Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".autotune-").suffix(".tmp");
@@ -17,7 +17,7 @@ pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     let mut file = builder.tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(contents.as_ref())?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())

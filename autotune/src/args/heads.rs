@@ -47,6 +47,9 @@ pub(crate) struct HeadsArgs {
     /// Profile to take tuned choices from and to put the selection into; all else in it is kept [default: profiles/DEVICE.toml].
     #[arg(long, short, value_name = "FILE", visible_alias = "profile", visible_short_alias = 'p')]
     pub(crate) output: Option<PathBuf>,
+    /// Write the sets of the choice on the held-out prompts, from which dustin-divergence tells what they do to the model's output.
+    #[arg(long, value_name = "FILE", conflicts_with = "front", requires = "capture")]
+    pub(crate) sets: Option<PathBuf>,
     /// Write the profile's report page, too.
     #[arg(long)]
     pub(crate) html: bool,

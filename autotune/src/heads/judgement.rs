@@ -2,14 +2,16 @@
 
 use dustin::verifier::Rules;
 use dustin_heads::{
-    Capture,
+    CalibrationError, Capture,
     fidelity::{
-        Bound, Estimate, Eviction, FidelityError, Judge, LayerShares, RecoveryRate, lower_bound_of_mean,
-        lower_bound_of_share,
+        Bound, Estimate, Eviction, FidelityError, Judge, LayerShares, OutputError, RecoveryRate,
+        VerificationSets, lower_bound_of_mean, lower_bound_of_share, upper_bound_of_mean,
     },
     search::Found,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::table;
 
 /// Tokens of the window that methods look through that evict, as published; fewer where the capture has fewer queries.
 const WINDOW: u32 = 32;
@@ -53,6 +55,10 @@ pub(crate) struct Method {
     pub(crate) share: f64,
     /// The share's lower bound, with the confidence asked for.
     pub(crate) share_low: f64,
+    /// By how much outputs differ from those of full attention, relative to these, where values were captured.
+    pub(crate) output_error: Option<f64>,
+    /// The upper end of its 95 % confidence interval.
+    pub(crate) output_error_high: Option<f64>,
     /// The recovery rate by layer.
     pub(crate) by_layer: Vec<f64>,
 }
@@ -86,22 +92,30 @@ impl Judgement {
         confidence: f64,
     ) -> anyhow::Result<Self> {
         let capture = judge.capture();
-        let full = judge.estimate(Estimate::FullHeads, &Rules { k: rules.k, ..found.reference.clone() })?;
-        let comparison = Comparison { full: full.by_prompt(), mean: full.mean(), confidence };
-        let mut methods = vec![comparison.method("chosen", &judge.rules(rules)?)?];
+        let reference = Rules { k: rules.k, ..found.reference.clone() };
+        // What is always taken, and what is averaged, could only cost the oracle.
+        let plain = Rules::by_target(Vec::new(), rules.k);
+        let window = Rules { sinks: rules.sinks, recent: rules.k - rules.sinks, ..plain.clone() };
+        let own = judge.sets(rules)?;
+        let mut sets = vec![("chosen", own.clone())];
         if found.start.rules != *rules {
-            methods.push(comparison.method(start, &judge.rules(&found.start.rules)?)?);
+            sets.push((start, judge.sets(&found.start.rules)?));
         }
-        methods.push(comparison.method("full heads", &full)?);
-        // What is always taken, and what is averaged, could only cost it.
-        let best = Rules::by_target(Vec::new(), rules.k);
-        methods.push(comparison.method("oracle", &judge.estimate(Estimate::Oracle, &best)?)?);
-        let window = Rules {
-            sinks: rules.sinks,
-            recent: rules.k - rules.sinks,
-            ..Rules::by_target(Vec::new(), rules.k)
-        };
-        methods.push(comparison.method("sinks and window", &judge.rules(&window)?)?);
+        let full = judge.estimated_sets(Estimate::FullHeads, &reference)?;
+        sets.push(("full heads", full.clone()));
+        sets.push(("oracle", judge.estimated_sets(Estimate::Oracle, &plain)?));
+        sets.push(("sinks and window", judge.sets(&window)?));
+        let full = judge.recovery(&full)?;
+        let comparison = Comparison { full: full.by_prompt(), mean: full.mean(), confidence };
+        let mut methods = Vec::new();
+        for (name, sets) in &sets {
+            methods.push(comparison.method(name, &judge.recovery(sets)?)?);
+        }
+        if capture.has_values() {
+            let sets: Vec<&VerificationSets> = sets.iter().map(|(_, sets)| sets).collect();
+            let errors = judge.output_errors(&sets)?;
+            methods.iter_mut().zip(&errors).for_each(|(method, error)| method.errs(error));
+        }
         let mut left_out = Vec::new();
         match eviction_window(capture, prompts, rules.k) {
             Some(window) => {
@@ -109,12 +123,20 @@ impl Judgement {
                     [("SnapKV", LayerShares::Even), ("PyramidKV", LayerShares::Pyramid { beta: BETA })]
                 {
                     let eviction = Eviction { k: rules.k, window, pooling: POOLING, shares };
-                    methods.push(comparison.method(name, &judge.eviction(eviction)?)?);
+                    let mut method = comparison.method(name, &judge.eviction(eviction)?)?;
+                    if capture.has_values() {
+                        method.errs(&judge.eviction_error(eviction)?);
+                    }
+                    methods.push(method);
                 }
             }
             None => left_out.extend(["SnapKV", "PyramidKV"].map(String::from)),
         }
-        methods.push(comparison.method("TOVA", &judge.tova(rules.k)?)?);
+        let mut tova = comparison.method("TOVA", &judge.tova(rules.k)?)?;
+        if capture.has_values() {
+            tova.errs(&judge.tova_error(rules.k)?);
+        }
+        methods.push(tova);
         Ok(Self {
             prompts: prompts
                 .iter()
@@ -124,7 +146,7 @@ impl Judgement {
             ceiling: judge.ceiling().mean(),
             methods,
             left_out,
-            example: example(judge, rules)?,
+            example: example(capture, &own, rules)?,
         })
     }
 
@@ -161,8 +183,26 @@ impl Comparison {
             ci95_low: ci95_low.min(rate.mean()),
             share: rate.mean() / self.mean,
             share_low: share_low.min(rate.mean() / self.mean),
+            output_error: None,
+            output_error_high: None,
             by_layer: rate.by_layer(),
         })
+    }
+}
+
+impl Method {
+    /// Recovery and its bound, share and its bound, output error and its bound, as tables have them.
+    pub(crate) fn figures(&self) -> [String; 6] {
+        let Self { recovery, ci95_low, share, share_low, output_error, output_error_high, .. } = self;
+        [Some(*recovery), Some(*ci95_low), Some(*share), Some(*share_low), *output_error, *output_error_high]
+            .map(|figure| figure.map_or("–".into(), table::share))
+    }
+
+    /// Takes over what becomes of outputs.
+    fn errs(&mut self, error: &OutputError) {
+        let bound = Bound { confidence: LOWER_END, ..Bound::default() };
+        self.output_error = Some(error.mean());
+        self.output_error_high = upper_bound_of_mean(&error.by_prompt(), bound);
     }
 }
 
@@ -177,9 +217,11 @@ fn eviction_window(capture: &Capture, prompts: &[u32], k: u32) -> Option<u32> {
 }
 
 /// The set of the first step of the first prompt with a needle, or else of the first prompt.
-fn example(judge: &mut Judge<'_>, rules: &Rules) -> anyhow::Result<Option<Example>> {
-    let capture = judge.capture();
-    let sets = judge.sets(rules)?;
+fn example(
+    capture: &Capture,
+    sets: &VerificationSets,
+    rules: &Rules,
+) -> Result<Option<Example>, CalibrationError> {
     let has_needle = |prompt: u32| capture.prompt(prompt).is_ok_and(|prompt| !prompt.needle_spans.is_empty());
     let shown = sets.prompts.iter().find(|sets| has_needle(sets.prompt())).or(sets.prompts.first());
     let Some(shown) = shown else { return Ok(None) };

@@ -45,7 +45,7 @@ pub(super) struct Row {
     pub(super) name: String,
     /// Its colour, as a class of the page.
     pub(super) class: &'static str,
-    pub(super) figures: [String; 4],
+    pub(super) figures: [String; 6],
 }
 
 impl Pair {
@@ -76,7 +76,7 @@ impl Run {
         let rows = methods.iter().map(|method| Row {
             name: method.name.clone(),
             class: class(&method.name),
-            figures: [method.recovery, method.ci95_low, method.share, method.share_low].map(table::share),
+            figures: method.figures(),
         });
         let example = judged.and_then(|judged| judged.example.as_ref());
         Self {

@@ -86,6 +86,8 @@ pub(crate) struct HeadSearch {
     pub(crate) batch: Option<u32>,
     /// Confirmed tokens of each, likewise.
     pub(crate) context: Option<u32>,
+    /// Where the sets of the choice on the held-out prompts go.
+    pub(crate) sets: Option<PathBuf>,
     /// Whether the report page is written, too.
     pub(crate) html: bool,
 }
@@ -119,6 +121,7 @@ impl HeadsRequest {
                 seed: args.search.seed,
                 batch: args.batch,
                 context: args.context,
+                sets: args.sets,
                 html: args.html,
             }),
             None => {

@@ -105,6 +105,29 @@ fn what_is_chosen_on_a_capture_serves_a_verifier_with_nothing_else_said() {
 }
 
 #[test]
+fn the_sets_of_the_choice_are_written_for_whoever_has_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = heads(folder.path(), &["--share=0.9", "--sets=sets.safetensors"]);
+    let record = json(&told);
+    let bytes = fs::read(folder.path().join("sets.safetensors")).unwrap();
+    let end = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..end]).unwrap();
+    let metadata: Value =
+        serde_json::from_str(header["__metadata__"]["dustin.sets"].as_str().unwrap()).unwrap();
+    assert_eq!(metadata["digest"], record["calibration_digest"], "{metadata}");
+    assert_eq!(metadata["prompts"], serde_json::json!([4, 5]));
+    // The first set of the first of them is the one that is shown.
+    let tensor = &header["prompts.4.positions"];
+    let begin = end + tensor["data_offsets"][0].as_u64().unwrap() as usize;
+    let positions: Vec<i32> =
+        bytes[begin..begin + 16 * 4].chunks(4).map(|it| i32::from_le_bytes(it.try_into().unwrap())).collect();
+    assert_eq!(serde_json::json!(positions), record["held_out"]["example"]["positions"]);
+    heads(folder.path(), &["--share=0.9", "--sets=missing/sets.safetensors"])
+        .refuses(1, &["missing/sets.safetensors"]);
+    heads(folder.path(), &["--front", "--sets=sets.safetensors"]).refuses(2, &["--sets"]);
+}
+
+#[test]
 fn held_out_figures_have_all_methods_by_layer_and_their_order_is_sound() {
     let folder = tempfile::tempdir().unwrap();
     let record = json(&heads(folder.path(), &["--share=0.9"]));
@@ -115,6 +138,12 @@ fn held_out_figures_have_all_methods_by_layer_and_their_order_is_sound() {
     };
     for name in ["chosen", "full heads", "SnapKV", "PyramidKV", "TOVA", "sinks and window"] {
         assert!(rate(name) <= record["held_out"]["ceiling"].as_f64().unwrap(), "{name}: {record}");
+    }
+    // The fixture has values.
+    for method in methods {
+        let [error, high] =
+            ["output_error", "output_error_high"].map(|field| method[field].as_f64().unwrap());
+        assert!(0.0 < error && error <= high && error < 2.0, "{method}");
     }
     // Nothing with one set for all layers beats the oracle.
     for name in ["chosen", "full heads", "sinks and window"] {

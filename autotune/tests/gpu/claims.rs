@@ -2,6 +2,7 @@
 //! things: run them on a GPU that nobody else uses. Without a GPU they count as skipped, and under `DUSTIN_REQUIRE_GPU=1` they fail.
 
 mod common;
+mod groups;
 
 use std::{
     collections::BTreeMap,
@@ -57,6 +58,19 @@ fn main() -> ExitCode {
             let report = audit(&["--members", "--problems=60", "--trials=40", "--most-regret=12"])?;
             require(report["searched"].as_u64() >= Some(40), &report["searched"])
         }),
+        trial(
+            "heads_of_one_group_replace_the_rankings_at_less_than_half_of_their_measured_time".into(),
+            || {
+                let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+                groups::write(folder.path()).map_err(|error| error.to_string())?;
+                let mut command = autotune(folder.path());
+                command.args(groups::FRONT).arg("--device=cuda");
+                let report = report(&command.output().map_err(|error| error.to_string())?)?;
+                let (halves, figures) = groups::halves(&report);
+                eprintln!("{figures}");
+                require(halves, &figures.into())
+            },
+        ),
     ];
     libtest_mimic::run(&one_at_a_time(), trials).exit_code()
 }

@@ -151,6 +151,15 @@ impl<'a> Judge<'a> {
         result
     }
 
+    /// What `sets` keep: [`sets`](Self::sets) or [`estimated_sets`](Self::estimated_sets) of this judge.
+    ///
+    /// # Errors
+    /// The sets are another judge's.
+    pub fn recovery(&self, sets: &VerificationSets) -> Result<RecoveryRate, FidelityError> {
+        self.require_own(sets)?;
+        Ok(self.kept(sets))
+    }
+
     /// By how much attention over each candidate's sets differs in its outputs, [`sets`](Self::sets) or
     /// [`estimated_sets`](Self::estimated_sets) of this judge: an output error for each. Several at once cost little more than one, as
     /// attention over all tokens is the most of it.
@@ -281,7 +290,7 @@ impl<'a> Judge<'a> {
         Ok(VerificationSets { prompts: prompts.collect::<Result<_, _>>()? })
     }
 
-    /// What sets of this judge keep.
+    /// What `sets` keep that were chosen by this judge.
     fn kept(&self, sets: &VerificationSets) -> RecoveryRate {
         let prompts = self.observed.iter().zip(&sets.prompts);
         Measure { prompts: prompts.map(|(observed, sets)| measure::recovery(observed, Some(sets))).collect() }

@@ -2,8 +2,9 @@
 
 use std::{ops::ControlFlow, thread};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use dustin::profile::Tuned;
+use dustin_autotune::workload::counted;
 use dustin_heads::{
     Capture,
     calibration::PromptRole,
@@ -14,7 +15,7 @@ use dustin_heads::{
 use super::{destination, inputs, tell};
 use crate::{
     args::{ConsoleArgs, ReportArgs, StartArg},
-    book,
+    atomic, book,
     command::{
         devices::{find, occupy},
         report,
@@ -74,10 +75,10 @@ pub(super) fn search(request: &HeadsRequest, asked: &HeadSearch, stop: &Stop) ->
         ..SearchRequest::share(space, 1.0)
     };
     console.note(&format!(
-        "reading {} searched prompts of {}; estimation is timed for {} sequences of {} tokens on {device}",
+        "reading {} searched prompts of {}; estimation is timed for {} of {} tokens on {device}",
         searched.len(),
         capture.name(),
-        step.batch,
+        counted(step.batch, "sequence"),
         step.context
     ));
     let mut searching = judge(&searched, MAP_BYTES)?;
@@ -101,7 +102,13 @@ pub(super) fn search(request: &HeadsRequest, asked: &HeadSearch, stop: &Stop) ->
         Some(Candidate { rules, .. }) => {
             console.note(&format!("judging the choice on {} held-out prompts", held_out.len()));
             let subject = (rules, &found, asked.start.name());
-            Some(Judgement::new(&mut judge(&held_out, 0)?, &held_out, subject, asked.confidence)?)
+            let mut judging = judge(&held_out, 0)?;
+            if let Some(file) = &asked.sets {
+                let sets = judging.sets(rules)?;
+                atomic::write(file, judging.export("chosen", &sets)?)
+                    .with_context(|| format!("cannot write {}", file.display()))?;
+            }
+            Some(Judgement::new(&mut judging, &held_out, subject, asked.confidence)?)
         }
         None => None,
     };

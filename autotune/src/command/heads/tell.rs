@@ -1,5 +1,7 @@
 //! Tables of what was found.
 
+use dustin_autotune::workload::counted;
+
 use crate::{
     console::{Console, Unwritable},
     heads::{HeadsRecord, Judgement, Point},
@@ -40,8 +42,11 @@ pub(super) fn tell(record: &HeadsRecord, console: Console) -> Result<(), Unwrita
 fn step(record: &HeadsRecord) -> String {
     let step = &record.step;
     format!(
-        "{} sequences of {} tokens, {} draft tokens, on {}",
-        step.batch, step.context, step.gamma, step.device.name
+        "{} of {} tokens, {} draft tokens, on {}",
+        counted(step.batch, "sequence"),
+        step.context,
+        step.gamma,
+        step.device.name
     )
 }
 
@@ -96,11 +101,18 @@ fn row(name: &str, point: &Point) -> [String; 10] {
 
 /// The choice next to other methods.
 fn methods(judged: &Judgement) -> comfy_table::Table {
-    let headings = ["method", "recovery", "95 % at least", "share of full heads", "at least"];
+    let headings = [
+        "method",
+        "recovery",
+        "95 % at least",
+        "share of full heads",
+        "at least",
+        "output error",
+        "95 % at most",
+    ];
     let mut rows = table::new(&headings, 1);
     for method in &judged.methods {
-        let figures = [method.recovery, method.ci95_low, method.share, method.share_low];
-        rows.add_row(std::iter::once(method.name.clone()).chain(figures.map(table::share)));
+        rows.add_row(std::iter::once(method.name.clone()).chain(method.figures()));
     }
     rows
 }
