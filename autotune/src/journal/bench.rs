@@ -74,7 +74,9 @@ impl<'a, B, P: FnMut() -> Result<B, Failure>> Journaled<'a, B, P> {
         None
     }
 
+    /// The bench, for something that was not measured before. What the device was like behind that then, it may not be now.
     fn bench(&mut self) -> Result<&mut B, Failure> {
+        self.conditions.clear();
         let bench = match self.bench.take() {
             Some(bench) => bench,
             None => (self.prepare)()?,

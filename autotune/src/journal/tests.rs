@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Journal, Journaled, Purpose, Record, Subject, file::Held};
 use crate::{
-    search::{Bench, Failure, Resources},
+    search::{Bench, Conditions, Failure, Resources},
     task::Point,
 };
 
@@ -36,6 +36,10 @@ impl Bench for &RefCell<Counter> {
     fn confirm(&mut self, candidate: usize) -> Result<(), Failure> {
         self.borrow_mut().asked += 1;
         if candidate == 1 { Err(Failure::as_timed("it differs".into())) } else { Ok(()) }
+    }
+
+    fn conditions(&mut self) -> Option<Conditions> {
+        Some(Conditions { celsius: Some(self.borrow().asked as u32), ..Conditions::default() })
     }
 }
 
@@ -174,6 +178,25 @@ fn who_was_right_as_it_is_timed_is_not_confirmed_again_and_who_was_not_stays_rej
     let (asked, told) = confirm(false);
     assert!(asked == 2 && told.contains("as it is timed"), "{told}");
     assert_eq!(confirm(true), (0, told));
+}
+
+#[test]
+fn what_the_device_was_like_is_repeated_until_something_is_measured() {
+    let (_folder, path) = journal();
+    let celsius = |resume, second| {
+        let (mut journal, _) = Journal::open(path.clone(), resume).unwrap();
+        let sitting = journal.sit(subject(), None).unwrap();
+        let (journal, counter, points) = (RefCell::new(journal), RefCell::default(), points());
+        let mut bench = Journaled::new(&journal, sitting, &points, || Ok(&counter));
+        [1, second].map(|repetitions| {
+            bench.time(0, repetitions).unwrap();
+            bench.conditions().and_then(|now| now.celsius)
+        })
+    };
+    assert_eq!(celsius(false, 1), [Some(1), Some(2)]);
+    assert_eq!(celsius(true, 1), [Some(1), Some(2)]);
+    // Another question: what stands behind it on record was told behind another answer.
+    assert_eq!(celsius(true, 3), [Some(1), Some(1)]);
 }
 
 /// Every value inside `value` that has no parts, by its path.

@@ -2,7 +2,9 @@
 
 use std::{collections::HashSet, fs, path::Path};
 
-use crate::common::{Finished, TINY, json, run};
+use serde_json::Value;
+
+use crate::common::{Finished, TINY, autotune, json, run};
 
 const AUDIT: [&str; 4] = ["audit", "tiny.toml", "--device=cpu", "--json"];
 
@@ -62,6 +64,29 @@ fn a_choice_is_compared_with_the_fastest_found_for_problems_inside_its_bucket() 
     }
     assert_eq!(report["searched"].as_u64(), Some(problems.len() as u64));
     assert!(report["unbeaten"].as_u64() <= report["searched"].as_u64());
+}
+
+#[test]
+fn a_default_that_is_wrong_as_it_is_timed_is_told_by_a_search_though_there_is_nothing_to_compare_it_with() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(tune(folder.path()).code, Some(0));
+    let arguments = [&AUDIT[..], &["--problems=2", "--trials=3"]].concat();
+    let is_default = |problem: &Value| problem["chosen"] == problem["default"];
+    let right = json(&run(folder.path(), &arguments));
+    let right = right["problems"].as_array().unwrap().iter().find(|problem| is_default(problem));
+    let victim = right.expect("a problem that the default serves")["default"].as_str().unwrap().to_owned();
+
+    let mut faulty = autotune(folder.path());
+    faulty.args(&arguments).env("DUSTIN_AUTOTUNE_FAULT", format!("wrong@time={victim}"));
+    let audited = Finished::of(faulty.output().unwrap());
+    let report = json(&audited);
+    let of_victim = |problem: &&Value| is_default(problem) && problem["default"] == victim.as_str();
+    let told: Vec<&Value> = report["problems"].as_array().unwrap().iter().filter(of_victim).collect();
+    assert!(!told.is_empty() && audited.code == Some(3), "{audited:?}");
+    for problem in told {
+        assert_eq!(problem["verdict"], "wrong", "{problem}");
+        assert!(problem["remark"].as_str().unwrap().contains("wrong as it is timed"), "{problem}");
+    }
 }
 
 #[test]

@@ -9,7 +9,9 @@ use crate::{
     console::{Stop, Watch},
     device::Device,
     resolve::AuditRequest,
-    search::{Bench, Course, Failure, Field, MethodKind, SearchError, Settings, Steadiness, run_off, search},
+    search::{
+        Bench, Course, Failure, Field, MethodKind, SearchError, Settings, Status, Steadiness, run_off, search,
+    },
     task::Task,
     worker::Supervisor,
 };
@@ -44,7 +46,7 @@ impl Auditor<'_> {
         if self.request.trials > 0 {
             self.search(task, chosen, &mut bench, &mut line)?;
         }
-        if !same {
+        if !same && line.verdict != Verdict::Wrong {
             self.compare(task.field(), chosen, &mut bench, &mut line)?;
         }
         Ok(line)
@@ -103,7 +105,9 @@ impl Auditor<'_> {
         let mut watch = Watch::new(self.request.console, "searching", course.trials(), self.stop);
         let field = Field { default: chosen, ..task.field() };
         let outcome = search(field, course, bench, &settings, &mut watch)?;
-        // A choice without a time does not serve, which the comparison tells.
+        if let Status::Rejected(reason) = &outcome.statuses[chosen] {
+            (line.verdict, line.remark) = (Verdict::Wrong, reason.clone());
+        }
         let Some(own) = outcome.default_time else { return Ok(()) };
         let regret = own.median / outcome.time.median - 1.0;
         if outcome.chosen == chosen || regret <= 0.0 {
