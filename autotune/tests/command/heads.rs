@@ -205,7 +205,8 @@ fn what_was_found_until_ctrl_c_is_judged_and_kept() {
     let mut told = BufReader::new(running.stderr.take().unwrap());
     let mut line = String::new();
     told.read_line(&mut line).unwrap();
-    assert!(line.starts_with("reading 4 searched prompts"), "{line}");
+    told.read_line(&mut line).unwrap();
+    assert!(line.starts_with("reading 4 searched prompts") && line.contains("\nsearching"), "{line}");
     assert!(Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap().success());
     told.read_to_string(&mut line).unwrap();
     assert_eq!(running.wait().unwrap().code(), Some(130), "{line}");

@@ -7,6 +7,7 @@ use std::{
     fs,
     path::Path,
     process::{ExitCode, Output, Stdio},
+    sync::OnceLock,
     time::Instant,
 };
 
@@ -14,6 +15,9 @@ use libtest_mimic::{Completion, Failed, Trial};
 use serde_json::Value;
 
 use crate::common::{autotune, one_at_a_time, report, require, spelt, trial};
+
+/// Where profiles go.
+const PROFILE: &str = "small.toml";
 
 /// A problem of some thousand tokens, and a dozen candidates in the same order each time.
 const SMALL: [&str; 12] = [
@@ -161,8 +165,17 @@ fn peak() -> Result<(), String> {
     require(peak > 32_768 * 8 * 128 * 2 * 2, &row)
 }
 
-/// A folder, and a candidate that serves, is tried early, and is not the default.
+/// A folder with the profile of a search without a fault, and a candidate that it timed early and that is not the default.
 fn victim() -> Result<(tempfile::TempDir, String), String> {
+    static FOUND: OnceLock<Result<(String, String), String>> = OnceLock::new();
+    let (profile, victim) = FOUND.get_or_init(find_victim).clone()?;
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    fs::write(folder.path().join(PROFILE), profile).map_err(|error| error.to_string())?;
+    Ok((folder, victim))
+}
+
+/// That profile's text, and the candidate.
+fn find_victim() -> Result<(String, String), String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let row = row(&tune(folder.path(), "none=nobody")?)?;
     let journal = fs::read_dir(folder.path())
@@ -177,8 +190,8 @@ fn victim() -> Result<(tempfile::TempDir, String), String> {
         records.filter(|record| record["record"] == "timed").map(|record| spelt(&record["candidate"]));
     let victim =
         timed.into_iter().find(|point| row["default"] != point.as_str()).ok_or("nobody else was timed")?;
-    fs::remove_file(journal).map_err(|error| error.to_string())?;
-    Ok((folder, victim))
+    let profile = fs::read_to_string(folder.path().join(PROFILE)).map_err(|error| error.to_string())?;
+    Ok((profile, victim))
 }
 
 fn tune(folder: &Path, fault: &str) -> Result<Output, String> {

@@ -16,6 +16,9 @@ pub enum FidelityError {
     /// The sets make no file.
     #[error("fidelity: the sets cannot be written ({0}); judge fewer prompts or steps")]
     Export(#[from] safetensors::SafeTensorError),
+    /// Whoever watches wanted no more of it.
+    #[error("fidelity: stopped before all prompts were read")]
+    Stopped,
     /// The operating system refuses threads.
     #[error("fidelity: the CPU back end's threads cannot be started ({0}); ask for fewer")]
     Threads(#[from] rayon::ThreadPoolBuildError),

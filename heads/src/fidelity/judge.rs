@@ -1,5 +1,7 @@
 //! Candidates, the estimates that they are compared with, and the baselines: judged on the same steps.
 
+use std::ops::ControlFlow;
+
 use dustin::{cpu::CpuBackend, profile::LayerHeads, verifier::Rules};
 use rayon::prelude::*;
 
@@ -51,6 +53,22 @@ impl<'a> Judge<'a> {
         threads: u32,
         map_bytes: usize,
     ) -> Result<Self, FidelityError> {
+        Self::watched(capture, prompts, plan, threads, map_bytes, &mut |_, _| ControlFlow::Continue(()))
+    }
+
+    /// As [`Self::new`], which may take minutes for large models. `progress` is told how many of how many layers of prompts have been
+    /// read, and may end it.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; [`FidelityError::Stopped`] if `progress` ended it.
+    pub fn watched(
+        capture: &'a Capture,
+        prompts: &[u32],
+        plan: StepPlan,
+        threads: u32,
+        map_bytes: usize,
+        progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<Self, FidelityError> {
         if prompts.is_empty() {
             return Err(invalid("prompts", "at least one", 0));
         }
@@ -63,7 +81,16 @@ impl<'a> Judge<'a> {
             return Err(invalid("gamma", "from 1 to 64", plan.gamma));
         }
         let mut backend = CpuBackend::new(threads)?;
-        let observed = prompts.iter().map(|&prompt| Observed::new(capture, &mut backend, plan, prompt));
+        let (mut read, all) = (0, prompts.len() * capture.model(ModelRole::Target)?.layers.len());
+        let mut layer = || {
+            read += 1;
+            match progress(read, all) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err(FidelityError::Stopped),
+            }
+        };
+        let observed =
+            prompts.iter().map(|&prompt| Observed::new(capture, &mut backend, plan, prompt, &mut layer));
         let observed = observed.collect::<Result<_, _>>()?;
         Ok(Self { capture, backend, plan, observed, maps: HeadMaps::new(map_bytes), full_heads: None })
     }

@@ -1,8 +1,9 @@
 //! Importance maps of single heads, kept: a candidate then costs additions and a selection.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use dustin::cpu::CpuBackend;
+use lru::LruCache;
 
 use super::{
     FidelityError, StepPlan,
@@ -24,15 +25,31 @@ struct Place {
 /// Maps of heads over the confirmed positions of a prompt's steps, packed.
 #[derive(Debug)]
 pub(super) struct HeadMaps {
-    kept: HashMap<Place, Arc<[f32]>>,
-    /// Positions that there is still room for.
-    room: usize,
+    kept: LruCache<Place, Arc<[f32]>>,
+    /// Positions that there is room for.
+    most: usize,
+    /// Those that are kept.
+    held: usize,
 }
 
 impl HeadMaps {
-    /// Room for maps of `bytes` bytes; what does not fit is gathered each time that it is asked for.
+    /// Room for maps of `bytes` bytes. What was asked for longest ago gives way, and is gathered again when it is asked for.
     pub(super) fn new(bytes: usize) -> Self {
-        Self { kept: HashMap::new(), room: bytes / size_of::<f32>() }
+        Self { kept: LruCache::unbounded(), most: bytes / size_of::<f32>(), held: 0 }
+    }
+
+    /// Keeps a map, if it fits at all.
+    fn keep(&mut self, place: Place, map: Arc<[f32]>) {
+        if map.len() > self.most {
+            return;
+        }
+        while self.held + map.len() > self.most
+            && let Some((_, oldest)) = self.kept.pop_lru()
+        {
+            self.held -= oldest.len();
+        }
+        self.held += map.len();
+        self.kept.put(place, map);
     }
 
     /// Of `layer` of `prompt`, the maps of `heads`: the mean of the probabilities of the queries that the library captures for a
@@ -74,10 +91,7 @@ impl HeadMaps {
             let heads = heads_of(model, tensors, &keys, &queries, 1);
             gather(backend, &heads, &first_rows, tokens, &observed.steps, weight, &mut map)?;
             let map: Arc<[f32]> = map.into();
-            if let Some(room) = self.room.checked_sub(map.len()) {
-                self.room = room;
-                self.kept.insert(place(head), map.clone());
-            }
+            self.keep(place(head), map.clone());
             maps.push(map);
         }
         Ok(maps)
@@ -119,4 +133,25 @@ fn captured_rows(
         ModelRole::Draft => (0, plan.gamma),
     };
     Ok((observed.steps.lengths.iter().map(|length| length - back - first_query).collect(), tokens))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_longest_ago_gives_way_and_what_is_too_large_is_not_kept() {
+        let place = |head| Place { role: ModelRole::Target, prompt: 0, layer: 0, head };
+        let map = |positions: usize| vec![0.0; positions].into();
+        let mut maps = HeadMaps::new(10 * size_of::<f32>());
+        maps.keep(place(0), map(4));
+        maps.keep(place(1), map(4));
+        assert!(maps.kept.get(&place(0)).is_some());
+        maps.keep(place(2), map(4));
+        maps.keep(place(3), map(11));
+        let kept = [0, 1, 2, 3].map(|head| maps.kept.contains(&place(head)));
+        assert_eq!((kept, maps.held), ([true, false, true, false], 8));
+        maps.keep(place(4), map(10));
+        assert_eq!((maps.kept.len(), maps.held), (1, 10));
+    }
 }

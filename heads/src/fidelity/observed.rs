@@ -21,12 +21,13 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    /// Reads each layer of the target once.
+    /// Reads each layer of the target once, and says so after each.
     pub(super) fn new(
         capture: &Capture,
         backend: &mut CpuBackend,
         plan: StepPlan,
         prompt: u32,
+        read: &mut dyn FnMut() -> Result<(), FidelityError>,
     ) -> Result<Self, FidelityError> {
         let model = capture.model(ModelRole::Target)?;
         let first_query = capture.prompt(prompt)?.first_query;
@@ -39,6 +40,7 @@ impl Observed {
                 add_attention(backend, heads, plan, first_query, &steps, model.heads.len(), &mut mean)
             })?;
             attention.push(mean);
+            read()?;
         }
         Ok(Self { prompt, steps, attention })
     }

@@ -1,6 +1,6 @@
 //! The fixture, judged a second time in f64 by the definitions alone.
 
-use std::{collections::BTreeMap, path::Path, sync::LazyLock};
+use std::{collections::BTreeMap, ops::ControlFlow, path::Path, sync::LazyLock};
 
 use dustin::{profile::LayerHeads, select::problem::Fallback, verifier::Rules};
 
@@ -140,6 +140,23 @@ fn recovery_is_what_its_definition_says() {
         }
         assert_eq!(rate.prompts.iter().map(|it| it.prompt).collect::<Vec<_>>(), [1, 4]);
     }
+}
+
+#[test]
+fn whoever_watches_a_judge_being_made_sees_all_layers_and_may_end_it() {
+    let layers = CAPTURE.metadata().target.layers.len();
+    let mut seen = Vec::new();
+    let mut made = |end: usize| {
+        Judge::watched(&CAPTURE, &[0, 1], PLAN, 1, 0, &mut |read, all| {
+            seen.push((read, all));
+            if read == end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+    };
+    assert!(matches!(made(2), Err(FidelityError::Stopped)));
+    assert!(made(0).is_ok());
+    let all = 2 * layers;
+    let expected: Vec<(usize, usize)> = [1, 2].into_iter().chain(1..=all).map(|read| (read, all)).collect();
+    assert_eq!(seen, expected);
 }
 
 #[test]

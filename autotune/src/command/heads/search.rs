@@ -8,7 +8,7 @@ use dustin_autotune::workload::counted;
 use dustin_heads::{
     Capture,
     calibration::PromptRole,
-    fidelity::{Bound, Judge, StepPlan},
+    fidelity::{Bound, FidelityError, Judge, StepPlan},
     search::{Candidate, Ended, Found, Objective, Progress, SearchRequest, Start, search as search_heads},
 };
 
@@ -62,7 +62,16 @@ pub(super) fn search(request: &HeadsRequest, asked: &HeadSearch, stop: &Stop) ->
 
     let plan = StepPlan { gamma, most: asked.steps };
     let threads = thread::available_parallelism().map_or(1, |threads| threads.get() as u32);
-    let judge = |prompts: &[u32], bytes| Judge::new(&capture, prompts, plan, threads, bytes);
+    let judge = |prompts: &[u32], bytes, may_end: bool| {
+        let bar = console.bar(0, "reading");
+        let judge = Judge::watched(&capture, prompts, plan, threads, bytes, &mut |read, all| {
+            bar.set_length(all as u64);
+            bar.set_position(read as u64);
+            if may_end && stop.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        bar.finish_and_clear();
+        judge
+    };
     let heads_request = SearchRequest {
         objective: asked.objective,
         start: match asked.start {
@@ -74,14 +83,17 @@ pub(super) fn search(request: &HeadsRequest, asked: &HeadSearch, stop: &Stop) ->
         seed: asked.seed,
         ..SearchRequest::share(space, 1.0)
     };
+    console.note(&format!("reading {} searched prompts of {}", searched.len(), capture.name()));
+    let mut searching = match judge(&searched, MAP_BYTES, true) {
+        // Nothing was found until then.
+        Err(FidelityError::Stopped) => return Ok(Exit::Interrupted),
+        judge => judge?,
+    };
     console.note(&format!(
-        "reading {} searched prompts of {}; estimation is timed for {} of {} tokens on {device}",
-        searched.len(),
-        capture.name(),
+        "searching; estimation is timed for {} of {} tokens on {device}",
         counted(step.batch, "sequence"),
         step.context
     ));
-    let mut searching = judge(&searched, MAP_BYTES)?;
     let bar = console.bar(asked.evaluations as usize, "searching");
     let found = search_heads(&mut searching, &mut cost, &heads_request, &rankings, &mut |progress| {
         bar.set_length(progress.most.into());
@@ -102,7 +114,8 @@ pub(super) fn search(request: &HeadsRequest, asked: &HeadSearch, stop: &Stop) ->
         Some(Candidate { rules, .. }) => {
             console.note(&format!("judging the choice on {} held-out prompts", held_out.len()));
             let subject = (rules, &found, asked.start.name());
-            let mut judging = judge(&held_out, 0)?;
+            // Whoever stopped the search wants what it found.
+            let mut judging = judge(&held_out, 0, false)?;
             if let Some(file) = &asked.sets {
                 let sets = judging.sets(rules)?;
                 atomic::write(file, judging.export("chosen", &sets)?)

@@ -149,19 +149,18 @@ impl AttentionCase {
                 own.iter_mut().skip(first).take(dim).for_each(|own| *own = true);
             }
         }
-        for (at, (&item, own)) in output.iter().zip(own).enumerate() {
-            match (own, decode(dtype, item)) {
-                (true, value) if !value.is_finite() => {
-                    let what = if item.is_poison() { "was not written" } else { "must be a number" };
-                    return Err(format!("item {at} of the output {what}, but is {value}"));
-                }
-                (false, value) if !item.is_poison() => {
-                    return Err(format!("item {at} of the output is no row's, but was written: {value}"));
-                }
-                _ => {}
+        let objection = |(at, (&item, own)): (usize, (&u16, bool))| match (own, decode(dtype, item)) {
+            (true, value) if !value.is_finite() => {
+                let what = if item.is_poison() { "was not written" } else { "must be a number" };
+                Some(format!("item {at} of the output {what}, but is {value}"))
             }
-        }
-        Ok(())
+            (false, value) if !item.is_poison() => {
+                Some(format!("item {at} of the output is no row's, but was written: {value}"))
+            }
+            _ => None,
+        };
+        // A large tree's output has millions of items, and every candidate's is looked at.
+        output.par_iter().zip(own).enumerate().find_map_first(objection).map_or(Ok(()), Err)
     }
 
     /// The same of log-sum-exps; that of a row which sees no token is infinite.
