@@ -12,15 +12,11 @@ use crate::{
     device::{self, Device},
     outcome::{self, Exit},
     resolve::VerifyRequest,
-    search::{Bench, Estimate, Failure, SearchError},
+    search::{Bench, Estimate, Failure, SearchError, bursts},
     table,
     task::{Task, name, spell},
     worker::Supervisor,
 };
-
-/// Bursts in which a choice is timed, and repetitions of each.
-const BURSTS: u32 = 9;
-const REPETITIONS: u32 = 3;
 
 /// What `verify` says of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -202,11 +198,7 @@ fn line(
 fn measure(bench: &mut dyn Bench) -> Result<Estimate, Failure> {
     bench.check(0)?;
     bench.confirm(0)?;
-    let mut times = Vec::new();
-    for _ in 0..BURSTS {
-        times.extend(bench.time(0, REPETITIONS)?);
-    }
-    Estimate::of(&times).ok_or_else(|| Failure::Candidate("it gave no times".into()))
+    bursts(bench, 0)
 }
 
 #[cfg(test)]

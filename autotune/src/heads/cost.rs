@@ -16,14 +16,10 @@ use super::{
 };
 use crate::{
     device::Device,
-    search::{Bench, Estimate, Failure, SearchError},
+    search::{Bench as _, Failure, SearchError, bursts},
     task::{Task, name, spell},
     worker::Supervisor,
 };
-
-/// Bursts in which a launch is timed, and repetitions of each.
-const BURSTS: u32 = 9;
-const REPETITIONS: u32 = 3;
 
 /// Seed of the inputs: what is timed does not depend on the search.
 const SEED: u64 = 1;
@@ -95,9 +91,8 @@ impl<'a> MeasuredCost<'a> {
         let found = self.tuned.find(&bucket)?;
         let task = Task::of_choice(&sizes, &found.choice);
         let mut bench = self.supervisor.bench(self.device, &task, SEED)?;
-        let estimate = match timed(&mut bench) {
-            Ok(Some(estimate)) => estimate,
-            Ok(None) => bail!("{}: {} gave no times", part.what, task.points[0]),
+        let estimate = match bench.check(0).and_then(|_| bursts(&mut bench, 0)) {
+            Ok(estimate) => estimate,
             Err(Failure::Candidate(reason)) => {
                 bail!("{}: {} does not serve: {reason}", part.what, task.points[0])
             }
@@ -119,16 +114,6 @@ impl<'a> MeasuredCost<'a> {
         self.timings.insert(sizes, timing);
         Ok(estimate.median)
     }
-}
-
-/// Checks the one candidate, and times it.
-fn timed(bench: &mut dyn Bench) -> Result<Option<Estimate>, Failure> {
-    bench.check(0)?;
-    let mut times = Vec::new();
-    for _ in 0..BURSTS {
-        times.extend(bench.time(0, REPETITIONS)?.into_iter().filter(|time| time.is_finite()));
-    }
-    Ok(Estimate::of(&times))
 }
 
 impl Cost for MeasuredCost<'_> {

@@ -1,6 +1,6 @@
 //! What the search asks of a device: a check and a stopwatch for each candidate.
 
-use super::conditions::Conditions;
+use super::{conditions::Conditions, statistics::Estimate};
 
 /// What a candidate occupies, in the order in which ties are broken: fewer of the first field that differs wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +55,22 @@ pub(crate) struct Field<'a> {
 /// Those of [`Bench::time`]; times that are none.
 pub(super) fn time(bench: &mut dyn Bench, candidate: usize, repetitions: u32) -> Result<Vec<f64>, Failure> {
     bench.time(candidate, repetitions).and_then(believed)
+}
+
+/// Bursts in which a candidate is timed by itself, and repetitions of each.
+const BURSTS: u32 = 9;
+const REPETITIONS: u32 = 3;
+
+/// Times one candidate by itself, in several bursts.
+///
+/// # Errors
+/// Those of [`Bench::time`]; times that are none.
+pub(crate) fn bursts(bench: &mut dyn Bench, candidate: usize) -> Result<Estimate, Failure> {
+    let mut times = Vec::new();
+    for _ in 0..BURSTS {
+        times.extend(time(bench, candidate, REPETITIONS)?);
+    }
+    Estimate::of(&times).ok_or_else(|| Failure::Candidate("it gave no times".into()))
 }
 
 /// Believes positive numbers alone.

@@ -20,7 +20,7 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bench::{Bench, Candidate, Failure, Field, Resources, believed, is_time};
+pub(crate) use bench::{Bench, Candidate, Failure, Field, Resources, believed, bursts, is_time};
 pub(crate) use conditions::{Conditions, Steadiness};
 pub(crate) use confirm::{RunOff, run_off};
 pub(crate) use course::Course;
