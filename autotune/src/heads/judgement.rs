@@ -81,14 +81,15 @@ pub(crate) struct Example {
 }
 
 impl Judgement {
-    /// Judges `rules` on the prompts of `judge`, which are `prompts`, as what was found from `start` on. All methods have the same budget.
+    /// Judges `rules`, whose sets are `own`, on the prompts of `judge`, which are `prompts`, as what was found from `start` on. All methods have the same budget.
     ///
     /// # Errors
     /// The capture cannot be read; there are too few prompts for bounds, or nothing is recovered on them.
     pub(crate) fn new(
         judge: &mut Judge<'_>,
         prompts: &[u32],
-        (rules, found, start): (&Rules, &Found, &str),
+        (rules, own): (&Rules, VerificationSets),
+        (found, start): (&Found, &str),
         confidence: f64,
     ) -> anyhow::Result<Self> {
         let capture = judge.capture();
@@ -96,17 +97,17 @@ impl Judgement {
         // What is always taken, and what is averaged, could only cost the oracle.
         let plain = Rules::by_target(Vec::new(), rules.k);
         let window = Rules { sinks: rules.sinks, recent: rules.k - rules.sinks, ..plain.clone() };
-        let own = judge.sets(rules)?;
-        let mut sets = vec![("chosen", own.clone())];
+        let example = example(capture, &own, rules)?;
+        let mut sets = vec![("chosen", own)];
         if found.start.rules != *rules {
             sets.push((start, judge.sets(&found.start.rules)?));
         }
         let full = judge.estimated_sets(Estimate::FullHeads, &reference)?;
-        sets.push(("full heads", full.clone()));
+        let rate = judge.recovery(&full)?;
+        sets.push(("full heads", full));
         sets.push(("oracle", judge.estimated_sets(Estimate::Oracle, &plain)?));
         sets.push(("sinks and window", judge.sets(&window)?));
-        let full = judge.recovery(&full)?;
-        let comparison = Comparison { full: full.by_prompt(), mean: full.mean(), confidence };
+        let comparison = Comparison { full: rate.by_prompt(), mean: rate.mean(), confidence };
         let mut methods = Vec::new();
         for (name, sets) in &sets {
             methods.push(comparison.method(name, &judge.recovery(sets)?)?);
@@ -146,7 +147,7 @@ impl Judgement {
             ceiling: judge.ceiling().mean(),
             methods,
             left_out,
-            example: example(capture, &own, rules)?,
+            example,
         })
     }
 

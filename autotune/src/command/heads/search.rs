@@ -113,15 +113,15 @@ pub(super) fn search(request: &HeadsRequest, asked: &HeadSearch, stop: &Stop) ->
     let held_out = match &chosen {
         Some(Candidate { rules, .. }) => {
             console.note(&format!("judging the choice on {} held-out prompts", held_out.len()));
-            let subject = (rules, &found, asked.start.name());
             // Whoever stopped the search wants what it found.
             let mut judging = judge(&held_out, 0, false)?;
+            let sets = judging.sets(rules)?;
             if let Some(file) = &asked.sets {
-                let sets = judging.sets(rules)?;
                 atomic::write(file, judging.export("chosen", &sets)?)
                     .with_context(|| format!("cannot write {}", file.display()))?;
             }
-            Some(Judgement::new(&mut judging, &held_out, subject, asked.confidence)?)
+            let origin = (&found, asked.start.name());
+            Some(Judgement::new(&mut judging, &held_out, (rules, sets), origin, asked.confidence)?)
         }
         None => None,
     };
